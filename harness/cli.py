@@ -1,0 +1,159 @@
+"""The command `truename`: parse, call, print; nothing else. Heavy rooms are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+RESULTS = click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True, help="Folder that runs land in.")
+STORE = click.option("--store", metavar="URL", help="SQLAlchemy URL of the journal; default: SQLite in the run's folder.")
+
+
+def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's mistake is one message and exit code 2, never a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from harness.errors import TruenameError
+
+        try:
+            return command(*args, **kwargs)
+        except TruenameError as error:
+            click.echo(f"truename: {error}", err=True)
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(141)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="truename", prog_name="truename")
+def main() -> None:
+    """Find out who a language model really is.
+
+    A campaign (a YAML file, or the name of one that ships) says which targets are asked what, under which
+    system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it, `show` opens one sample.
+    """
+
+
+@main.command()
+@click.argument("campaign")
+@told_plainly
+def plan(campaign: str) -> None:
+    """Print trials, requests and the worst case in tokens and money; validate everything; call nothing."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from harness import campaign as campaigns
+    from harness.plan import worst_case
+
+    loaded = campaigns.load(campaign)
+    table = Table(title=f"{loaded.campaign.campaign}: worst case", title_justify="left", box=None, pad_edge=False)
+    for column in ("target", "trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
+        table.add_column(column, justify="left" if column == "target" else "right")
+    for p in worst_case(loaded):
+        table.add_row(p.target, *(f"{n:,}" for n in (p.trials, p.samples, p.requests, p.prompt_tokens, p.completion_tokens)), "no price given" if p.money is None else f"{p.money:.2f}")
+    Console(soft_wrap=True).print(table)
+
+
+@main.command()
+@click.argument("campaign")
+@click.option("--run", "name", metavar="NAME", help="Name of the run; default: the campaign's name. A run that exists is resumed.")
+@click.option("--live/--no-live", default=None, help="Live table, or plain lines; default: live on a terminal.")
+@RESULTS
+@STORE
+@told_plainly
+def run(campaign: str, name: str | None, live: bool | None, results: Path, store: str | None) -> None:
+    """Sample a campaign into a journal. Killed or stopped, the same command goes on where it was."""
+    from harness import campaign as campaigns
+    from harness import runs
+    from harness.progress import Watch
+    from harness.sampler import Sampler, prepare
+    from harness.store import Lock
+
+    loaded = campaigns.load(campaign)
+    opened = runs.create(loaded, name or loaded.campaign.campaign, results, store)
+    with Lock(opened.folder):
+        progress = prepare(loaded, opened.journal)
+        if progress.resumed:
+            click.echo(f"resuming: {progress.resumed} samples are in the journal")
+        with Watch(progress, live=sys.stdout.isatty() if live is None else live) as watch:
+            Sampler(loaded, opened.journal, progress).run()
+    click.echo(watch.line())
+    if progress.stopped:
+        click.echo(f"{progress.stopped}\nto go on: truename run {campaign} --run {opened.name}")
+        sys.exit(3)
+    click.echo(f"next: truename tally {opened.name}")
+
+
+@main.command()
+@click.argument("run")
+@RESULTS
+@STORE
+@told_plainly
+def tally(run: str, results: Path, store: str | None) -> None:
+    """Classify a run's replies; write samples.csv and tally.csv; print the rates."""
+    from rich.console import Console
+
+    from harness import runs
+    from harness.report import terminal
+    from harness.tally import tally as make_tables
+
+    opened = runs.existing(run, results, store)
+    campaign = runs.campaign_of(opened)
+    tables = make_tables(opened.journal, campaign, opened.folder)
+    notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
+    terminal.show(Console(width=None if sys.stdout.isatty() else 150), tables.tally, campaign, notes)
+    click.echo(f"\n{opened.folder / 'tally.csv'}\n{opened.folder / 'samples.csv'}")
+
+
+@main.command()
+@click.argument("run")
+@click.argument("sample")
+@RESULTS
+@STORE
+@told_plainly
+def show(run: str, sample: str, results: Path, store: str | None) -> None:
+    """Print one sample with everything sent and returned. SAMPLE is TRIAL or TRIAL/NUMBER, as in samples.csv."""
+    from harness import runs
+    from harness.errors import RunError
+    from harness.report.terminal import plain
+
+    opened = runs.existing(run, results, store)
+    trial, _, number = sample.partition("/")
+    if number and not number.isdigit():
+        raise RunError(f"'{number}' is no sample number", where=sample, next="write TRIAL/NUMBER as in samples.csv, such as 0a1b2c3d/0")
+    found = opened.journal.sample(trial, int(number or 0)) if trial else None
+    if found is None:
+        raise RunError(f"the run holds no sample '{sample}'", where=opened.name, next="take trial and sample from samples.csv")
+    for column, value in found.items():
+        click.echo(f"{click.style(column, bold=True)}: {plain(str(value)) if value is not None else 'NA'}")
+
+
+@main.group()
+def lab() -> None:
+    """The lab: small stand-in models that reproduce the founding case. Not the models they stand for."""
+
+
+@lab.command()
+@click.argument("model")
+@click.argument("to", type=click.Path(path_type=Path))
+@click.option("--form", type=click.Choice(["hf", "gguf"]), default="hf", show_default=True, help="A Hugging Face folder, or a GGUF file.")
+@told_plainly
+def export(model: str, to: Path, form: Any) -> None:
+    """Write a lab model (suspect, donor, base, control) to TO, for other tools."""
+    from harness.lab import build
+    from harness.lab.store import STAND_IN
+
+    click.echo(f"{build.export(model.removeprefix('lab:'), form, to)}\n{STAND_IN}")
+
+
+if __name__ == "__main__":
+    main()

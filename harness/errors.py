@@ -1,0 +1,69 @@
+"""The tree of errors. Each says what is wrong, where, and what to type next; the command line exits with 2.
+
+TruenameError
+├── CampaignError      a campaign file that cannot be used: unknown key, bad value, nothing to sample
+├── IdentityError      the identity book or a backstory is malformed
+├── PromptError        a prompt template: missing file or variable, or it reaches for Python internals
+├── TargetError        a target cannot be opened: wrong path, broken GGUF, missing package or key, refused connection
+├── RenderError        a chat template cannot be rendered, or not in the way that an arm needs
+├── StoreError         the journal of samples: locked, unreadable, or of another campaign
+└── RunError           a run folder or a sample that does not exist
+
+A sample that fails is none of these: it is a row with its reason (see `harness.targets.Reply`).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TruenameError(Exception):
+    """An error that a user can mend: `what` is wrong, `where`, and the `next` thing to type."""
+
+    def __init__(self, what: str, *, where: str | None = None, next: str | None = None) -> None:
+        super().__init__(what)
+        self.what, self.where, self.next = what, where, next
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.next:
+            lines.append(f"  next:  {self.next}")
+        return "\n".join(lines)
+
+
+class CampaignError(TruenameError):
+    pass
+
+
+class IdentityError(TruenameError):
+    pass
+
+
+class PromptError(TruenameError):
+    pass
+
+
+class TargetError(TruenameError):
+    pass
+
+
+class RenderError(TruenameError):
+    pass
+
+
+class StoreError(TruenameError):
+    pass
+
+
+class RunError(TruenameError):
+    pass
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the nearest known word, else the list of all that are known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"

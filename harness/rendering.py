@@ -1,0 +1,126 @@
+"""What the model really saw: chat templates rendered in a sandbox, and prompts that provably hold no system text.
+
+A chat template is a Jinja2 program that came with the model: untrusted code. It is rendered in an immutable
+sandbox with the extensions that `transformers` gives it (``raise_exception``, ``strftime_now``, ``tojson``,
+loop controls, trimmed blocks).
+
+How the bare prompt is made, and why it is a proof. Let ``R(m)`` be the template's text for messages ``m``.
+The text of a user turn that is not the first one, ``R([q', a, q]) - R([q', a])``, shows what a user turn looks
+like when nothing can be injected before it. The bare prompt is the beginning-of-sequence token (if the
+template writes one) and that turn alone. It is accepted only if ``R([q])`` ends with the very same turn:
+then what stands between is exactly what the template injects, and it is kept as evidence.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from harness.errors import RenderError, TargetError
+
+MAX_TEMPLATE_CHARACTERS = 400_000
+Message = dict[str, str]
+
+
+class Bare(NamedTuple):
+    """A prompt without system text, and the text that the template would have injected before it ("" if none)."""
+
+    prompt: str
+    injected: str
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A model's chat template with its special tokens.
+
+    Parameters
+    ----------
+    source : the Jinja2 text.
+    bos_token, eos_token : as the tokenizer writes them ("" if it has none).
+    date : the day that ``strftime_now`` tells, so that a rendering can be repeated.
+    """
+
+    source: str
+    bos_token: str = ""
+    eos_token: str = ""
+    date: datetime.date = datetime.date(2026, 1, 1)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def render(self, messages: Sequence[Message], *, reply_follows: bool = True) -> str:
+        """The text that the model sees for ``messages``.
+
+        Raises
+        ------
+        RenderError
+            The template is broken, refuses the messages, or reaches for Python internals.
+        """
+        if len(self.source) > MAX_TEMPLATE_CHARACTERS:
+            raise RenderError(f"the chat template has {len(self.source)} characters; {MAX_TEMPLATE_CHARACTERS} is the most")
+        sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        sandbox.filters["tojson"] = _to_json
+        sandbox.globals |= {"raise_exception": _raise_exception, "strftime_now": lambda form: self.date.strftime(form)}
+        try:
+            return sandbox.from_string(self.source).render(messages=[dict(m) for m in messages], add_generation_prompt=reply_follows, bos_token=self.bos_token, eos_token=self.eos_token, tools=None)
+        except (jinja2.TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError, MemoryError) as problem:
+            raise RenderError(f"the model's chat template cannot be rendered: {type(problem).__name__}: {problem}") from None
+
+    def bare(self, question: str) -> Bare:
+        """The prompt of the bare arm, and what the template would have injected (see the head of this module).
+
+        Raises
+        ------
+        RenderError
+            The template does not let the proof be given; the arm is then unsupported.
+        """
+        asked, before = {"role": "user", "content": question}, [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        opening = self.render(before, reply_follows=False)
+        whole = self.render([*before, asked])
+        first = self.render([asked])
+        if not whole.startswith(opening):
+            raise RenderError("the bare prompt cannot be proved: the template rewrites earlier turns")
+        turn = whole[len(opening) :]
+        if question.strip() not in turn or not first.endswith(turn):
+            raise RenderError("the bare prompt cannot be proved: the template writes a first user turn unlike a later one")
+        start = self.bos_token if self.bos_token and first.startswith(self.bos_token) else ""
+        if start and turn.startswith(start):
+            start = ""
+        return Bare(start + turn, first[len(start) : len(first) - len(turn)])
+
+
+def template_from_folder(folder: Path) -> ChatTemplate:
+    """The chat template of a Hugging Face folder (`chat_template.jinja`, else `tokenizer_config.json`)."""
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        separate = folder / "chat_template.jinja"
+        source = separate.read_text("utf-8") if separate.is_file() else config.get("chat_template")
+    except (OSError, ValueError) as problem:
+        raise TargetError(f"cannot read the tokenizer's settings: {problem}", where=str(folder), next="give a folder that holds tokenizer_config.json") from None
+    if isinstance(source, list):  # several named templates: the one called "default"
+        source = next((t.get("template") for t in source if t.get("name") == "default"), None)
+    if not isinstance(source, str):
+        raise TargetError("the folder holds no chat template", where=str(folder), next="add chat_template.jinja")
+    return ChatTemplate(source, _token_text(config.get("bos_token")), _token_text(config.get("eos_token")))
+
+
+def _token_text(token: Any) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token or "")

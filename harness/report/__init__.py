@@ -1,0 +1,1 @@
+"""What people look at: the terminal tables (the page is a later room)."""

@@ -1,0 +1,79 @@
+"""The terminal's tables: rates with intervals for each target and arm, and the claim in a sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.campaign import Campaign
+from harness.identities import load_book
+
+CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."
+MOST_COLUMNS = 5
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def plain(text: str) -> str:
+    """Text from a model without terminal escapes and direction overrides: they are shown as their code point."""
+    return _CONTROL.sub(lambda m: f"<U+{ord(m.group()):04X}>", text)
+
+
+def percent(rate: Any, low: Any, high: Any) -> str:
+    if rate is None or pd.isna(rate):
+        return "NA"
+    return f"{100 * rate:.1f} % ({100 * low:.1f}-{100 * high:.1f})"
+
+
+def show(console: Console, tally: pd.DataFrame, campaign: Campaign, notes: list[str]) -> None:
+    """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
+    book = load_book()
+    everything = tally[tally["language"] == "all"]
+    measured = {"identity": ("name", "says its name is"), "maker": ("maker", "says its maker is"), "backstory": ("recital", "recites at least half of the backstory of")}
+    for probe in campaign.probes:
+        measure, title = measured.get(probe, ("name", "says its name is"))
+        part = everything[(everything["probe"] == probe) & (everything["measure"] == measure)]
+        if not part.empty:
+            console.print(_table(part, f"{probe}: {title}", lambda i, m=measure: book.name_of("maker" if m == "maker" else "name", i)))
+            console.print()
+    for line in [*notes, *([claim_sentence(everything, campaign)] if campaign.claim else []), CAVEAT]:
+        console.print(Text(line))
+
+
+def _table(part: pd.DataFrame, title: str, name_of: Any) -> Table:
+    best = part.groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
+    identities = [i for i in best.index if best[i] > 0][:MOST_COLUMNS]
+    table = Table(title=f"{title} (rate, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
+    for column in ("target", "arm"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("scored", justify="right")
+    for identity in identities:
+        table.add_column(name_of(identity), justify="right")
+    table.add_column("not scored", justify="left")
+    for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
+        first, by_identity = rows.iloc[0], rows.set_index("identity")
+        cells = [percent(*by_identity.loc[i, ["rate", "wilson_low", "wilson_high"]]) for i in identities]
+        missing = ", ".join(f"{first[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if first[s])
+        table.add_row(str(target), str(arm), str(first["samples"]), *cells, missing)
+    return table
+
+
+def claim_sentence(everything: pd.DataFrame, campaign: Campaign) -> str:
+    """The claim under test with its numbers, arm by arm."""
+    assert campaign.claim is not None
+    book, target, identity = load_book(), campaign.claim.target, campaign.claim.identity
+    names = everything[(everything["target"] == target) & (everything["measure"] == "name") & (everything["probe"] == campaign.probes[0])]
+    parts = []
+    for arm, rows in names.groupby("arm", sort=False):
+        claimed = rows[rows["identity"] == identity].iloc[0]
+        if not claimed["samples"]:
+            parts.append(f"under {arm} nothing was scored")
+            continue
+        others = rows[rows["identity"] != identity].sort_values("hits", ascending=False, kind="stable")
+        other = f", {book.name_of('name', others.iloc[0]['identity'])} in {others.iloc[0]['hits']}" if len(others) and others.iloc[0]["hits"] else ""
+        parts.append(f"under {arm} it named itself {book.name_of('name', identity)} in {claimed['hits']} of {claimed['samples']} replies{other}")
+    return f"{target}, presented as {book.name_of('name', identity)}: " + "; ".join(parts) + "."

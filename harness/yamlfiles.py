@@ -1,0 +1,94 @@
+"""Reading YAML as data: one safe loader, clear errors with line numbers, models that refuse unknown keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import TruenameError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _UniqueLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping (YAML would keep the last, silently)."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_text(path: Path, error: type[TruenameError]) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise error(f"cannot read the file: {problem}", where=str(path), next="check the path and that the file is UTF-8 text") from None
+
+
+def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
+    """The mapping that a YAML text holds."""
+    try:
+        loaded = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a subclass of SafeLoader)
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        raise error(f"not valid YAML: {problem.problem}", where=f"{where}, line {mark.line + 1}" if mark else where, next="mend that line") from None
+    except (yaml.YAMLError, ValueError, TypeError) as problem:
+        raise error(f"not valid YAML: {problem}", where=where, next="write it as plain UTF-8 YAML") from None
+    if not isinstance(loaded, dict):
+        raise error("the file holds no keys", where=where, next="write 'key: value' lines; probes/campaigns/ has examples")
+    return loaded
+
+
+def validate(model: type[Model], data: Any, where: str, error: type[TruenameError]) -> Model:
+    """Build ``model`` from ``data``; every problem is named with its key, unknown keys with a suggestion."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as problem:
+        lines = [_explain(model, entry) for entry in problem.errors(include_url=False)]
+        raise error("\n".join(lines), where=where, next="mend the key above and try again") from None
+
+
+def _explain(model: type[BaseModel], entry: Any) -> str:
+    path = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        key = str(entry["loc"][-1])
+        return f"unknown key '{path}': {did_you_mean(key, _keys_at(model, entry['loc'][:-1]))}"
+    if entry["type"] == "missing":
+        return f"the key '{path}' is missing"
+    return f"'{path}': {entry['msg'].removeprefix('Value error, ')} (found: {str(entry['input'])[:80]!r})"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
+    """Keys that are known at a place in the model; union members are told apart by their tag in the location."""
+    here: list[type[BaseModel]] = [model]
+    for part in location:
+        inner = [m for m in here for f in ([m.model_fields[part]] if part in m.model_fields else []) for m in _models_in(f.annotation)]
+        tagged = [m for m in here if any(getattr(f.annotation, "__args__", None) == (part,) for f in m.model_fields.values())]
+        here = inner or tagged or here
+    return {name for m in here for name in m.model_fields}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models_in(argument)
