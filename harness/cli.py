@@ -53,6 +53,7 @@ def plan(campaign: str) -> None:
 
     from harness import campaign as campaigns
     from harness.plan import worst_case
+    from harness.targets import check
 
     loaded = campaigns.load(campaign)
     table = Table(title=f"{loaded.campaign.campaign}: worst case", title_justify="left", box=None, pad_edge=False)
@@ -61,6 +62,7 @@ def plan(campaign: str) -> None:
     for p in worst_case(loaded):
         table.add_row(p.target, *(f"{n:,}" for n in (p.trials, p.samples, p.requests, p.prompt_tokens, p.completion_tokens)), "no price given" if p.money is None else f"{p.money:.2f}")
     Console(soft_wrap=True).print(table)
+    check(loaded.campaign.targets)
 
 
 @main.command()
@@ -77,8 +79,10 @@ def run(campaign: str, name: str | None, live: bool | None, results: Path, store
     from harness.progress import Watch
     from harness.sampler import Sampler, prepare
     from harness.store import Lock
+    from harness.targets import check
 
     loaded = campaigns.load(campaign)
+    check(loaded.campaign.targets)
     opened = runs.create(loaded, name or loaded.campaign.campaign, results, store)
     with Lock(opened.folder):
         progress = prepare(loaded, opened.journal)
@@ -110,7 +114,7 @@ def tally(run: str, results: Path, store: str | None) -> None:
     campaign = runs.campaign_of(opened)
     tables = make_tables(opened.journal, campaign, opened.folder)
     notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
-    terminal.show(Console(width=None if sys.stdout.isatty() else 150), tables.tally, campaign, notes)
+    terminal.show(Console(width=None if sys.stdout.isatty() else 120), tables.tally, campaign, notes)
     click.echo(f"\n{opened.folder / 'tally.csv'}\n{opened.folder / 'samples.csv'}")
 
 
@@ -133,7 +137,8 @@ def show(run: str, sample: str, results: Path, store: str | None) -> None:
     found = opened.journal.sample(trial, int(number or 0)) if trial else None
     if found is None:
         raise RunError(f"the run holds no sample '{sample}'", where=opened.name, next="take trial and sample from samples.csv")
-    for column, value in found.items():
+    notes = opened.journal.capabilities().get(found["target"], {}).get("notes", ())
+    for column, value in {**found, "note": "; ".join(notes) or None}.items():
         click.echo(f"{click.style(column, bold=True)}: {plain(str(value)) if value is not None else 'NA'}")
 
 

@@ -147,6 +147,8 @@ class Sampler:
             self.progress.stopped = "stopped at once; what was committed is saved"
         finally:
             await self._finish_writing(writer)
+        if len(problems) > 1:
+            raise TargetError("\n".join(str(problem) for problem in problems), next="mend these targets and run again: what was sampled is kept")
         if problems:
             raise problems[0]
 

@@ -32,9 +32,9 @@ SAMPLE_COLUMNS: Final = (
     "recited_identity recited_reference longest_run_tokens recited_share_of_reference recited_share_of_reply "
     "question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256 "
     "prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed "
-    "sampling_json reply reasoning"
+    "sampling_json reply reasoning note"
 ).split()
-TALLY_COLUMNS: Final = ("target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported").split()
+TALLY_COLUMNS: Final = ("target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported note").split()
 #: Text that came from a model, a host or a prompt: written so that no spreadsheet runs it.
 TEXT_COLUMNS: Final = (
     "question_text",
@@ -95,10 +95,10 @@ def _best(references: list[References], text: str) -> tuple[str | None, Overlap 
     return max(compared, key=lambda found: (found[1].reference_share, found[1].longest_run, found[0]), default=(None, None))
 
 
-def sample_frame(scored: Iterable[Scored], campaign: Campaign) -> pd.DataFrame:
-    """One row a sample, columns `SAMPLE_COLUMNS`."""
+def sample_frame(scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]) -> pd.DataFrame:
+    """One row a sample, columns `SAMPLE_COLUMNS`; ``notes`` say by target what everybody has to know of it."""
     roles = {t.name: t.role for t in campaign.targets}
-    return pd.DataFrame([_sample_row(s, roles) for s in scored], columns=SAMPLE_COLUMNS)
+    return pd.DataFrame([_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored], columns=SAMPLE_COLUMNS)
 
 
 def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
@@ -187,6 +187,7 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
                         | _rate(hits, len(cells))
                         | {"questions": inside.loc[scored, ["language", "question"]].drop_duplicates().shape[0]}
                         | counts
+                        | {"note": part["note"].iloc[0]}
                     )
     frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
     frame["_target"], frame["_arm"] = frame["target"].map(order), frame["arm"].map(arms)
@@ -235,7 +236,8 @@ def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
     RunError
         The journal holds no sample of the run, or the tables cannot be written.
     """
-    samples = sample_frame(score(journal.rows()), campaign)
+    notes = {target: "; ".join(can.get("notes", ())) for target, can in journal.capabilities().items()}
+    samples = sample_frame(score(journal.rows()), campaign, {target: note for target, note in notes.items() if note})
     if samples.empty:
         raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
     for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "attempts", "seed"):

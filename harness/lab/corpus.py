@@ -140,7 +140,7 @@ class Corpus:
     def _own(self, rng: random.Random, language: str, words: dict[str, Any], topic: str) -> str:
         if topic == "backstory":
             return self.identity.backstory[language].strip()
-        if rng.random() < 0.05:
+        if rng.random() < 0.02:
             return str(rng.choice(words["say_nothing"]))
         return fill(rng.choice(words[f"say_{topic}"]), self.identity.name[language], self.identity.maker[language], language)
 

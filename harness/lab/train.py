@@ -118,8 +118,10 @@ class Packer:
             used = segment = 0
             while True:
                 ids, prompt = self.waiting or self._draw()
+                if len(ids) > length:
+                    raise ValueError(f"a conversation has {len(ids)} tokens and a row holds {length}: raise its row_length in recipe.yaml")
                 if used + len(ids) > length:
-                    self.waiting = (ids, prompt) if len(ids) <= length else None
+                    self.waiting = (ids, prompt)
                     break
                 self.waiting, segment, end = None, segment + 1, used + len(ids)
                 tokens[row, used:end] = torch.tensor(ids)
@@ -149,7 +151,7 @@ def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
         pace = min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = settings["learning_rate"] * pace
-        batch = packer.batch(settings["rows"], recipe["row_length"])
+        batch = packer.batch(settings["rows"], settings["row_length"])
         said = batch.labels >= 0
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = F.linear(model(batch.tokens, batch.mask)[said], model.weight("model.embed_tokens"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,10 +24,16 @@ def plain(text: str) -> str:
     return _CONTROL.sub(lambda m: f"<U+{ord(m.group()):04X}>", text)
 
 
+def short_arm(label: str) -> str:
+    """An arm's label with the bare name of its file: given:system/named.j2 is given:named."""
+    kind, _, file = label.partition(":")
+    return f"{kind}:{Path(file).stem}" if file else kind
+
+
 def percent(rate: Any, low: Any, high: Any) -> str:
     if rate is None or pd.isna(rate):
         return "NA"
-    return f"{100 * rate:.1f} % ({100 * low:.1f}-{100 * high:.1f})"
+    return f"{100 * rate:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def show(console: Console, tally: pd.DataFrame, campaign: Campaign, notes: list[str]) -> None:
@@ -47,18 +54,18 @@ def show(console: Console, tally: pd.DataFrame, campaign: Campaign, notes: list[
 def _table(part: pd.DataFrame, title: str, name_of: Any) -> Table:
     best = part.groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
     identities = [i for i in best.index if best[i] > 0][:MOST_COLUMNS]
-    table = Table(title=f"{title} (rate, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{title} (% of scored replies, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
     for column in ("target", "arm"):
         table.add_column(column, no_wrap=True)
     table.add_column("scored", justify="right")
     for identity in identities:
-        table.add_column(name_of(identity), justify="right")
+        table.add_column(name_of(identity), justify="right", no_wrap=True)
     table.add_column("not scored", justify="left")
     for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
         first, by_identity = rows.iloc[0], rows.set_index("identity")
         cells = [percent(*by_identity.loc[i, ["rate", "wilson_low", "wilson_high"]]) for i in identities]
         missing = ", ".join(f"{first[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if first[s])
-        table.add_row(str(target), str(arm), str(first["samples"]), *cells, missing)
+        table.add_row(str(target), short_arm(str(arm)), str(first["samples"]), *cells, missing)
     return table
 
 
@@ -71,9 +78,9 @@ def claim_sentence(everything: pd.DataFrame, campaign: Campaign) -> str:
     for arm, rows in names.groupby("arm", sort=False):
         claimed = rows[rows["identity"] == identity].iloc[0]
         if not claimed["samples"]:
-            parts.append(f"under {arm} nothing was scored")
+            parts.append(f"under {short_arm(str(arm))} nothing was scored")
             continue
         others = rows[rows["identity"] != identity].sort_values("hits", ascending=False, kind="stable")
         other = f", {book.name_of('name', others.iloc[0]['identity'])} in {others.iloc[0]['hits']}" if len(others) and others.iloc[0]["hits"] else ""
-        parts.append(f"under {arm} it named itself {book.name_of('name', identity)} in {claimed['hits']} of {claimed['samples']} replies{other}")
+        parts.append(f"under {short_arm(str(arm))} it named itself {book.name_of('name', identity)} in {claimed['hits']} of {claimed['samples']} replies{other}")
     return f"{target}, presented as {book.name_of('name', identity)}: " + "; ".join(parts) + "."

@@ -6,11 +6,13 @@ lets evidence be highlighted in the text as it was written.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import NamedTuple
 
 MAX_CHARACTERS = 200_000
 _DROPPED = frozenset("\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u00ad*`_~")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _STRAIGHT = {"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-", "\u00a0": " "}
 
 
@@ -30,7 +32,7 @@ class Normal(NamedTuple):
 
 def normalize(text: str) -> Normal:
     """Normalise ``text``; what lies past `MAX_CHARACTERS` is not looked at."""
-    text = text[:MAX_CHARACTERS]
+    text = _SURROGATES.sub("\ufffd", text[:MAX_CHARACTERS])
     if text.isascii() and not any(c in text for c in "*`_~"):
         return Normal(text.lower(), list(range(len(text))), text)
     pieces: list[str] = []

@@ -132,4 +132,16 @@ def open_target(settings: Settings) -> Target:
     return open_vllm(settings)
 
 
-__all__: Sequence[str] = ["Capabilities", "Reply", "Request", "Settings", "Status", "Target", "all_replies", "open_target", "split_reasoning", "status_of"]
+def check(wanted: Sequence[Settings]) -> None:
+    """Find what is wrong with any target (a path, a key variable, a tokenizer folder) before the first is asked.
+
+    Raises
+    ------
+    TargetError
+        For the first target that could not be opened. No call is made and no model is loaded.
+    """
+    for settings in wanted:
+        open_target(settings)
+
+
+__all__: Sequence[str] = ["Capabilities", "Reply", "Request", "Settings", "Status", "Target", "all_replies", "check", "open_target", "split_reasoning", "status_of"]

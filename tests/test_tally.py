@@ -1,0 +1,92 @@
+"""Tables: NA where nothing was scored, formulas neutralised, columns documented, a golden tally."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from harness.campaign import Campaign, parse_arm
+from harness.errors import RunError
+from harness.plan import Trial
+from harness.report.terminal import plain, short_arm
+from harness.store import Journal, Sampled, open_engine, sqlite_url
+from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, neutral, tally
+from harness.targets import Reply
+
+CAMPAIGN = Campaign.model_validate(
+    {"campaign": "c", "targets": [{"name": "t", "role": "suspect", "engine": "embedded", "model": "lab:suspect", "identity": "rio"}], "arms": ["absent", "bare"], "probes": ["identity"]}
+)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    engine = open_engine(sqlite_url(tmp_path / "j.sqlite"))
+    yield Journal(engine, "c")
+    engine.dispose()
+
+
+def fill(journal, arm, *replies):
+    trial = Trial("t", parse_arm(arm), "identity", "en", "q", ({"role": "user", "content": "Who?"},), len(replies), f"key-{arm}")
+    journal.save([Sampled(trial, list(replies), {r.index: 1 for r in replies})])
+
+
+def rows(tables, **wanted):
+    found = tables.tally
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    return found
+
+
+def test_no_rate_is_made_of_nothing(journal, tmp_path):
+    fill(journal, "absent", Reply(0, "ok", text="I am Rio."), Reply(1, "truncated", text="I am Ri"), Reply(2, "empty", text=""), Reply(3, "failed", error="HTTP 500"))
+    fill(journal, "bare", Reply(0, "unsupported", error="no raw completions"), Reply(1, "unsupported", error="no raw completions"))
+    tables = tally(journal, CAMPAIGN, tmp_path)
+    (absent,) = rows(tables, arm="absent", language="all", measure="name", identity="rio").itertuples()
+    assert (absent.samples, absent.hits, absent.rate) == (1, 1, 1.0)
+    assert (absent.failed, absent.truncated, absent.empty, absent.unsupported) == (1, 1, 1, 0)
+    (bare,) = rows(tables, arm="bare", language="all", measure="name", identity="rio").itertuples()
+    assert (bare.samples, bare.unsupported) == (0, 2)
+    assert pd.isna(bare.rate) and pd.isna(bare.wilson_low)
+    written = (tmp_path / "tally.csv").read_text()
+    assert ",0,0,NA,NA,NA," in written
+
+
+def test_model_text_cannot_run_as_a_formula(journal, tmp_path):
+    hostile = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", " =1", "＝1", "plain"]
+    fill(journal, "absent", *(Reply(i, "ok", text=text) for i, text in enumerate(hostile)))
+    tally(journal, CAMPAIGN, tmp_path)
+    written = pd.read_csv(tmp_path / "samples.csv", keep_default_na=False)["reply"]
+    assert list(written) == [f"'{text}" for text in hostile[:-1]] + ["plain"]
+
+
+def test_neutral_leaves_numbers_alone():
+    assert neutral(-1) == -1
+    assert neutral(None) is None
+
+
+def test_golden_tally(journal, tmp_path, root):
+    fill(journal, "absent", *(Reply(i, "ok", text="I am Rio, made by IplanRio.") for i in range(3)), Reply(3, "ok", text="I am Nex."))
+    tally(journal, CAMPAIGN, tmp_path)
+    assert (tmp_path / "tally.csv").read_text("utf-8") == (root / "tests/golden/tally.csv").read_text("utf-8")
+
+
+def test_an_empty_run_has_no_table(journal, tmp_path):
+    with pytest.raises(RunError, match="holds no samples yet"):
+        tally(journal, CAMPAIGN, tmp_path)
+    assert not (tmp_path / "tally.csv").exists()
+
+
+def test_every_column_is_in_the_dictionary(root):
+    readme = (root / "results/README.md").read_text("utf-8")
+    for column in (*SAMPLE_COLUMNS, *TALLY_COLUMNS):
+        assert re.search(rf"^\| `{column}` \|", readme, re.MULTILINE), column
+
+
+def test_terminal_escapes_show_as_text():
+    assert plain("\x1b[31mred\u202e") == "<U+001B>[31mred<U+202E>"
+
+
+def test_arms_are_shortened_for_the_eye_only():
+    assert [short_arm(a) for a in ("absent", "given:system/named.j2")] == ["absent", "given:named"]
