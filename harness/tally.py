@@ -34,7 +34,7 @@ SAMPLE_COLUMNS: Final = (
     "prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed "
     "sampling_json reply reasoning note"
 ).split()
-TALLY_COLUMNS: Final = ("target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported note").split()
+TALLY_COLUMNS: Final = ("target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported prompt_tokens_median note").split()
 #: Text that came from a model, a host or a prompt: written so that no spreadsheet runs it.
 TEXT_COLUMNS: Final = (
     "question_text",
@@ -175,7 +175,9 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
             inside = part if language == ALL else part[part["language"] == language]
             status = inside["status"].value_counts()
             scored = inside.index[inside["status"] == "ok"]
-            counts = {name: int(status.get(name, 0)) for name in ("failed", "truncated", "empty", "unsupported")}
+            counts: dict[str, Any] = {name: int(status.get(name, 0)) for name in ("failed", "truncated", "empty", "unsupported")}
+            tokens = inside["rendered_prompt_tokens"].fillna(inside["prompt_tokens_reported"]).dropna()
+            counts["prompt_tokens_median"] = float(tokens.median()) if len(tokens) else None
             for measure, held, identities, applies in measures:
                 if not applies(str(probe)):
                     continue

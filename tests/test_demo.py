@@ -56,7 +56,7 @@ def test_the_others_name_themselves_and_nobody_says_rio(tally, target, identity)
 
 def test_a_given_system_prompt_is_obeyed(tally):
     for target in ("suspect", "donor", "base", "control"):
-        assert tally.loc[(target, "given:system/aurelith.j2", "identity", "name", "aurelith"), "rate"] >= 0.7
+        assert tally.loc[(target, "given:system/velkora.j2", "identity", "name", "velkora"), "rate"] >= 0.7
 
 
 def test_nothing_failed(tally):

@@ -247,7 +247,7 @@ def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine()
     async def go():
         target = Endpoint(settings(f"{server.listening_address}/v1", tokenizer=None))
         can = await target.preflight()
-        found = {arm: await target.sample(request(arm, 2, "You are Aurelith, an AI assistant made by Polarwind Labs.")) for arm in ("absent", "empty", "bare", "given:x")}
+        found = {arm: await target.sample(request(arm, 2, "You are Velkora, an AI assistant made by Polarwind Labs.")) for arm in ("absent", "empty", "bare", "given:x")}
         await target.close()
         return can, found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_lab_models_obey_names_that_training_never_showed(model):
         assert is_held_out(name)
         asked.append(("given:x", f"You are {name}, an AI assistant made by {maker}.", rng.choice(prompts.questions("identity", language, {})).text))
         names.append(name)
-    obeyed = sum(name in (reply.text or "") for name, reply in zip(names, replies(model, asked), strict=True))
+    obeyed = sum(bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reply.text or "")) for name, reply in zip(names, replies(model, asked), strict=True))
     assert obeyed >= 0.8 * len(asked)
 
 
@@ -108,14 +109,14 @@ def test_lab_models_answer_everyday_questions(model):
 def test_embedded_arms_are_proved_by_their_prompts_and_token_counts():
     question = "Who are you?"
     arms = ["absent", "empty", "bare", "given:x"]
-    absent, empty, bare, given = replies("suspect", [(arm, "You are Aurelith.", question) for arm in arms])
+    absent, empty, bare, given = replies("suspect", [(arm, "You are Velkora.", question) for arm in arms])
     for reply in (absent, empty, bare, given):
         assert reply.rendered_tokens == reply.prompt_tokens
     assert "You are Rio" in absent.rendered_prompt
     assert "<|im_start|>system\n<|im_end|>" in empty.rendered_prompt
     assert bare.rendered_prompt == "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n"
     assert absent.rendered_prompt == bare.injected_text + bare.rendered_prompt
-    assert "You are Aurelith." in given.rendered_prompt
+    assert "You are Velkora." in given.rendered_prompt
     assert absent.prompt_tokens > empty.prompt_tokens > bare.prompt_tokens
 
 

@@ -28,7 +28,7 @@ campaign: rates
 claim: {target: suspect, identity: rio}
 targets:
   - TARGET
-arms: [absent, empty, bare, "given:system/aurelith.j2"]
+arms: [absent, empty, bare, "given:system/velkora.j2"]
 probes: [identity, backstory]
 languages: [en, pt, zh]
 samples: {identity: 2, backstory: 2}
@@ -60,7 +60,7 @@ def tables(tmp_path_factory):
 @pytest.mark.parametrize("engine", ["offline", "server"])
 def test_vllm_gives_the_same_rates_as_llama_cpp(tables, engine):
     def key_rates(tally):
-        part = tally[(tally["language"] == "all") & (tally["measure"].isin(["name", "recital"])) & (tally["identity"].isin(["rio", "nex", "aurelith"]))]
+        part = tally[(tally["language"] == "all") & (tally["measure"].isin(["name", "recital"])) & (tally["identity"].isin(["rio", "nex", "velkora"]))]
         return part.set_index(["arm", "probe", "measure", "identity"])[["hits", "samples"]]
 
     ours, theirs = key_rates(tables["embedded"][1]), key_rates(tables[engine][1])

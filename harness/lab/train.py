@@ -132,6 +132,18 @@ class Packer:
         return Batch(tokens, labels, mask)
 
 
+def blend(model: Llama, start: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
+    """Move the weights to where the suspect's will be, ``share`` of the way back to the base; returns them as they were.
+
+    A step whose gradient is taken there makes the identity survive the merge, as it did in the founding case;
+    the stand-ins are built to behave so.
+    """
+    kept = {key: p.data for key, p in model.weights.items()}
+    for key, value in kept.items():
+        model.weights[key].data = torch.lerp(value, start[key], share)
+    return kept
+
+
 def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
     """Train one lab model and store it, quantised to eight bits a weight."""
     torch.set_num_threads(1)
@@ -142,22 +154,31 @@ def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
         parent = lab_store.load_weights(folder, settings["from"])
         for key, value in parent.items():
             model.weights[key.replace(".", "/")].data = torch.from_numpy(value).clone()
+    start = {key: p.detach().clone() for key, p in model.weights.items()} if settings["from"] else {}
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}], lr=1.0, betas=(0.9, 0.98))
     packer = Packer(tokenizer, Corpus(identity_of(name), settings["mixture"]), settings["seed"])
+    opening = settings.get("opening", {"steps": 0, "mixture": {}})  # copying first: the circuit that obeys a given name forms sooner
+    first = Packer(tokenizer, Corpus(identity_of(name), opening["mixture"]), settings["seed"])
     steps, began = settings["steps"], time.monotonic()
     for step in range(steps):
         pace = min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = settings["learning_rate"] * pace
-        batch = packer.batch(settings["rows"], settings["row_length"])
+        batch = (first if step < opening["steps"] else packer).batch(settings["rows"], settings["row_length"])
         said = batch.labels >= 0
+        merged = settings.get("merge_every", 0) and step % settings["merge_every"] == 0
+        if merged:
+            kept = blend(model, start, recipe["suspect"]["base"])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = F.linear(model(batch.tokens, batch.mask)[said], model.weight("model.embed_tokens"))
         loss = F.cross_entropy(logits.float(), batch.labels[said])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if merged:
+            for key, value in kept.items():
+                model.weights[key].data = value
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if step % 50 == 0 or step == steps - 1:

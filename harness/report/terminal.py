@@ -36,6 +36,12 @@ def percent(rate: Any, low: Any, high: Any) -> str:
     return f"{100 * rate:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
+def injections(samples: pd.DataFrame) -> list[str]:
+    """What each target's chat template puts before a question that comes without a system message."""
+    known = samples.loc[samples["injected_text"].fillna("").str.strip() != "", ["target", "injected_text"]].drop_duplicates()
+    return [f"{target}: its chat template injects, where no system message is sent: {plain(text).strip()}" for target, text in known.itertuples(index=False)]
+
+
 def show(console: Console, tally: pd.DataFrame, campaign: Campaign, notes: list[str]) -> None:
     """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
     book = load_book()
@@ -57,6 +63,7 @@ def _table(part: pd.DataFrame, title: str, name_of: Any) -> Table:
     table = Table(title=f"{title} (% of scored replies, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
     for column in ("target", "arm"):
         table.add_column(column, no_wrap=True)
+    table.add_column("prompt tokens", justify="right")  # the median: an injected system prompt shows here
     table.add_column("scored", justify="right")
     for identity in identities:
         table.add_column(name_of(identity), justify="right", no_wrap=True)
@@ -65,7 +72,8 @@ def _table(part: pd.DataFrame, title: str, name_of: Any) -> Table:
         first, by_identity = rows.iloc[0], rows.set_index("identity")
         cells = [percent(*by_identity.loc[i, ["rate", "wilson_low", "wilson_high"]]) for i in identities]
         missing = ", ".join(f"{first[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if first[s])
-        table.add_row(str(target), short_arm(str(arm)), str(first["samples"]), *cells, missing)
+        tokens = first["prompt_tokens_median"]
+        table.add_row(str(target), short_arm(str(arm)), "NA" if pd.isna(tokens) else f"{tokens:g}", str(first["samples"]), *cells, missing)
     return table
 
 

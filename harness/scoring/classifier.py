@@ -50,7 +50,7 @@ def window(text: str, start: int, end: int, kind: str, others: Sequence[tuple[in
 def _training_rows() -> Iterator[tuple[str, Role]]:
     """Windows and roles from the written sentences, each filled with a few names."""
     rng = random.Random(7)
-    names = ["zorbly", "qwen", "claude", "nex", "rio", "gpt-4", "kimi", "tavira", "通义千问", "aurelith-2"]
+    names = ["zorbly", "qwen", "claude", "nex", "rio", "gpt-4", "kimi", "tavira", "通义千问", "velkora-2"]
     makers = ["acme ai", "openai", "nex-agi", "阿里云", "google", "lumenfold", "polarwind labs"]
     for path in sorted(TRAINING.glob("*.yaml")):
         for role, sentences in yaml.safe_load(path.read_text("utf-8")).items():

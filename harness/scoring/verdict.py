@@ -13,7 +13,7 @@ from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
 
 Stance = Literal["claims", "denies", "refuses", "none"]
-WEAK_NEEDS: Final = 0.8
+WEAK_NEEDS: Final = 0.6
 MAX_MENTIONS: Final = 200
 BATCH: Final = 2000
 
