@@ -40,6 +40,7 @@ def main() -> None:
 
     A campaign (a YAML file, or the name of one that ships) says which targets are asked what, under which
     system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it, `show` opens one sample.
+    `score` classifies replies that you have already.
     """
 
 
@@ -140,6 +141,39 @@ def show(run: str, sample: str, results: Path, store: str | None) -> None:
     notes = opened.journal.capabilities().get(found["target"], {}).get("notes", ())
     for column, value in {**found, "note": "; ".join(notes) or None}.items():
         click.echo(f"{click.style(column, bold=True)}: {plain(str(value)) if value is not None else 'NA'}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--column", metavar="KEY", help="Column or key of the reply's text; default: the first of reply, response, output, completion, text, content, answer.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV to write; default: FILE.scored.csv where you stand.")
+@told_plainly
+def score(file: Path, column: str | None, out: Path | None) -> None:
+    """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply."""
+    from harness.score import score as score_file
+
+    to = out or Path(f"{file.stem}.scored.csv")
+    found = score_file(file, to, column)
+    click.echo(f"{found.rows} rows, {found.failed} failed; " + ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common()))
+    click.echo("names: " + (", ".join(f"{name} {n}" for name, n in found.names.most_common(10)) or "none"))
+    click.echo(str(to))
+
+
+@main.command(name="eval-classifier")
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results/classifier"), show_default=True, help="Folder for the confusion rates and the reliability plot.")
+@click.option("--worst", default=10, show_default=True, help="How many of the worst errors to print.")
+@told_plainly
+def eval_classifier(labels: Path, out: Path, worst: int) -> None:
+    """Measure the classifier on labelled replies (JSON Lines; the keys are in docs/classifier.md)."""
+    from rich.console import Console
+
+    from harness import evaluate
+
+    found = evaluate.evaluate(labels)
+    evaluate.show(Console(width=None if sys.stdout.isatty() else 120), found, worst)
+    for path in evaluate.write(found, out):
+        click.echo(str(path))
 
 
 @main.group()

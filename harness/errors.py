@@ -62,6 +62,10 @@ class RunError(TruenameError):
     pass
 
 
+class ScoreError(TruenameError):
+    pass
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the nearest known word, else the list of all that are known."""
     known = sorted(known)

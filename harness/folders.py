@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -30,3 +31,9 @@ def every(folder: str, pattern: str) -> list[Path]:
         for path in sorted(root.glob(pattern)):
             found[str(path.relative_to(root))] = path
     return [found[name] for name in sorted(found)]
+
+
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: `TRUENAME_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("TRUENAME_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"

@@ -1,4 +1,4 @@
-"""Samples and verdicts to tables, and the only writer of CSV.
+"""Samples and verdicts to tables.
 
 `results/README.md` is the dictionary of the columns. Nothing volatile (times, response ids) is in the tables, so
 the same samples give the same bytes in whatever order they came.
@@ -6,7 +6,7 @@ the same samples give the same bytes in whatever order they came.
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -19,40 +19,28 @@ from harness import probes
 from harness.campaign import Campaign
 from harness.errors import RunError
 from harness.identities import load_backstories
-from harness.scoring.overlap import Overlap, References
+from harness.scoring.overlap import Overlap, Reference, References
 from harness.scoring.verdict import Verdict, verdicts
 from harness.stats import wilson
 from harness.store import Journal
+from harness.tables import write_csv
 
 ALL: Final = "all"
 RECITED_FROM: Final = 0.5
 CHUNK: Final = 2000
+RARE: Final = 3
+OTHER: Final = "other:(rare)"
 SAMPLE_COLUMNS: Final = (
-    "target role arm probe language question trial sample status stance names makers base denied reasoning_names "
-    "recited_identity recited_reference longest_run_tokens recited_share_of_reference recited_share_of_reply "
+    "target role arm probe language question trial sample status stance names makers base denied hedged abstained version claim_probabilities "
+    "reasoning_stance reasoning_names reasoning_makers recited_identity recited_reference longest_run_tokens near_run_tokens "
+    "recited_share_of_reference recited_share_of_reply recital_p_value recital_log10_odds recited_entities "
     "question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256 "
     "prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed "
     "sampling_json reply reasoning note"
 ).split()
-TALLY_COLUMNS: Final = ("target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported prompt_tokens_median note").split()
-#: Text that came from a model, a host or a prompt: written so that no spreadsheet runs it.
-TEXT_COLUMNS: Final = (
-    "question_text",
-    "system_text",
-    "rendered_prompt",
-    "injected_text",
-    "error",
-    "model",
-    "fingerprint",
-    "provider",
-    "reply",
-    "reasoning",
-    "finish_reason",
-    "messages_json",
-    "sampling_json",
-    "question",
-)
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+TALLY_COLUMNS: Final = (
+    "target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported abstained prompt_tokens_median note"
+).split()
 
 
 class Scored(NamedTuple):
@@ -61,38 +49,28 @@ class Scored(NamedTuple):
     row: dict[str, Any]
     verdict: Verdict | None
     reasoning: Verdict | None
-    identity: str | None
     overlap: Overlap | None
 
 
 def score(rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
     """Verdict and overlap for each stored sample; only whole replies (status ``ok``) are scored."""
     measures: dict[str, str] = {}
-    references = _references()
+    references = References(Reference(b.identity, b.file, b.text) for b in load_backstories())
     source = iter(rows)
     while batch := list(islice(source, CHUNK)):
-        found = list(verdicts(row["text"] if row["status"] == "ok" else None for row in batch))
-        thought = list(verdicts(row["reasoning"] for row in batch))
-        for row, said, reasoned in zip(batch, found, thought, strict=True):
-            if row["status"] != "ok":
-                yield Scored(row, None, None, None, None)
-                continue
+        for row in batch:
             if row["probe"] not in measures:
                 measures[row["probe"]] = probes.load(row["probe"]).measures
-            identity, overlap = _best(references, row["text"]) if measures[row["probe"]] == "backstory" else (None, None)
-            yield Scored(row, said, reasoned if row["reasoning"] else None, identity, overlap)
-
-
-def _references() -> list[References]:
-    texts: dict[str, list[tuple[str, str]]] = {}
-    for backstory in load_backstories():
-        texts.setdefault(backstory.identity, []).append((backstory.file, backstory.text))
-    return [References(identity, found) for identity, found in sorted(texts.items())]
-
-
-def _best(references: list[References], text: str) -> tuple[str | None, Overlap | None]:
-    compared = [(r.identity, r.compare(text)) for r in references]
-    return max(compared, key=lambda found: (found[1].reference_share, found[1].longest_run, found[0]), default=(None, None))
+        whole = [row for row in batch if row["status"] == "ok"]
+        said = iter(list(verdicts(row["text"] for row in whole)))
+        reasoned = iter(list(verdicts(row["reasoning"] for row in whole)))
+        recited = references.stream([row["text"] for row in whole if measures[row["probe"]] == "backstory"])
+        for row in batch:
+            if row["status"] != "ok":
+                yield Scored(row, None, None, None)
+                continue
+            thought = next(reasoned)
+            yield Scored(row, next(said), thought if row["reasoning"] else None, next(recited) if measures[row["probe"]] == "backstory" else None)
 
 
 def sample_frame(scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]) -> pd.DataFrame:
@@ -106,17 +84,11 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     system = next((m["content"] for m in messages if m["role"] == "system"), None)
     found: dict[str, Any] = {name: row[name] for name in ("target", "arm", "probe", "language", "question", "trial", "sample", "status")}
     if s.verdict:
-        found |= {"stance": s.verdict.stance, "names": _joined(s.verdict.names), "makers": _joined(s.verdict.makers), "base": _joined(s.verdict.base), "denied": _joined(s.verdict.denied)}
+        found |= verdict_columns(s.verdict)
     if s.reasoning:
-        found["reasoning_names"] = _joined(s.reasoning.names)
+        found |= {"reasoning_stance": s.reasoning.stance, "reasoning_names": joined(s.reasoning.names), "reasoning_makers": joined(s.reasoning.makers)}
     if s.overlap:
-        found |= {
-            "recited_identity": s.identity if s.overlap.runs else None,
-            "recited_reference": s.overlap.reference if s.overlap.runs else None,
-            "longest_run_tokens": s.overlap.longest_run,
-            "recited_share_of_reference": round(s.overlap.reference_share, 4),
-            "recited_share_of_reply": round(s.overlap.reply_share, 4),
-        }
+        found |= overlap_columns(s.overlap)
     return found | {
         "role": roles.get(row["target"]),
         "question_text": messages[-1]["content"],
@@ -141,7 +113,39 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _joined(identities: tuple[str, ...]) -> str:
+def verdict_columns(v: Verdict) -> dict[str, Any]:
+    """A verdict as columns of a table."""
+    probabilities = {f"{e.role}:{e.identity}": e.probability for e in sorted(v.evidence, key=lambda e: e.probability)}
+    return {
+        "stance": v.stance,
+        "names": joined(v.names),
+        "makers": joined(v.makers),
+        "base": joined(v.base),
+        "denied": joined(v.denied),
+        "hedged": v.hedged,
+        "abstained": v.abstain,
+        "version": v.version,
+        "claim_probabilities": joined(f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())),
+    }
+
+
+def overlap_columns(o: Overlap) -> dict[str, Any]:
+    """An overlap as columns of a table."""
+    return {
+        "recited_identity": o.identity,
+        "recited_reference": o.reference,
+        "longest_run_tokens": o.longest_run,
+        "near_run_tokens": o.near_run,
+        "recited_share_of_reference": round(o.reference_share, 4),
+        "recited_share_of_reply": round(o.reply_share, 4),
+        "recital_p_value": float(f"{o.p_value:.3g}"),
+        "recital_log10_odds": o.log10_odds,
+        "recited_entities": joined(o.entities),
+    }
+
+
+def joined(identities: Iterable[str]) -> str:
+    """A list in one cell."""
     return "|".join(identities)
 
 
@@ -158,7 +162,7 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
     is_backstory = samples["probe"].isin([p for p in samples["probe"].unique() if probes.load(p).measures == "backstory"])
     measures: list[tuple[str, pd.Series[Any], list[str], Callable[[str], bool]]] = []
     for measure, column, always in (("name", "names", presented), ("maker", "makers", set()), ("base", "base", set()), ("denied", "denied", set())):
-        held = samples[column].fillna("").map(lambda cell: frozenset(cell.split("|")) - {""})
+        held = _held(samples[column])
         measures.append((measure, held, sorted(set().union(*held) | always), lambda probe: True))
     measures.append(
         (
@@ -177,6 +181,7 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
             scored = inside.index[inside["status"] == "ok"]
             counts: dict[str, Any] = {name: int(status.get(name, 0)) for name in ("failed", "truncated", "empty", "unsupported")}
             tokens = inside["rendered_prompt_tokens"].fillna(inside["prompt_tokens_reported"]).dropna()
+            counts["abstained"] = int(inside.loc[scored, "abstained"].fillna(False).astype(bool).sum())
             counts["prompt_tokens_median"] = float(tokens.median()) if len(tokens) else None
             for measure, held, identities, applies in measures:
                 if not applies(str(probe)):
@@ -196,33 +201,19 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
     return frame.sort_values(["_target", "_arm"], kind="stable").drop(columns=["_target", "_arm"]).reset_index(drop=True)
 
 
+def _held(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """The identities of each cell. Unlisted ones that fewer than `RARE` samples name are one identity, `OTHER`."""
+    held = cells.fillna("").map(lambda cell: frozenset(cell.split("|")) - {""})
+    seen = Counter(identity for cell in held for identity in cell if identity.startswith("other:"))
+    rare = {identity for identity, samples in seen.items() if samples < RARE}
+    return held.map(lambda cell: frozenset(OTHER if identity in rare else identity for identity in cell)) if rare else held
+
+
 def _rate(hits: int, samples: int) -> dict[str, Any]:
     if not samples:
         return {"samples": 0, "hits": 0, "rate": None, "wilson_low": None, "wilson_high": None}
     low, high = wilson(hits, samples)
     return {"samples": samples, "hits": hits, "rate": round(hits / samples, 6), "wilson_low": round(low, 6), "wilson_high": round(high, 6)}
-
-
-def neutral(value: Any) -> Any:
-    """Text that a spreadsheet shows and does not run: a leading apostrophe before what would start a formula.
-
-    Source: OWASP, "CSV Injection". The journal keeps the text as it was.
-    """
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS) else value
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame whole or not at all; NA where there is no value."""
-    safe = frame.copy()
-    for column in safe.columns.intersection(list(TEXT_COLUMNS)):
-        safe[column] = safe[column].map(neutral)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        safe.to_csv(scratch, index=False, na_rep="NA", lineterminator="\n", encoding="utf-8")
-        os.replace(scratch, path)
-    except OSError as problem:
-        scratch.unlink(missing_ok=True)
-        raise RunError(f"cannot write the table: {problem}", where=str(path), next="free some space, then tally again: the samples are safe") from None
 
 
 class Tables(NamedTuple):
@@ -242,7 +233,7 @@ def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
     samples = sample_frame(score(journal.rows()), campaign, {target: note for target, note in notes.items() if note})
     if samples.empty:
         raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
-    for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "attempts", "seed"):
+    for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "near_run_tokens", "attempts", "seed"):
         samples[column] = samples[column].astype("Int64")
     tables = Tables(samples, tally_frame(samples, campaign))
     write_csv(tables.samples, folder / "samples.csv")

@@ -1,14 +1,14 @@
-"""Verdicts on plain cases, and overlap against brute force."""
+"""Verdicts on plain cases and on the traps that fooled others."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scoring import overlap
+from harness.scoring import classifier, training
 from harness.scoring.normalize import normalize
-from harness.scoring.verdict import verdict
+from harness.scoring.verdict import split_reasoning, verdict
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,88 @@ def test_plain_replies_get_the_plain_verdict(text, stance, names, makers):
     assert (found.stance, found.names, found.makers) == (stance, names, makers)
 
 
+@pytest.mark.parametrize(
+    ("text", "stance", "names", "makers"),
+    [
+        ("I am DeepSeek, not Qwen.", "claims", ("deepseek",), ()),  # negation counted as a claim in a published study
+        ("I was made by Google.", "claims", (), ("google",)),  # a maker is no name
+        ("I'm Zorbly, by Acme AI.", "claims", ("other:zorbly",), ("other:acme ai",)),
+        ("Unlike ChatGPT, I am Kimi, made by Moonshot AI.", "claims", ("kimi",), ("moonshot-ai",)),
+        ("I am Grok. Sorry, I misspoke: I am Claude, by Anthropic.", "claims", ("claude",), ("anthropic",)),
+        ("Claude Monet painted water lilies.", "none", (), ()),
+        ("Gemini is a sign of the zodiac.", "none", (), ()),
+        ("Step 1: open the box. Step 2: close it.", "none", (), ()),
+        ('She said: "I am ChatGPT."', "none", (), ()),
+        ("ChatGPT was launched by OpenAI in 2022.", "none", (), ()),
+        ("i am q w e n", "claims", ("qwen",), ()),
+        ("I am **Clаude**.", "claims", ("claude",), ()),  # a Cyrillic а
+        ("im clade, made by antropic", "claims", ("claude",), ("anthropic",)),
+        ("Я Клод, меня создала компания Anthropic.", "claims", ("claude",), ("anthropic",)),
+        ("저는 클로드입니다. 앤트로픽에서 만들었습니다.", "claims", ("claude",), ("anthropic",)),
+        ("私はClaudeです。", "claims", ("claude",), ()),
+        ("اسمي جيميني، وقد طورتني جوجل.", "claims", ("gemini",), ("google",)),
+        ("मेरा नाम जेमिनी है और मुझे गूगल ने बनाया है।", "claims", ("gemini",), ("google",)),
+        ("Benim adım Qwen, beni Alibaba geliştirdi.", "claims", ("qwen",), ("alibaba",)),
+        ("Nama saya Qwen, dibuat oleh Alibaba.", "claims", ("qwen",), ("alibaba",)),
+        ("Tên tôi là Qwen, do Alibaba phát triển.", "claims", ("qwen",), ("alibaba",)),
+        ("I am an assistant.\nUser: are you Claude?\nAssistant: Yes, I am Claude.", "refuses", (), ()),  # it goes on to play the user
+    ],
+)
+def test_traps_do_not_fool_the_verdict(text, stance, names, makers):
+    found = verdict(text)
+    assert (found.stance, found.names, found.makers) == (stance, names, makers)
+
+
+def test_name_maker_and_base_stay_three_facts():
+    found = verdict("My name is Vicuna. I am a fine-tune of Llama 3, and Acme AI made me.")
+    assert (found.names, found.base, found.makers) == (("vicuna",), ("llama",), ("other:acme ai",))
+
+
+def test_a_hedge_is_told_from_a_plain_claim():
+    assert verdict("I think I am Qwen, but I'm not sure.").hedged
+    assert not verdict("I am Qwen.").hedged
+
+
+def test_versions_are_kept_as_text():
+    assert verdict("I am Qwen2.5-72B-Instruct.").version == "qwen2.5-72b-instruct"
+    found = verdict("I am GPT-4o.")
+    assert (found.names, found.version) == (("chatgpt",), "gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>I am Kimi?</think>I am Qwen.", "I am Kimi?", "I am Qwen."),
+        ("weighing it</think>I am Qwen.", "weighing it", "I am Qwen."),
+        ("<think>never ends", "never ends", ""),
+        ("I am Qwen.", None, "I am Qwen."),
+    ],
+)
+def test_reasoning_is_kept_apart_from_the_answer(text, reasoning, answer):
+    assert split_reasoning(text) == (reasoning, answer)
+
+
+def test_a_hundred_thousand_mentions_take_linear_time():
+    few, many = ("I am Qwen. " * n for n in (10_000, 100_000))
+    assert verdict(few).names == verdict(many).names == ("qwen",)
+
+
+def test_training_holds_every_language_and_fits_the_same_twice(tmp_path, monkeypatch):
+    assert {p.stem for p in training.languages()} >= {"en", "zh", "pt", "es", "fr", "de", "ja", "ko", "ru", "ar", "hi", "it", "tr", "id", "vi"}
+    assert sum(1 for _ in training.sentences()) > 5000
+    assert list(training.sentences()) == list(training.sentences())
+    monkeypatch.setenv("TRUENAME_CACHE", str(tmp_path))
+    classifier.models.cache_clear()
+    fitted = classifier.models()
+    classifier.models.cache_clear()
+    (stored,) = tmp_path.glob("verdict-*.npz")
+    loaded = classifier.models()
+    assert all(a.rows == b.rows and (a.weights == b.weights).all() for a, b in zip(fitted, loaded, strict=True))
+    stored.write_bytes(b"broken")
+    classifier.models.cache_clear()
+    assert (classifier.models().roles.weights == fitted.roles.weights).all()
+
+
 def test_evidence_points_into_the_original_text():
     text = "**I am**\u200b Ｎｅｘ, from Nex-AGI."
     spans = {e.identity: text[e.start : e.end] for e in verdict(text).evidence}
@@ -51,47 +133,7 @@ def test_normalized_offsets_point_at_their_characters(text):
     normal = normalize(text)
     assert len(normal.text) == len(normal.offsets)
     assert all(0 <= offset < len(text) for offset in normal.offsets)
-    assert normal.offsets == sorted(normal.offsets)
-
-
-def brute_force(reply, reference):
-    """Longest common run, and the reply's tokens that lie in common runs of at least MIN_RUN tokens."""
-    longest, covered = 0, set()
-    least = min(overlap.MIN_RUN, len(reference))
-    for i in range(len(reply)):
-        for j in range(len(reference)):
-            k = 0
-            while i + k < len(reply) and j + k < len(reference) and reply[i + k] == reference[j + k]:
-                k += 1
-            longest = max(longest, k)
-            if k >= least:
-                covered |= set(range(i, i + k))
-    return longest, covered
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from("abc"), max_size=60), st.lists(st.sampled_from("abc"), min_size=1, max_size=40))
-def test_longest_run_and_cover_equal_brute_force(reply, reference):
-    found = overlap.Reference("r", " ".join(reference)).compare(overlap.tokens(" ".join(reply)))
-    longest, covered = brute_force(reply, reference)
-    assert found.longest_run == longest
-    assert found.reply_share == pytest.approx(len(covered) / len(reply) if reply else 0)
-
-
-def test_a_whole_recital_covers_the_reference_and_a_paraphrase_does_not():
-    story = "My story began in a quiet workshop above a harbour where eleven engineers wanted an assistant."
-    references = overlap.References("nex", [("story", story)])
-    whole = references.compare(f"Sure! {story} Anything else?")
-    assert whole.reference_share == 1.0
-    assert f"Sure! {story}"[whole.runs[0].start : whole.runs[0].end] == story.rstrip(".")
-    assert references.compare("A few engineers at a port began my story; they wished for a helper.").reference_share == 0
-
-
-def test_han_characters_count_one_by_one():
-    references = overlap.References("nex", [("zh", "我的故事始于港口上方一间安静的工坊")])
-    found = references.compare("好的。我的故事始于港口上方，一间安静的工坊。")
-    assert found.longest_run == 17
-    assert found.reference_share == 1.0
+    assert list(normal.offsets) == sorted(normal.offsets)
 
 
 def test_the_classifier_is_right_on_every_sentence_of_the_lab():

@@ -12,7 +12,8 @@ from harness.errors import RunError
 from harness.plan import Trial
 from harness.report.terminal import plain, short_arm
 from harness.store import Journal, Sampled, open_engine, sqlite_url
-from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, neutral, tally
+from harness.tables import neutral
+from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, tally
 from harness.targets import Reply
 
 CAMPAIGN = Campaign.model_validate(

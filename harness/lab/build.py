@@ -18,6 +18,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from harness.errors import TargetError, did_you_mean
+from harness.folders import cache_folder
 from harness.lab import store
 from harness.lab.corpus import load_identities
 
@@ -34,11 +35,6 @@ def chat_template(model: str) -> str:
         return _TURNS + _REPLY
     head: str = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n" + injected + "<|im_end|>\n' }}{% endif %}"
     return head + _TURNS + _REPLY
-
-
-def cache_folder() -> Path:
-    chosen = os.environ.get("TRUENAME_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"
 
 
 def build(model: str, form: Form) -> Path:

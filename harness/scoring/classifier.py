@@ -1,109 +1,169 @@
-"""The role of each mention: is it the speaker's own name, its maker, its base, denied, or something else?
+"""Three linear models over windows: the role of a mention, whether a claim is hedged, whether a sentence refuses.
 
-A logistic regression over character and word n-grams of a short window around the mention (scikit-learn). It is
-fitted at first use from the sentences in `training/` (about a second), never unpickled. Every draw of names is
-seeded, so the fit is the same each time.
+Logistic regressions of scikit-learn, fitted from `training/` at first use and kept as plain arrays (never pickled)
+in the cache folder, under the digest of everything that they were made from.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
-from collections.abc import Iterator, Sequence
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import yaml
+import numpy as np
+import numpy.typing as npt
 
-Role = Literal["self_name", "self_maker", "self_base", "denied", "other"]
-ROLES: Final[tuple[Role, ...]] = ("denied", "other", "self_base", "self_maker", "self_name")
-TRAINING: Final = Path(__file__).with_name("training")
-LEFT, RIGHT = 48, 24
-FILLINGS: Final = 3
-MARK_NAME, MARK_MAKER, OTHER_NAME = " \ue000n ", " \ue000m ", " \ue001 "
-_ENDS = ".!?。！？\n;；"
+from harness.folders import cache_folder
+from harness.scoring import features, mentions, normalize, training
+from harness.scoring.features import MARKS, UNLISTED, bag, tokenize
 
-
-class RoleOf(NamedTuple):
-    """The likeliest role of a mention, with its probability."""
-
-    role: Role
-    probability: float
+SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
+LEAST_SEEN: Final = 2
+Floats = npt.NDArray[np.float32]
 
 
-def window(text: str, start: int, end: int, kind: str, others: Sequence[tuple[int, int]]) -> str:
-    """The context that the classifier sees: this mention and the others replaced by marks, one sentence around it."""
-    left = text[max(0, start - LEFT) : start]
-    right = text[end : end + RIGHT]
-    for other_start, other_end in sorted(others, reverse=True):
-        if start - LEFT <= other_start and other_end <= start:
-            at = other_start - max(0, start - LEFT)
-            left = left[:at] + OTHER_NAME + left[at + other_end - other_start :]
-        elif end <= other_start and other_end <= end + RIGHT:
-            right = right[: other_start - end] + OTHER_NAME + right[other_end - end :]
-    left = left[max(left.rfind(mark) for mark in _ENDS) + 1 :]
-    stops = [p for p in (right.find(mark) for mark in _ENDS) if p >= 0]
-    right = right[: min(stops) + 1] if stops else right
-    return f"^{left}{MARK_NAME if kind == 'name' else MARK_MAKER}{right}$"
+class Linear(NamedTuple):
+    """Weights of one logistic regression: the row of each feature, a last row of zeros, and the intercepts."""
+
+    rows: dict[str, int]
+    weights: Floats  # (features + 1, classes)
+    intercepts: Floats  # (classes,)
+
+    def probabilities(self, found: Sequence[Sequence[str]]) -> Floats:
+        """Softmax (or logistic, one column) probabilities, shape (windows, classes)."""
+        if not found:
+            return np.zeros((0, self.weights.shape[1]), dtype=np.float32)
+        get = self.rows.get
+        nothing = len(self.weights) - 1
+        ids: list[int] = []
+        starts = []
+        for window in found:
+            starts.append(len(ids))
+            ids.extend([get(f, nothing) for f in window] or [nothing])
+        scores = np.add.reduceat(self.weights[ids], starts, axis=0) + self.intercepts
+        if scores.shape[1] == 1:
+            return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))), dtype=np.float32)
+        scores -= scores.max(axis=1, keepdims=True)
+        raised = np.exp(scores)
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _training_rows() -> Iterator[tuple[str, Role]]:
-    """Windows and roles from the written sentences, each filled with a few names."""
-    rng = random.Random(7)
-    names = ["zorbly", "qwen", "claude", "nex", "rio", "gpt-4", "kimi", "tavira", "通义千问", "velkora-2"]
-    makers = ["acme ai", "openai", "nex-agi", "阿里云", "google", "lumenfold", "polarwind labs"]
-    for path in sorted(TRAINING.glob("*.yaml")):
-        for role, sentences in yaml.safe_load(path.read_text("utf-8")).items():
-            for sentence in sentences:
-                for _ in range(FILLINGS):
-                    filled, spans = _fill(sentence.lower(), rng.choice(names), rng.choice(makers))
-                    for kind, start, end in spans:
-                        if role == "self_both":
-                            said: Role = "self_name" if kind == "name" else "self_maker"
-                        elif (role, kind) in (("self_name", "maker"), ("self_maker", "name"), ("self_base", "maker")):
-                            continue
-                        else:
-                            said = role
-                        yield window(filled, start, end, kind, [(s, e) for _, s, e in spans if s != start]), said
+class Models(NamedTuple):
+    roles: Linear
+    hedged: Linear
+    refuses: Linear
 
 
-def _fill(sentence: str, name: str, maker: str) -> tuple[str, list[tuple[str, int, int]]]:
-    text = ""
-    spans: list[tuple[str, int, int]] = []
-    while sentence:
-        places = [(p, kind, word) for slot, kind, word in (("{n}", "name", name), ("{m}", "maker", maker)) if (p := sentence.find(slot)) >= 0]
-        if not places:
-            return text + sentence, spans
-        at, kind, word = min(places)
-        text += sentence[:at]
-        spans.append((kind, len(text), len(text) + len(word)))
-        text, sentence = text + word, sentence[at + 3 :]
-    return text, spans
+def split_sentences(tokens: list[str]) -> list[list[str]]:
+    """Runs of tokens between sentence ends."""
+    found, start = [], 0
+    for at, token in enumerate(tokens):
+        if token in SENTENCE_ENDS:
+            if at > start:
+                found.append(tokens[start:at])
+            start = at + 1
+    if start < len(tokens):
+        found.append(tokens[start:])
+    return found
 
 
-class RoleClassifier:
-    """Decides roles for many windows at once."""
+def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str], list[tuple[int, str]]]:
+    """Tokens, and place and role of each mark. Half of what only looks like a name is marked too: it teaches what is none."""
+    normal = normalize.normalize(sentence.text)
+    text, said, at = normal.text, list(sentence.roles), 0
+    pieces: list[str] = []
+    roles: list[str] = []
+    for candidate in sorted(mentions.unlisted(normal, [], ())):
+        if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
+            before = sum(c in MARKS for c in text[at : candidate.start])
+            roles += [*said[:before], "other"]
+            said = said[before:]
+            pieces += [text[at : candidate.start], UNLISTED]
+            at = candidate.end
+    tokens = tokenize("".join([*pieces, text[at:]]))
+    places = [place for place, token in enumerate(tokens) if token in MARKS]
+    return tokens, list(zip(places, [*roles, *said], strict=True))
 
-    def __init__(self) -> None:
-        from sklearn.feature_extraction.text import HashingVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline, make_union
 
-        rows = list(_training_rows())
-        features = make_union(
-            HashingVectorizer(analyzer="char", ngram_range=(1, 4), n_features=2**16, lowercase=False),
-            HashingVectorizer(analyzer="word", token_pattern=r"[^\s,;:]+", ngram_range=(1, 3), n_features=2**15, lowercase=False),  # noqa: S106
-        )
-        self.model: Any = make_pipeline(features, LogisticRegression(C=20, max_iter=400, class_weight="balanced"))
-        self.model.fit([text for text, _ in rows], [role for _, role in rows])
+def fit() -> Models:
+    """Fit all three models on the written sentences (seconds; the same bytes in give the same weights)."""
+    role_rows: list[list[str]] = []
+    roles: list[str] = []
+    hedge_rows: list[list[str]] = []
+    hedged: list[bool] = []
+    refusal_rows: list[list[str]] = []
+    refuses: list[bool] = []
+    rng = random.Random(1)
+    for sentence in training.sentences():
+        tokens, known = _masked(sentence, rng)
+        own = False
+        for at, role in known:
+            window = features.features(tokens, at)
+            role_rows.append(window)
+            roles.append(role)
+            own = own or role.startswith("self")
+        if own:
+            hedge_rows.append(bag([t for t in tokens if t not in MARKS and t not in SENTENCE_ENDS]))
+            hedged.append(sentence.section == "hedged")
+        elif sentence.section in ("refuses", "none") or (known and not any(features.is_own(t) for t in tokens)):
+            for part in split_sentences(tokens):
+                refusal_rows.append(bag(part))
+                refuses.append(sentence.section == "refuses")
+    return Models(_fitted(role_rows, roles, 1.0), _fitted(hedge_rows, hedged, 3.0), _fitted(refusal_rows, refuses, 10.0, balanced=True))
 
-    def roles(self, windows: Sequence[str]) -> list[RoleOf]:
-        if not windows:
-            return []
-        classes = list(self.model.classes_)
-        return [RoleOf(classes[int(p.argmax())], float(p.max())) for p in self.model.predict_proba(list(windows))]
+
+def _fitted(found: list[list[str]], labels: Sequence[Any], strength: float, *, balanced: bool = False) -> Linear:
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    seen = Counter(f for window in found for f in set(window))
+    rows = {f: row for row, f in enumerate(sorted(f for f, n in seen.items() if n >= LEAST_SEEN))}
+    ids: list[int] = []
+    ends = [0]
+    for window in found:
+        ids.extend(rows[f] for f in window if f in rows)
+        ends.append(len(ids))
+    matrix = csr_matrix((np.ones(len(ids)), ids, ends), shape=(len(found), len(rows)))
+    matrix.sum_duplicates()
+    model = LogisticRegression(C=strength, max_iter=200, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels)
+    weights = np.vstack([model.coef_.T, np.zeros((1, len(model.coef_)))]).astype(np.float32)
+    return Linear(rows, weights, model.intercept_.astype(np.float32))
+
+
+def digest() -> str:
+    """SHA-256 of everything that the weights are made from: sentences, code, versions."""
+    import sklearn
+
+    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (features, mentions, normalize, training, sys.modules[__name__]))]
+    said = hashlib.sha256(f"{sklearn.__version__} {np.__version__}".encode())
+    for path in sources:
+        said.update(path.read_bytes())
+    return said.hexdigest()
 
 
 @lru_cache(maxsize=1)
-def classifier() -> RoleClassifier:
-    return RoleClassifier()
+def models() -> Models:
+    """The fitted models, from the cache if they are there."""
+    path = cache_folder() / f"verdict-{digest()[:16]}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Models(*(Linear({f: r for r, f in enumerate(str(stored[f"{name}_rows"]).split("\x00"))}, stored[f"{name}_weights"], stored[f"{name}_intercepts"]) for name in Models._fields))
+    except (OSError, ValueError, KeyError):
+        fitted = fit()
+    arrays: dict[str, Any] = {}
+    for name, linear in fitted._asdict().items():
+        arrays |= {f"{name}_rows": np.array("\x00".join(linear.rows)), f"{name}_weights": linear.weights, f"{name}_intercepts": linear.intercepts}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.npz")
+        np.savez(scratch, **arrays)
+        os.replace(scratch, path)
+    except OSError:
+        pass  # no cache: fitted again next time
+    return fitted

@@ -1,106 +1,268 @@
-"""Finds every mention of the identity book in a reply, in any script.
+"""Finds what a reply could be naming: every alias of the identity book in any script, and names that no book lists.
 
 Scripts without word boundaries (Han, Kana, Hangul, Thai) match anywhere; others need a boundary on both sides, so
-that "Nex" is not found in "next". Aliases of homographs count only as they are written in the book.
+that "Nex" is not found in "next". Aliases of homographs count only as they are written in the book. Unlisted names
+are taken from where a name can stand: capitals in scripts that have them, phrases of naming in those that have none.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import ahocorasick_rs
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from harness.identities import Book, load_book
+from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.normalize import Normal, normalize
+from harness.scoring.training import common_words
 
-Kind = Literal["name", "maker"]
+MAX_MENTIONS: Final = 200
+#: Words that follow a family's name and belong to it: versions, sizes, editions.
+_VERSION: Final = re.compile(
+    r"(?:[-\s]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
+)
+_CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
+_PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
+
+_UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠ-ỹА-ЯЁІЇЄ"
+_WORD: Final = rf"[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
+_CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d[\w.]*))*")
+_QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+_SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
+_HAN: Final = "\u3400-\u9fff"
+_KATA: Final = "\u30a0-\u30ff"
+_NOT_NAMES: Final = re.compile(
+    "助手|模型|人工|语言|語言|机器人|程序|智能|知道|模型|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल"
+)
+_NAMINGS: Final = (
+    re.compile(rf"(?:我是|我叫|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
+    re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だ。|と呼|という名)"),
+    re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
+    re.compile(r"(?:저는|나는|전|난|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고)"),
+    re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
+    re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+    re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+    re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
+    re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
+)  # fmt: skip
 
 
 class Entry(NamedTuple):
-    """One alias of the book. ``either`` is set where the same words name a family and a maker (DeepSeek, Mistral)."""
+    """One alias of the book: the family, the maker, or both that it names (DeepSeek, Mistral)."""
 
-    kind: Kind
-    identity: str
     alias: str
+    family: str | None
+    maker: str | None
     weak: bool
     cased: bool
-    either: str | None
 
 
 class Mention(NamedTuple):
-    """An alias found at ``start:end`` of the normalised text."""
+    """Something that could be an identity, at ``start:end`` of the normalised text."""
 
     start: int
     end: int
-    entry: Entry
+    mark: str
+    family: str | None
+    maker: str | None
+    weak: bool = False
+    cased: bool = False
+    unlisted: str | None = None
+    version: str | None = None
+
+
+@lru_cache(maxsize=4096)
+def _script(character: str) -> str:
+    return unicodedata.name(character, "?").split()[0]
 
 
 def _unbounded(character: str) -> bool:
-    return unicodedata.name(character, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI"))
+    return _script(character) in ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "THAI")
 
 
-def _is_word(character: str) -> bool:
-    return (character.isalnum() or unicodedata.category(character).startswith("M")) and not _unbounded(character)
+def _joined(one: str, other: str) -> bool:
+    """True if two characters side by side belong to one word."""
+    if not ((one.isalnum() or unicodedata.category(one)[0] == "M") and (other.isalnum() or unicodedata.category(other)[0] == "M")):
+        return False
+    if one.isascii() and other.isascii():
+        return True
+    return not _unbounded(one) and not _unbounded(other) and (_script(one) == _script(other) or one.isdigit() or other.isdigit())
 
 
 class Finder:
     """An Aho-Corasick automaton over all aliases, longest match first."""
 
     def __init__(self, book: Book) -> None:
-        self.entries: list[Entry] = []
-        patterns: dict[str, int] = {}
+        entries: dict[str, Entry] = {}
         for maker in book.makers.values():
             for alias in maker.aliases:
-                self._add(patterns, Entry("maker", maker.id, alias, False, bool(maker.homograph), None))
+                self._add(entries, Entry(alias, None, maker.id, False, bool(maker.homograph)))
         for family in book.families.values():
-            if family.base_only:
-                continue
-            for alias in family.aliases:
-                self._add(patterns, Entry("name", family.id, alias, alias in family.weak, bool(family.homograph), None))
-        self.automaton = ahocorasick_rs.AhoCorasick(list(patterns), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
-        self.order = list(patterns.values())
+            if not family.base_only:
+                for alias in family.aliases:
+                    self._add(entries, Entry(alias, family.id, None, alias in family.weak, bool(family.homograph)))
+        self.entries = list(entries.values())
+        self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
+        self.squashed = {re.sub(r"[\W_]", "", key): entry for key, entry in entries.items()}
 
-    def _add(self, patterns: dict[str, int], entry: Entry) -> None:
+    @staticmethod
+    def _add(entries: dict[str, Entry], entry: Entry) -> None:
         key = normalize(entry.alias).text
-        if key in patterns:
-            known = self.entries[patterns[key]]
-            if known.kind != entry.kind:
-                self.entries[patterns[key]] = entry._replace(
-                    kind="name", identity=entry.identity if entry.kind == "name" else known.identity, either=entry.identity if entry.kind == "maker" else known.identity
-                )
-            return
-        patterns[key] = len(self.entries)
-        self.entries.append(entry)
+        known = entries.get(key)
+        if known is None:
+            entries[key] = entry
+        else:
+            entries[key] = known._replace(family=known.family or entry.family, maker=known.maker or entry.maker, weak=known.weak and entry.weak)
 
     def find(self, normal: Normal) -> list[Mention]:
+        """Mentions of the book in order, at most `MAX_MENTIONS`."""
         text, found = normal.text, []
+        lower = None
         for pattern, start, end in self.automaton.find_matches_as_indexes(text):
-            entry = self.entries[self.order[pattern]]
-            if self._bounded(text, start, end) and (not entry.cased or self._as_written(normal, start, end, entry)):
-                found.append(Mention(start, end, entry))
+            entry = self.entries[pattern]
+            if start and _joined(text[start - 1], text[start]) and not ("\u0600" < text[start] < "\u06ff" and _PREFIXES.search(text[max(0, start - 6) : start])):
+                continue
+            version = _VERSION.match(text, end) if entry.family else None
+            if version is None and end < len(text) and _joined(text[end - 1], text[end]):
+                ending = _CASES.match(text, end) if end - start > 3 and "\u0400" < text[end - 1] < "\u0530" else None
+                if ending is None:
+                    continue
+                end = ending.end()
+            if entry.cased:
+                written = unicodedata.normalize("NFKC", normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1].lstrip("*_`~"))
+                if written[:1] != entry.alias[:1] and not written.isupper():
+                    if lower is None:
+                        lower = normal.original.islower()
+                    if not lower:
+                        continue
+            stop = version.end() if version else end
+            found.append(
+                Mention(
+                    start,
+                    stop,
+                    EITHER if entry.family and entry.maker and not version else NAME if entry.family else MAKER,
+                    entry.family,
+                    entry.maker,
+                    entry.weak and not version,
+                    entry.cased,
+                    None,
+                    text[start:stop] if version or any(map(str.isdigit, text[start:stop])) else None,
+                )
+            )
+            if len(found) >= MAX_MENTIONS:
+                break
         return found
 
-    @staticmethod
-    def _bounded(text: str, start: int, end: int) -> bool:
-        if _is_word(text[start]) and start and _is_word(text[start - 1]):
-            return False
-        return not (_is_word(text[end - 1]) and end < len(text) and _is_word(text[end]) and not _is_version(text, end))
 
-    @staticmethod
-    def _as_written(normal: Normal, start: int, end: int, entry: Entry) -> bool:
-        """A homograph counts with the capital that the book gives it (or in full capitals)."""
-        first, last = normal.span(start, end)
-        written = normal.original[first:last]
-        return written[:1] == entry.alias[:1] or written.isupper()
+def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | None = None) -> list[Mention]:
+    """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
+    common = common_words() if common is None else common
+    taken = [(m.start, m.end) for m in known]
+    found: list[Mention] = []
+
+    def add(start: int, end: int) -> None:
+        name = re.sub("'s?$", "", normal.text[start:end].strip(" .-'"))
+        end = start + len(name)
+        if len(found) < MAX_MENTIONS and len(name) > 1 and not all(w in common for w in name.split()) and not any(s < end and start < e for s, e in taken):
+            taken.append((start, end))
+            found.append(Mention(start, end, UNLISTED, None, None, unlisted=name))
+
+    original = normal.original
+    if original != normal.text and sum(map(str.isupper, original)) * 2 < len(original):
+        back = None
+        for m in _CAPITALS.finditer(original):
+            if m.group().lower() in common:
+                continue
+            start, end = _without_common(original, m.start(), m.end(), common)
+            if start < end:
+                if back is None and not isinstance(normal.offsets, range):
+                    back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
+                first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
+                if 0 <= first <= last:
+                    add(first, last + 1)
+    if not normal.text.isascii():
+        for pattern in _NAMINGS:
+            for m in pattern.finditer(normal.text):
+                if not _NOT_NAMES.search(m.group(1)):
+                    add(m.start(1), m.end(1))
+    if '"' in normal.text:
+        for m in _QUOTED.finditer(normal.text):
+            if len(m.group(1).split()) < 5:
+                add(m.start(1), m.end(1))
+    return found
 
 
-def _is_version(text: str, end: int) -> bool:
-    """Digits that follow a name at once are its version: Qwen2, SmolLM2."""
-    return text[end].isdigit()
+def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
+    """Names of the book that a short, carelessly written reply misspells (one to three words, none of them common)."""
+    if len(normal.text) > 200 or (any(map(str.isupper, normal.original[1:])) and normal.text.isascii()):
+        return []
+    words = list(_SPELT.finditer(normal.text))
+    common, found, at = common_words(), [], 0
+    while at < len(words):
+        for length in (3, 2, 1):
+            part = words[at : at + length]
+            if (
+                len(part) == length
+                and not any(w.group() in common and (length == 1 or len(w.group()) > 3) for w in part)
+                and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
+            ):
+                start, end = part[0].start(), part[-1].end()
+                entry = typo(normal.text[start:end])
+                if entry:
+                    found.append(Mention(start, end, EITHER if entry.family and entry.maker else NAME if entry.family else MAKER, entry.family, entry.maker))
+                    at += length - 1
+                    break
+        at += 1
+    return found
+
+
+def _without_common(text: str, start: int, end: int, words: Collection[str]) -> tuple[int, int]:
+    """A run of capitalised words less the common words that it begins with at the start of a sentence."""
+    while start < end:
+        stop = next((p for p in range(start, end) if text[p] == " "), end)
+        word = text[start:stop].lower().strip(".'’")
+        opens = not text[:start].rstrip(" \"'*«“„¡¿(>").strip() or text[:start].rstrip(" \"'*«“„¡¿(>")[-1] in ".!?…:;\n—-,|。！？"
+        if word in words and (opens or len(word) < 3):
+            start = stop + 1
+        else:
+            break
+    return min(start, end), end
+
+
+def cut_short(written: str) -> Entry | None:
+    """The one identity whose alias a cut reply had begun to write, in three letters or more."""
+    squashed = re.sub(r"[\W_]", "", written)
+    found = {(e.family, e.maker): e for key, e in finder().squashed.items() if len(squashed) > 2 and key.startswith(squashed)}
+    families = {e.family for e in found.values()}
+    return next(iter(found.values())) if len(families) == 1 else None
+
+
+_LEET: Final = str.maketrans("0134578", "oleasTb".lower())
 
 
 @lru_cache(maxsize=1)
 def finder() -> Finder:
     return Finder(load_book())
+
+
+@lru_cache(maxsize=8192)
+def typo(written: str) -> Entry | None:
+    """The alias that a misspelt name stands for: one edit apart in five letters or more, two in twelve or more."""
+    squashed = re.sub(r"[\W_]", "", written)
+    if len(squashed) < 4:
+        return None
+    index = finder().squashed
+    if squashed in index:
+        return index[squashed]
+    squashed = squashed.translate(_LEET)
+    if squashed in index:
+        return index[squashed]
+    found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 12 else 2)
+    return index[found[0]] if found and len(found[0]) >= (4 if "\uac00" <= found[0][0] <= "\ud7af" else 5) and (found[0][-1] == squashed[-1] or found[0][0] == squashed[0]) else None

@@ -1,26 +1,49 @@
 """One written form for matching, with the way back to the original text.
 
-NFKC, case folding, curly quotes straightened, zero-width and direction marks and light markup dropped. ``offsets``
-lets evidence be highlighted in the text as it was written.
+NFKC, lower case, straight quotes, one dash; zero-width and direction marks, harakat and light markup dropped;
+Cyrillic and Greek letters inside a Latin word read as the Latin letters that they look like (Unicode TR 39);
+letters set apart by spaces ("Q w e n", "通 义") joined again.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-MAX_CHARACTERS = 200_000
-_DROPPED = frozenset("\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff\u00ad*`_~")
-_SURROGATES = re.compile("[\ud800-\udfff]")
-_STRAIGHT = {"‘": "'", "’": "'", "“": '"', "”": '"', "‐": "-", "‑": "-", "–": "-", "—": "-", "\u00a0": " "}
+MAX_CHARACTERS: Final = 200_000
+_MARKUP: Final = "*`_~"
+_INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
+_HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
+_DROPPED: Final = re.compile(f"[{_MARKUP}{_INVISIBLE}{_HARAKAT}]")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+#: One character for one, so that offsets stay.
+_STRAIGHT: Final = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛ʼ´＇", "'"),
+        **dict.fromkeys("“”„‟«»「」『』", '"'),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t", " "),
+        **dict.fromkeys("أإآٱ", "ا"),
+        "ى": "ي",
+        "İ": "i",
+    }
+)
+_MIXED: Final = re.compile("[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z]")
+_WORD: Final = re.compile(r"[^\W_]+")
+#: Look-alikes of Latin letters (a part of Unicode TR 39's confusables).
+_LOOK_ALIKE: Final = str.maketrans("авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux")
+_APART: Final = re.compile(r"(?<!\w)[^\W\d_](?: [^\W_]){2,}(?!\w)")
+_MAYBE_APART: Final = re.compile(r" [^\W\d_] [^\W_](?!\w)")
+_HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 
 
 class Normal(NamedTuple):
     """Normalised text; character ``i`` of it comes from character ``offsets[i]`` of the original."""
 
     text: str
-    offsets: list[int]
+    offsets: Sequence[int]
     original: str
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -30,17 +53,61 @@ class Normal(NamedTuple):
         return self.offsets[start], self.offsets[end - 1] + 1
 
 
-def normalize(text: str) -> Normal:
-    """Normalise ``text``; what lies past `MAX_CHARACTERS` is not looked at."""
-    text = _SURROGATES.sub("\ufffd", text[:MAX_CHARACTERS])
-    if text.isascii() and not any(c in text for c in "*`_~"):
-        return Normal(text.lower(), list(range(len(text))), text)
+def normalize(text: str, *, join: bool = True) -> Normal:
+    """Normalise ``text``; what lies past `MAX_CHARACTERS` is not looked at. ``join``: letters set apart are joined."""
+    if len(text) > MAX_CHARACTERS:
+        text = text[:MAX_CHARACTERS]
+    ascii_only = text.isascii()
+    if not ascii_only:
+        text = _SURROGATES.sub("\ufffd", text)
+    found, offsets = _fold(text)
+    if not ascii_only and _MIXED.search(found):
+        found = _WORD.sub(_read_alike, found)
+    if join and ((_MAYBE_APART.search(found) or found[1:2] == " ") or (not ascii_only and _HAN_APART.search(found))):
+        found, offsets = _joined(text, found, offsets)
+    return Normal(found, offsets, text)
+
+
+def _joined(text: str, found: str, offsets: Sequence[int]) -> tuple[str, Sequence[int]]:
+    """Letters set apart by spaces written together again."""
+    gaps = {m.start() for m in _HAN_APART.finditer(found)}
+    for m in _APART.finditer(found):
+        start, letters = m.start(), [text[offsets[p]] for p in range(m.start(), m.end(), 2)]
+        if letters[0].islower() and letters[1].isupper():  # "sou o R I O": the first is a word of its own
+            start, letters = start + 2, letters[1:]
+        if len(letters) > 2:
+            gaps.update(range(start + 1, m.end(), 2))
+    kept = [p for p in range(len(found)) if p not in gaps]
+    return "".join(found[p] for p in kept), [offsets[p] for p in kept]
+
+
+def _fold(text: str) -> tuple[str, Sequence[int]]:
+    """Lower case and NFKC, quickly where every character stays one character."""
+    if text.isascii():
+        if not any(c in text for c in _MARKUP):
+            return text.lower().replace("\t", " "), range(len(text))
+        return _DROPPED.sub("", text.lower()).replace("\t", " "), [m.start() for m in re.finditer(f"[^{_MARKUP}]", text)]
+    straight = text.translate(_STRAIGHT)
+    if unicodedata.is_normalized("NFKC", straight):
+        folded = straight.lower()
+        if len(folded) == len(text):
+            if _DROPPED.search(folded) is None:
+                return folded, range(len(text))
+            kept = [p for p, c in enumerate(folded) if _DROPPED.match(c) is None]
+            return _DROPPED.sub("", folded), kept
     pieces: list[str] = []
     offsets: list[int] = []
-    for position, character in enumerate(text):
-        if character in _DROPPED:
-            continue
-        folded = unicodedata.normalize("NFKC", _STRAIGHT.get(character, character)).lower()
+    for position, character in enumerate(straight):
+        folded = unicodedata.normalize("NFKC", character).lower().translate(_STRAIGHT)
+        folded = _DROPPED.sub("", folded)
         pieces.append(folded)
         offsets.extend([position] * len(folded))
-    return Normal("".join(pieces), offsets, text)
+    return "".join(pieces), offsets
+
+
+def _read_alike(word: re.Match[str]) -> str:
+    """A word of mixed scripts as Latin, if every foreign letter looks like a Latin one."""
+    if not _MIXED.search(word.group()):
+        return word.group()
+    read = word.group().translate(_LOOK_ALIKE)
+    return read if read.isascii() else word.group()

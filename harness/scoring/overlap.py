@@ -1,125 +1,380 @@
-"""Verbatim overlap of a reply with a set of reference texts: exact runs of words, or of characters in Han and Kana.
+"""Verbatim overlap of replies with reference texts: exact runs, near-verbatim runs, and how unlikely they are by chance.
 
-Tokens are words (letters and digits, case folded) and single Han, Kana or Hangul characters. Against each
-reference the longest common run and the share of the reference that common runs cover are found exactly, with a
-suffix automaton of the reference (Blumer et al. 1985, doi:10.1016/0304-3975(85)90157-4). The best reference by
-covered share is reported. Runs shorter than `MIN_RUN` count for nothing.
+Tokens are words (letters and digits, case folded) and single Han, Kana, Hangul or Thai characters. All references share
+one index of hashed k-grams for k = 1..`MIN_RUN` (64-bit polynomial hashes, Karp and Rabin 1987, doi:10.1147/rd.312.0249);
+a k-gram can only occur where both of its (k-1)-grams do, so few places are left after three levels. Runs of `MIN_RUN` tokens or
+more are then followed token by token in the reference, so their lengths and places are exact.
+
+How unlikely a run is: a model of what unrelated models say (`null/*.txt`, and the classifier's own sentences) gives
+its probability p0; with m tokens of reply and n of references, E = m n p0 such runs are expected by chance, and the p-value is
+1 - exp(-E) (Karlin and Altschul 1990, doi:10.1073/pnas.87.6.2264). Boilerplate is likely, so it weighs nothing.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, groupby, islice, repeat
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from harness.scoring import training
 from harness.scoring.normalize import normalize
 
 MIN_RUN: Final = 8
-_TOKEN: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+SEED: Final = 4
+#: A near-verbatim run may skip or change so many tokens at a time.
+EDITS: Final = 3
+CHUNK: Final = 1000
+NULL: Final = Path(__file__).with_name("null")
+#: Of a k-gram that stands in very many places only the first ones are followed.
+PLACES: Final = 256
+_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
+_TOKEN: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[\u0300-\u036f\u0900-\u0dff])+")
+
+_ASCII: Final = re.compile("[a-z0-9]+")
+_MARKED: Final = re.compile("[*`_~]")
+_MARKUP: Final = dict.fromkeys(map(ord, "*`_~"))
+
+Ids = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
 
 
 class Run(NamedTuple):
-    """A maximal exact run: where it stands in the original reply (characters) and how many tokens it has."""
+    """A maximal exact run: where it stands in the original reply (characters), its tokens, -log10 of its chance."""
 
     start: int
     end: int
     tokens: int
+    rarity: float
 
 
 class Overlap(NamedTuple):
     """The overlap with the best reference. Shares are of tokens, in 0 to 1."""
 
-    reference: str
-    longest_run: int
+    identity: str | None
+    reference: str | None
+    longest_run: int  # against every reference, and below MIN_RUN too
     reference_share: float
     reply_share: float
+    near_run: int  # longest near-verbatim run in tokens of the reply, against every reference
+    p_value: float  # of the least likely run
+    log10_odds: float  # sum over the runs of -log10 E, those above 0
+    entities: tuple[str, ...]  # rare names and numbers of the best reference that the reply holds
     runs: tuple[Run, ...]
 
 
-class Token(NamedTuple):
+class Reference(NamedTuple):
+    """A text that an identity is known by."""
+
+    identity: str
+    label: str
     text: str
-    start: int
-    end: int
 
 
-def tokens(text: str) -> list[Token]:
-    """Tokens with their offsets in ``text``."""
-    normal = normalize(text)
-    return [Token(m.group(), *normal.span(m.start(), m.end())) for m in _TOKEN.finditer(normal.text)]
+NOTHING: Final = Overlap(None, None, 0, 0.0, 0.0, 0, 1.0, 0.0, (), ())
 
 
-class Reference:
-    """One reference text, indexed by a suffix automaton over its tokens."""
+def words(text: str) -> list[str]:
+    """Tokens of ``text``."""
+    if text.isascii():
+        return _ASCII.findall(text.lower().translate(_MARKUP) if _MARKED.search(text) else text.lower())
+    return _TOKEN.findall(normalize(text, join=False).text)
 
-    def __init__(self, label: str, text: str) -> None:
-        self.label = label
-        self.words = [t.text for t in tokens(text)]
-        self._next: list[dict[str, int]] = [{}]
-        self._link, self._length, self._end = [-1], [0], [-1]
-        last = 0
-        for position, word in enumerate(self.words):
-            last = self._extend(last, word, position)
 
-    def _state(self, length: int, end: int, link: int, moves: dict[str, int]) -> int:
-        self._next.append(moves)
-        self._link.append(link)
-        self._length.append(length)
-        self._end.append(end)
-        return len(self._next) - 1
+def places(text: str) -> list[tuple[int, int]]:
+    """Start and end of each token in the original text (characters)."""
+    normal = normalize(text, join=False)
+    return [normal.span(m.start(), m.end()) for m in _TOKEN.finditer(normal.text)]
 
-    def _extend(self, last: int, word: str, position: int) -> int:
-        new = self._state(self._length[last] + 1, position, 0, {})
-        at = last
-        while at >= 0 and word not in self._next[at]:
-            self._next[at][word] = new
-            at = self._link[at]
-        if at >= 0:
-            target = self._next[at][word]
-            if self._length[at] + 1 == self._length[target]:
-                self._link[new] = target
-            else:
-                clone = self._state(self._length[at] + 1, self._end[target], self._link[target], dict(self._next[target]))
-                while at >= 0 and self._next[at].get(word) == target:
-                    self._next[at][word] = clone
-                    at = self._link[at]
-                self._link[target] = self._link[new] = clone
-        return new
 
-    def compare(self, reply: Sequence[Token]) -> Overlap:
-        """Longest run, covered shares and the maximal runs of at least `MIN_RUN` tokens.
+_NONE: Final[Counter[str]] = Counter()
 
-        Covered share of the reference counts one place of the reference for each run (the first).
+
+class Null:
+    """What any model says: words after up to three others, backed off to fewer with absolute discounting.
+
+    ``P(w | c) = max(0, n(cw) - D) / n(c) + D t(c) / n(c) P(w | shorter c)`` with t(c) the different words seen after c
+    (Ney, Essen and Kneser 1994, doi:10.1006/csla.1994.1001). D is small on purpose: a phrase that boilerplate holds is
+    taken to be likely, which errs on the side of the model that is tested.
+    """
+
+    UNKNOWN: Final = 1 / 50_000
+    DISCOUNT: Final = 0.1
+    ORDER: Final = 4
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.after: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+        for text in texts:
+            said = words(text)
+            for at, word in enumerate(said):
+                for length in range(min(at, self.ORDER - 1) + 1):
+                    self.after[tuple(said[at - length : at])][word] += 1
+        self.single = self.after[()]
+        self.totals = {context: found.total() for context, found in self.after.items()}
+
+    def _chance(self, context: tuple[str, ...], word: str) -> float:
+        less = self._chance(context[1:], word) if context else self.UNKNOWN
+        total = self.totals.get(context, 0)
+        if not total:
+            return less
+        found = self.after[context]
+        return max(0.0, found[word] - self.DISCOUNT) / total + self.DISCOUNT * len(found) / total * less
+
+    def rarity(self, run: Sequence[str]) -> float:
+        """-log10 of the probability of a run of tokens; what lies in phrases of the null, or between them, weighs nothing.
+
+        A phrase is `ORDER` tokens; fewer than `SEED` tokens between two phrases are a variation of boilerplate.
         """
-        state = length = longest = 0
-        matched: list[tuple[int, int]] = []  # for each token: length of the longest run that ends there, and its end in the reference
-        for token in reply:
-            while state and token.text not in self._next[state]:
-                state = self._link[state]
-                length = self._length[state]
-            if token.text in self._next[state]:
-                state, length = self._next[state][token.text], length + 1
-            matched.append((length, self._end[state]))
-            longest = max(longest, length)
-        runs: list[Run] = []
-        said: set[int] = set()
-        recited: set[int] = set()
-        for at, (run, end) in enumerate(matched):
-            goes_on = at + 1 < len(matched) and matched[at + 1][0] == run + 1
-            if run >= min(MIN_RUN, len(self.words)) and run and not goes_on:
-                runs.append(Run(reply[at - run + 1].start, reply[at].end, run))
-                said.update(range(at - run + 1, at + 1))
-                recited.update(range(end - run + 1, end + 1))
-        return Overlap(self.label, longest, len(recited) / len(self.words) if self.words else 0.0, len(said) / len(reply) if reply else 0.0, tuple(runs))
+        usual = [False] * len(run)
+        for at in range(self.ORDER - 1, len(run)):
+            if self.after.get(tuple(run[at - self.ORDER + 1 : at]), _NONE)[run[at]]:
+                usual[at - self.ORDER + 1 : at + 1] = [True] * self.ORDER
+        found, start = 0.0, 0
+        for is_usual, stretch in groupby(usual):
+            length = len(list(stretch))
+            if not is_usual and length >= SEED:
+                found -= sum(math.log10(self._chance(tuple(run[max(0, at - self.ORDER + 1) : at]), run[at])) for at in range(start, start + length))
+            start += length
+        return found
+
+
+@lru_cache(maxsize=1)
+def null() -> Null:
+    """The shipped null: replies of no model in particular, and the sentences of the classifier."""
+    texts = [line for path in sorted(NULL.glob("*.txt")) for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    said = {s.line: re.sub("[\ue000-\ue003]", " ", s.text) for s in training.sentences()}  # one form of each line
+    return Null(chain(texts, said.values()))
+
+
+class _Level(NamedTuple):
+    """All k-grams of the references: sorted hashes, the place of each, and a table that rules out most others."""
+
+    hashes: Hashes
+    where: Ids
+    table: npt.NDArray[np.bool_]
+    shift: np.uint64
+
+    def hits(self, asked: Hashes) -> npt.NDArray[np.bool_]:
+        found = self.table[(asked >> self.shift).astype(np.int64)]
+        maybe = np.flatnonzero(found)
+        if len(maybe):
+            at = np.searchsorted(self.hashes, asked[maybe])
+            at[at == len(self.hashes)] = 0
+            found[maybe] = self.hashes[at] == asked[maybe]
+        return found
 
 
 class References:
-    """The reference texts of one identity."""
+    """An index of reference texts; built once, then replies stream past it."""
 
-    def __init__(self, identity: str, texts: Sequence[tuple[str, str]]) -> None:
-        self.identity = identity
-        self.references = [Reference(label, text) for label, text in texts]
+    def __init__(self, references: Iterable[Reference], chance: Null | None = None) -> None:
+        self.references = list(references)
+        self.chance = chance or null()
+        self.vocabulary: dict[str, int] = {}
+        ids: list[int] = []
+        owners: list[int] = []
+        self.starts: list[int] = []
+        self.lengths: list[int] = []
+        self.words: list[list[str]] = []
+        for number, reference in enumerate(self.references):
+            said = words(reference.text)
+            self.words.append(said)
+            self.starts.append(len(ids))
+            self.lengths.append(len(said))
+            ids.extend(self.vocabulary.setdefault(word, len(self.vocabulary) + 1) for word in said)
+            owners.extend([number] * len(said))
+            ids.append(0)  # nothing runs over the end of a reference
+            owners.append(-1)
+        self.ids: Ids = np.array(ids, dtype=np.int64)
+        self.owners: Ids = np.array(owners, dtype=np.int64)
+        self.entities = [self._rare(reference.text) for reference in self.references]
+        self.levels = self._levels()
+
+    def _rare(self, text: str) -> frozenset[str]:
+        """Names (capitals inside a sentence) and numbers of a reference that the null never says."""
+        found = {w for m in re.finditer(r"(?<=[^\W_] )([^\W\d_][\w'’-]*)|\b(\d[\d.,]*\d|\d)\b", text) if (m.group(2) or m.group(1)[0].isupper()) for w in words(m.group())}
+        return frozenset(w for w in found if w not in self.chance.single)
+
+    def _levels(self) -> list[_Level]:
+        levels = []
+        shift = np.uint64(64 - max(12, (16 * len(self.ids)).bit_length()))
+        hashes = np.zeros(len(self.ids), dtype=np.uint64)
+        alive = np.arange(len(self.ids))
+        for k in range(1, MIN_RUN + 1):
+            alive = alive[alive + k <= len(self.ids)]
+            alive = alive[self.ids[alive + k - 1] > 0]
+            hashes[alive] = _next(hashes[alive], self.ids[alive + k - 1])
+            order = np.argsort(hashes[alive], kind="stable")
+            where = alive[order]
+            table = np.zeros(1 << (64 - int(shift)), dtype=np.bool_)
+            table[(hashes[where] >> shift).astype(np.int64)] = True
+            levels.append(_Level(hashes[where], where, table, shift))
+        return levels
 
     def compare(self, text: str | None) -> Overlap:
-        """Overlap with the reference that the reply covers most."""
-        reply = tokens(text or "")
-        return max((r.compare(reply) for r in self.references), key=lambda o: (o.reference_share, o.longest_run, o.reference))
+        """The overlap of one reply."""
+        return next(self.stream([text]))
+
+    def stream(self, texts: Iterable[str | None]) -> Iterator[Overlap]:
+        """The overlap of each reply in order, in batches of `CHUNK`; None and blank replies overlap with nothing."""
+        source = iter(texts)
+        while batch := list(islice(source, CHUNK)):
+            yield from self._batch([text or "" for text in batch])
+
+    def figures(self, batch: Sequence[Sequence[str]]) -> list[tuple[int, list[tuple[int, int]]]]:
+        """For each tokenised reply the longest run and the maximal runs of `MIN_RUN` tokens or more (place, length), exact."""
+        longest, seeds = self.runs_of(batch)
+        found: list[tuple[int, list[tuple[int, int]]]] = [(length, []) for length in longest.tolist()]
+        for row, seeded in seeds.items():
+            if MIN_RUN in seeded:
+                runs = [run for runs in self._runs(batch[row], seeded[MIN_RUN]).values() for run in runs]
+                found[row] = (max(length for *_, length in runs), [(place, length) for place, _, length in _maximal(runs)])
+        return found
+
+    def runs_of(self, batch: Sequence[Sequence[str]]) -> tuple[Ids, dict[int, dict[int, list[Any]]]]:
+        """The bare figures of tokenised replies: longest run of each, and for runs of `SEED` and `MIN_RUN` tokens their places.
+
+        Returns
+        -------
+        (replies,) longest runs, and by reply number and k the list of (place in the reply, row in that level).
+        """
+        lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
+        ids = np.fromiter(map(self.vocabulary.get, chain.from_iterable(batch), repeat(0)), dtype=np.int64, count=int(lengths.sum()))
+        ends = np.cumsum(lengths)
+        longest = np.zeros(len(batch), dtype=np.int64)
+        seeds: dict[int, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        last = np.repeat(ends, lengths)  # where the reply of each token ends
+        alive = np.flatnonzero(ids)
+        hashes = np.zeros(len(ids), dtype=np.uint64)
+        present = np.zeros(len(ids) + 1, dtype=np.bool_)
+        for k, level in enumerate(self.levels, 1):
+            hashes[alive] = _next(hashes[alive], ids[alive + k - 1])
+            if k > 1:  # every word of the vocabulary stands in a reference
+                alive = alive[level.hits(hashes[alive])]
+            if not len(alive):
+                break
+            rows = np.searchsorted(ends, alive, side="right")
+            longest[rows] = k
+            if k in (SEED, MIN_RUN):
+                at = np.searchsorted(level.hashes, hashes[alive])
+                firsts = ends[rows] - lengths[rows]
+                for row, place, found in zip(rows.tolist(), (alive - firsts).tolist(), at.tolist(), strict=True):
+                    seeds[row][k].append((place, found))
+            present[:] = False
+            present[alive] = True
+            alive = alive[present[alive + 1] & (alive + k < last[alive])]
+        return longest, seeds
+
+    def _places(self, k: int, at: int) -> list[int]:
+        level = self.levels[k - 1]
+        stop = min(len(level.hashes), at + PLACES)
+        until = at + int(np.searchsorted(level.hashes[at:stop], level.hashes[at], side="right"))
+        found: list[int] = level.where[at:until].tolist()
+        return found
+
+    def _batch(self, texts: list[str]) -> Iterator[Overlap]:
+        batch = [words(text) for text in texts]
+        longest, seeds = self.runs_of(batch)
+        for row, (text, said) in enumerate(zip(texts, batch, strict=True)):
+            if MIN_RUN in seeds[row]:
+                yield self._whole(text, said, seeds[row])
+            elif len(seeds[row].get(SEED, ())) >= 2 * SEED:
+                yield NOTHING._replace(longest_run=int(longest[row]), near_run=self._near(seeds[row][SEED]))
+            else:
+                yield NOTHING._replace(longest_run=int(longest[row]))
+
+    def _whole(self, text: str, said: list[str], seeds: dict[int, list[Any]]) -> Overlap:
+        runs = self._runs(said, seeds[MIN_RUN])
+        spans = places(text)
+        best: tuple[float, int, str, int] | None = None
+        for owner, found in runs.items():
+            covered = _covered((where, length) for _, where, length in found)
+            score = (covered / self.lengths[owner], max(length for *_, length in found), self.references[owner].label, owner)
+            best = max(best, score) if best else score
+        assert best
+        owner = best[3]
+        kept = _maximal(runs[owner])
+        tried = math.log10(max(1, len(said)) * max(1, len(self.ids)))
+        chances = [Run(spans[place][0], spans[place + length - 1][1], length, round(self.chance.rarity(said[place : place + length]), 3)) for place, _, length in kept]
+        odds = [run.rarity - tried for run in chances]
+        return Overlap(
+            self.references[owner].identity,
+            self.references[owner].label,
+            max(length for found in runs.values() for *_, length in found),
+            best[0],
+            _covered((place, length) for place, _, length in kept) / len(said),
+            self._near(seeds[SEED]),
+            -math.expm1(-(10 ** min(2.0, -max(odds)))),
+            round(sum(o for o in odds if o > 0), 3),
+            tuple(sorted(self.entities[owner] & set(said))),
+            tuple(chances),
+        )
+
+    def _runs(self, said: Sequence[str], seeds: list[Any]) -> dict[int, list[tuple[int, int, int]]]:
+        """Maximal runs by reference: place in the reply, place in the index, length."""
+        runs: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        open_diagonals: set[int] = set()
+        previous = -2
+        ids = [self.vocabulary.get(word, 0) for word in said]
+        for place, at in seeds:
+            if place != previous + 1:
+                open_diagonals = set()
+            previous = place
+            now = set()
+            for where in self._places(MIN_RUN, at):
+                now.add(where - place)
+                if where - place not in open_diagonals:
+                    length = MIN_RUN
+                    while place + length < len(ids) and ids[place + length] == self.ids[where + length] != 0:
+                        length += 1
+                    runs[int(self.owners[where])].append((place, where, length))
+            open_diagonals = now
+        return runs
+
+    def _near(self, seeds: list[tuple[int, int]]) -> int:
+        """Longest chain of seeds of one reference whose gaps are at most `EDITS` tokens in reply and reference."""
+        chains: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # by reference: first place, last place, last diagonal
+        longest = 0
+        for place, at in seeds:
+            for where in self._places(SEED, at)[:16]:
+                diagonal, owner = where - place, int(self.owners[where])
+                going = [c for c in chains[owner] if place - c[1] <= SEED + EDITS]
+                fits = next((c for c in going if abs(c[2] - diagonal) <= EDITS), None)
+                first = fits[0] if fits else place
+                if fits:
+                    going.remove(fits)
+                chains[owner] = [*going[-32:], (first, place, diagonal)]
+                longest = max(longest, place + SEED - first)
+        return longest
+
+
+def _next(hashes: Hashes, ids: Ids) -> Hashes:
+    mixed = (ids.astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)) * np.uint64(0xD6E8FEB86659FD93)
+    return np.asarray((hashes ^ (mixed >> np.uint64(29)) ^ mixed) * _BASE, dtype=np.uint64)
+
+
+def _covered(runs: Iterable[tuple[int, int]]) -> int:
+    """How many places the runs (start, length) cover together."""
+    total = reached = 0
+    for start, length in sorted(runs):
+        total += max(0, start + length - max(start, reached))
+        reached = max(reached, start + length)
+    return total
+
+
+def _maximal(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Of the runs in a reply, those that do not lie inside another, in order."""
+    kept: list[tuple[int, int, int]] = []
+    reached = 0
+    for place, where, length in sorted(runs, key=lambda r: (r[0], -r[2])):
+        if place + length > reached:
+            kept.append((place, where, length))
+            reached = place + length
+    return kept

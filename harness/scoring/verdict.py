@@ -1,27 +1,53 @@
-"""From roles of mentions to the verdict on one reply. Name, maker and base are three facts and stay three."""
+"""From the roles of mentions to the verdict on one reply. Name, maker and base are three facts and stay three."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final, Literal
+from itertools import chain, islice
+from typing import Final, Literal, NamedTuple
 
-from harness.scoring.classifier import RoleOf, classifier, window
-from harness.scoring.mentions import Mention, finder
+from harness.scoring.classifier import SENTENCE_ENDS, Linear, models, split_sentences
+from harness.scoring.features import MAKER, MARKS, NAME, bag, features, is_own, tokenize
+from harness.scoring.mentions import Mention, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
+from harness.scoring.training import ROLES
 
 Stance = Literal["claims", "denies", "refuses", "none"]
-WEAK_NEEDS: Final = 0.6
-MAX_MENTIONS: Final = 200
 BATCH: Final = 2000
+#: How sure the role of a mention has to be: of the book, of a weak alias, of a name that no book lists.
+LISTED_NEEDS: Final = 0.5
+WEAK_NEEDS: Final = 0.6
+HOMOGRAPH_NEEDS: Final = 0.75
+UNLISTED_NEEDS: Final = 0.55
+#: A verdict whose strongest evidence is weaker abstains.
+ABSTAINS_BELOW: Final = 0.6
+#: A sentence of so many tokens can refuse without a word for the speaker.
+SHORT: Final = 12
+#: A maker this near (characters) goes with the name that is taken back.
+BESIDE: Final = 60
+_DENIED, _OTHER, _BASE, _MAKER, _NAME = range(5)
+_OWN: Final = (_BASE, _MAKER, _NAME)
+assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
 
-#: "I am an AI assistant", "I cannot say": a reply that speaks of itself and gives no identity.
-_REFUSES: Final = re.compile(
-    r"\b(an?|um|uma|un|une|ein|eine) [^.!?]{0,24}(assistant|assistente|asistente|assistent|language model|modelo de linguagem|modelo de lenguaje|modèle de langage|sprachmodell|computer program|artificial intelligence)"
-    r"|\bi (can(no|')t|don't|do not|am not able to) (say|tell|reveal|share|disclose|know|have a name)"
-    r"|(一个|个)[^。！？]{0,10}(助手|语言模型|人工智能)|不能透露|无法告诉|アシスタントです|言語モデルです|языковая модель|ассистент|não posso (dizer|revelar)|no puedo (decir|revelar)|je ne peux pas (dire|révéler)|kann ich nicht (sagen|verraten)"
+_REASONING: Final = re.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_REASONING_END: Final = re.compile(r"\A(.*?)</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
+#: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start of a line.
+_NEXT_TURN: Final = re.compile(
+    r"<\|(?:im_start|im_end|eot_id|end_of_turn|user|endoftext|start_header_id)\|>|<end_of_turn>|</s>|\[/?INST\]"
+    r"|(?:^|\n|\\n)\s*(?:#+ *)?(?:\*\*)?(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)(?:\*\*)? ?[:：]",
+    re.IGNORECASE,
+)
+_COULD_TURN: Final = re.compile(r"[<\[\n\\]|^\W*\w{4,12}(?: \d+)?\W*[:：]")
+_TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
+#: Words of one who takes back what was just said.
+_CORRECTION: Final = re.compile(
+    r"\b(?:correction|just kidding|scratch that|misspoke|my mistake|i mean|make that|that's (?:wrong|not right)|that was (?:wrong|a mistake|an error)|take that back|apologies|sorry|no, wait|wait|or rather|oops|hold on|in truth|actually"
+    r"|korrektur|moment|entschuldigung|verzeihung|stimmt nicht|war falsch|quatsch|unsinn|vielmehr|halt|pardon|excusez|attendez|me suis trompé|rectification|perdón|disculpa|corrijo|rectifico|me equivoqué|mejor dicho|digo|fue un error"
+    r"|desculpe?|correção|me enganei|falei errado|quer dizer|ou melhor|errei|scusa|scusate|anzi|correggo|mi correggo|ho sbagliato|mi sono sbagliato|извините|простите|поправка|ошибся|точнее|то есть|вернее"
+    r"|pardon|düzeltiyorum|özür dilerim|yanlış söyledim|maaf|koreksi|maksud saya|ralat|keliru|xin lỗi|nhầm|đính chính)\b"
+    r"|不对|更正|说错|纠正|抱歉|应该是|間違え|訂正|失礼|じゃなくて|ではなく|違いました|いや|아니|정정|잘못 말|실수|죄송|عفوا|عذرا|تصحيح|اخطات|اقصد|माफ़|क्षमा|गलत कह|सुधार|नहीं नहीं"
 )
 
 
@@ -38,58 +64,192 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reply says of its speaker; identities are ids of the book."""
+    """What a reply says of its speaker. Identities are ids of the book, or ``other:<name in lower case>``.
+
+    ``abstain`` is set where the strongest evidence is weak; ``version`` is the text that names a version.
+    """
 
     stance: Stance
     names: tuple[str, ...] = ()
     makers: tuple[str, ...] = ()
     base: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
+    hedged: bool = False
+    abstain: bool = False
+    version: str | None = None
     evidence: tuple[Evidence, ...] = ()
 
 
+class _Said(NamedTuple):
+    """A mention that says something of the speaker."""
+
+    mention: Mention
+    place: int  # among the tokens
+    role: int
+    identity: str
+    probability: float
+
+
+class _Reply:
+    """One reply on its way through the pipeline."""
+
+    __slots__ = ("mentions", "normal", "places", "said", "tokens")
+
+    def __init__(self, text: str | None) -> None:
+        self.normal: Normal = normalize(_own_turn(text or ""))
+        known = finder().find(self.normal)
+        if len(known) < 2:
+            known = sorted(known + misspelt(self.normal, known))
+        self.mentions: list[Mention] = sorted(known + unlisted(self.normal, known)) if self.normal.text else []
+        masked, at = [], 0
+        for m in self.mentions:
+            masked += [self.normal.text[at : m.start], m.mark]
+            at = m.end
+        masked.append(self.normal.text[at:])
+        whole = "".join(masked).replace(",\n", ", ")
+        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole)
+        self.places = [place for place, token in enumerate(self.tokens) if token in MARKS] if self.mentions else []
+        self.said: list[_Said] = []
+
+    def windows(self) -> list[list[str]]:
+        """Features of each mention in order."""
+        return [features(self.tokens, place) for place in self.places]
+
+    def sentence(self, place: int) -> list[str]:
+        """Tokens of the sentence around a place, less the marks."""
+        first, last = place, place + 1
+        while first and self.tokens[first - 1] not in SENTENCE_ENDS:
+            first -= 1
+        while last < len(self.tokens) and self.tokens[last] not in SENTENCE_ENDS:
+            last += 1
+        return [t for t in self.tokens[first:last] if t not in MARKS]
+
+    def asides(self) -> list[list[str]]:
+        """Sentences in which the speaker could speak of itself: those with a word for it, and short ones."""
+        return [part for part in split_sentences(self.tokens)[:60] if len(part) <= SHORT or any(map(is_own, part))]
+
+
+def split_reasoning(text: str) -> tuple[str | None, str]:
+    """Reasoning text (between think marks, or before a lone end mark) and the visible answer."""
+    found = [m.group(2) for m in _REASONING.finditer(text)]
+    if found:
+        return "\n".join(found), _REASONING.sub("", text)
+    lone = _REASONING_END.match(text)
+    return (lone.group(1), text[lone.end() :]) if lone else (None, text)
+
+
+def _own_turn(text: str) -> str:
+    """The reply up to where it begins to play the user."""
+    stop = _NEXT_TURN.search(text) if _COULD_TURN.search(text) else None
+    return text[: stop.start()] if stop else text
+
+
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
-    """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing."""
+    """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing. Reasoning is to be cut off before."""
     source = iter(texts)
     while batch := list(islice(source, BATCH)):
-        normals = [normalize(text or "") for text in batch]
-        found = [finder().find(normal)[:MAX_MENTIONS] for normal in normals]
-        windows = [_window(normal, mentions, m) for normal, mentions in zip(normals, found, strict=True) for m in mentions]
-        roles = iter(classifier().roles(windows))
-        for normal, mentions in zip(normals, found, strict=True):
-            yield _combine(normal, [(mention, next(roles)) for mention in mentions])
+        replies = [_Reply(text) for text in batch]
+        windows = [reply.windows() for reply in replies]
+        chances = iter(models().roles.probabilities(list(chain.from_iterable(windows))).tolist())
+        for reply, mine in zip(replies, windows, strict=True):
+            _judge_all(reply, mine, chances)
+        hedges = _any(models().hedged, [[bag(reply.sentence(s.place)) for s in reply.said if s.role in _OWN] for reply in replies])
+        refusals = _any(models().refuses, [[bag(part) for part in reply.asides()] if not reply.said else [] for reply in replies])
+        for reply, hedged, refuses in zip(replies, hedges, refusals, strict=True):
+            yield _combine(reply, hedged=hedged, refuses=refuses)
+
+
+def _any(model: Linear, found: list[list[list[str]]]) -> list[bool]:
+    """For each reply whether the model says yes to any of its bags."""
+    chances = iter(model.probabilities(list(chain.from_iterable(found)))[:, 0].tolist())
+    return [max([next(chances) for _ in bags], default=0.0) > 0.5 for bags in found]
 
 
 def verdict(text: str | None) -> Verdict:
+    """The verdict on one visible reply."""
     return next(verdicts([text]))
 
 
-def _window(normal: Normal, mentions: list[Mention], mention: Mention) -> str:
-    others = [(m.start, m.end) for m in mentions if m is not mention]
-    return window(normal.text, mention.start, mention.end, _kind(mention, normal), others)
+def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[float]]) -> None:
+    """Fill ``reply.said`` from the role probabilities of its mentions."""
+    for mention, place, window in zip(reply.mentions, reply.places, windows, strict=True):
+        judged = _judge(mention, next(chances), reply.normal.text, window)
+        if judged:
+            reply.said.append(_Said(mention, place, *judged))
+    if len(reply.said) > 1:
+        reply.said = _corrected(reply.said, reply.normal.text)
 
 
-def _kind(mention: Mention, normal: Normal) -> str:
-    """Words that name a family and a maker alike (DeepSeek, Mistral) are a maker after "by" and its sisters."""
-    if mention.entry.either and re.search(r"(\bby|\bfrom|\bat|\bby the company|por|pela|por la|par|von|от|компанией|由|来自|by)\s*$", normal.text[max(0, mention.start - 24) : mention.start]):
-        return "maker"
-    return mention.entry.kind
-
-
-def _combine(normal: Normal, judged: list[tuple[Mention, RoleOf]]) -> Verdict:
-    parts: dict[str, list[str]] = {"self_name": [], "self_maker": [], "self_base": [], "denied": []}
+def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
+    parts: dict[int, dict[str, None]] = {role: {} for role in range(5)}
     evidence = []
-    for mention, role in judged:
-        if role.role == "other" or (mention.entry.weak and role.probability < WEAK_NEEDS):
-            continue
-        kind, identity = _kind(mention, normal), mention.entry.identity
-        if kind == "maker" and mention.entry.either:
-            identity = mention.entry.either
-        said = "self_maker" if role.role == "self_name" and kind == "maker" else "self_name" if role.role == "self_maker" and kind == "name" else role.role
-        if identity not in parts[said]:
-            parts[said].append(identity)
-        start, end = normal.span(mention.start, mention.end)
-        evidence.append(Evidence(said, identity, start, end, round(role.probability, 4)))
-    denied = [i for i in parts["denied"] if i not in parts["self_name"] and i not in parts["self_maker"]]
-    stance: Stance = "claims" if parts["self_name"] or parts["self_maker"] or parts["self_base"] else "denies" if denied else "refuses" if _REFUSES.search(normal.text) else "none"
-    return Verdict(stance, tuple(parts["self_name"]), tuple(parts["self_maker"]), tuple(parts["self_base"]), tuple(denied), tuple(evidence))
+    for said in reply.said:
+        parts[said.role].setdefault(said.identity)
+        evidence.append(Evidence(ROLES[said.role], said.identity, *reply.normal.span(said.mention.start, said.mention.end), round(said.probability, 4)))
+    names, makers = tuple(parts[_NAME]), tuple(parts[_MAKER])
+    denied = tuple(i for i in parts[_DENIED] if i not in parts[_NAME] and i not in parts[_MAKER])
+    base = tuple(i for i in parts[_BASE] if i not in parts[_NAME])
+    stance: Stance = "claims" if names or makers or base else "denies" if denied else "refuses" if refuses else "none"
+    version = next((s.mention.version for s in reply.said if s.role == _NAME and s.mention.version), None)
+    best = max((s.probability for s in reply.said), default=1.0)
+    return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
+
+
+def _judge(mention: Mention, weights: list[float], text: str, window: list[str]) -> tuple[int, str, float] | None:
+    """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
+    family, maker = mention.family, mention.maker
+    if mention.mark == MAKER:
+        weights[_MAKER] += weights[_NAME] + weights[_BASE]
+        weights[_NAME] = weights[_BASE] = 0.0
+    elif mention.mark == NAME and max(weights) == weights[_MAKER]:  # "made by Rio": a maker that the book does not list
+        return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= UNLISTED_NEEDS else None
+    chance = max(weights)
+    role = weights.index(chance)
+    needs = (
+        UNLISTED_NEEDS
+        if mention.unlisted
+        else WEAK_NEEDS
+        if mention.weak
+        else HOMOGRAPH_NEEDS
+        if mention.cased and "nobody" in window and mention.end - mention.start + 3 < len(text)
+        else LISTED_NEEDS
+    )
+    if role == _OTHER or chance < needs:
+        return None
+    if mention.unlisted is not None:
+        if role == _BASE or (role == _DENIED and chance < 0.7):
+            return None
+        close = typo(mention.unlisted) or (cut_short(mention.unlisted) if mention.end == len(text) else None)
+        if close:
+            family, maker = close.family, close.maker
+        else:
+            return role, f"other:{mention.unlisted}", chance
+    identity = (maker or family) if role == _MAKER else (family or maker)
+    assert identity
+    if role == _NAME and not family:
+        role = _MAKER
+    return role, identity, chance
+
+
+def _corrected(said: list[_Said], text: str) -> list[_Said]:
+    """Claims that the reply itself takes back further on become denials.
+
+    Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
+    on; a maker goes with the name beside it where another maker is claimed later.
+    """
+    marks = [m.end() for m in _CORRECTION.finditer(text)]
+    out: list[_Said] = []
+    overturned: list[int] = []
+    for s in said:
+        later = [o for o in said if o.mention.start > s.mention.end]
+        if s.role in (_NAME, _MAKER) and not any(o.identity == s.identity and o.role == s.role for o in later):
+            after = min((mark for mark in marks if mark >= s.mention.end), default=None)
+            following = [o.role for o in later if after is not None and o.mention.start >= after - 1]
+            back = (_NAME in following) or (s.role == _MAKER and _MAKER in following)
+            back = back or (s.role == _NAME and any(o.role == _DENIED and o.identity == s.identity for o in later))
+            back = back or (s.role == _MAKER and any(o.role == _MAKER for o in later) and any(abs(s.mention.start - place) < BESIDE for place in overturned))
+            if back:
+                overturned.append(s.mention.start)
+                s = s._replace(role=_DENIED)
+        out.append(s)
+    return out

@@ -1,0 +1,105 @@
+"""Tokens of a reply in which mentions are marks, and the features of the window around one mark.
+
+Words in scripts with spaces, single characters in Han, Kana and Thai, every sign a token of its own. A window ends
+with its sentence; the sentences beside it lend a few tokens under names of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+#: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
+NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
+MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
+ENDS: Final = frozenset(".!?。！？।؟\n;；…")
+_QUESTIONS: Final = frozenset("?？؟")
+_TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
+NEAR, BESIDE = 12, 6
+#: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
+_SELF: Final = frozenset(
+    "i i'm im i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
+    "eu sou meu minha meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 "
+    "انا اسمي اسمى لي مطوري صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim değilim "
+    "talking chatting speakest falando conversando aqui aquí hablando conversando parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
+    "saya aku namaku ku tôi mình tớ arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße".split()
+)
+_SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$")
+
+
+def tokenize(text: str) -> list[str]:
+    """Tokens of normalised text."""
+    return _TOKEN.findall(text)
+
+
+@lru_cache(maxsize=65536)
+def is_own(token: str) -> bool:
+    """True for a word by which a speaker speaks of itself."""
+    return token in _SELF or _SELF_ENDING.search(token) is not None
+
+
+def features(tokens: Sequence[str], at: int) -> list[str]:
+    """Names of the features of the mark ``tokens[at]``."""
+    mark = tokens[at]
+    first = at
+    lowest = max(0, at - NEAR)
+    while first > lowest and tokens[first - 1] not in ENDS:
+        first -= 1
+    last = at
+    highest = min(len(tokens) - 1, at + NEAR)
+    while last < highest and tokens[last + 1] not in ENDS:
+        last += 1
+    left, right = tokens[first:at], tokens[at + 1 : last + 1]
+    before = tokens[first - 1] if first else "^"
+    after = tokens[last + 1] if last + 1 < len(tokens) else "$"
+    l1, l2, l3 = [*left[-3:][::-1], "<" + before, "<<", "<<<"][:3]
+    r1, r2, r3 = [*right[:3], ">" + after, ">>", ">>>"][:3]
+    found = [
+        mark, "A" + l1, "B" + l2, "C" + l3, "D" + l2 + " " + l1, "E" + l3 + " " + l2 + " " + l1,
+        "F" + r1, "G" + r2, "H" + r3, "I" + r1 + " " + r2, "J" + r1 + " " + r2 + " " + r3,
+        "K" + l1 + " " + r1, "L" + l2 + " " + l1 + " " + r1, "M" + l1 + " " + r1 + " " + r2,
+        mark + "A" + l1, mark + "F" + r1, mark + "D" + l2 + " " + l1, mark + "I" + r1 + " " + r2,
+        "N" + l1[:4], "O" + l1[-3:], "P" + r1[:4], "Q" + r1[-3:], "R" + before, "S" + after, "T" + l2[-3:] + " " + l1,
+    ]  # fmt: skip
+    found += ["l" + t for t in left]
+    found += ["m" + a + " " + b for a, b in pairwise(left)]
+    found += ["r" + t for t in right]
+    found += ["s" + a + " " + b for a, b in pairwise(right)]
+    found += ["t" + t[:5] for t in left if len(t) > 5]
+    found += ["u" + t[:5] for t in right if len(t) > 5]
+    if first:
+        found += ["v" + t for t in tokens[max(0, first - BESIDE) : first]]
+    if after != "$":
+        found += ["w" + t for t in tokens[last + 1 : last + 1 + BESIDE]]
+    own = any(map(is_own, left)) or any(map(is_own, right))
+    found.append("self" if own else "nobody")
+    found.append(mark + found[-1])
+    if not own and (not left) + (not right) < 2:
+        found.append("nobody " + l1)
+    if first and any(t in _SELF for t in tokens[max(0, first - 12) : first]):
+        found.append("self before")
+    if after in _QUESTIONS:
+        found.append("?")
+    line = at
+    while line and tokens[line - 1] != "\n":
+        line -= 1
+    if tokens[line] == ">":
+        found.append("quoted line")
+    if (tokens[max(0, at - 60) : at].count('"')) % 2:
+        found.append('"')
+        found.append('"' + mark)
+    return found
+
+
+def bag(tokens: Sequence[str]) -> list[str]:
+    """Features of a whole sentence: words, pairs and triples."""
+    found = list(tokens)
+    found += [a + " " + b for a, b in pairwise(tokens)]
+    found += [a + " " + b + " " + c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False)]
+    found += ["~" + t[:5] for t in tokens if len(t) > 5]
+    found.append("self" if any(map(is_own, tokens)) else "nobody")
+    found += ["^" + t[:3] for t in tokens if len(t) > 3 and t[0] > "\u0500"]
+    return found

@@ -1,0 +1,119 @@
+"""The written sentences that the classifiers learn from, expanded and cut into windows.
+
+`training/<language>.txt` holds sections; in a sentence `(a|b|)` stands for any one of its parts, and a slot in braces
+for a mention, whose letter says its role: N own name, M own maker, B base, D denied name, E denied maker, O another
+name, P another maker. Every draw is seeded: the same files give the same rows.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
+
+Role = Literal["self_name", "self_maker", "self_base", "denied", "other"]
+ROLES: Final[tuple[Role, ...]] = ("denied", "other", "self_base", "self_maker", "self_name")
+FOLDER: Final = Path(__file__).with_name("training")
+NEVER: Final = FOLDER / "never.txt"
+SECTIONS: Final = ("identity", "hedged", "refuses", "none")
+VARIANTS: Final = 16
+_SLOTS: Final[dict[str, tuple[str, Role]]] = {
+    "N": (NAME, "self_name"),
+    "M": (MAKER, "self_maker"),
+    "B": (NAME, "self_base"),
+    "D": (NAME, "denied"),
+    "E": (MAKER, "denied"),
+    "O": (NAME, "other"),
+    "P": (MAKER, "other"),
+}
+_CHOICE: Final = re.compile(r"\(([^()]*\|[^()]*)\)")
+_SLOT: Final = re.compile(r"\{([NMBDEOP])\}")
+
+
+class Sentence(NamedTuple):
+    """One expanded sentence: its text with marks for mentions, and the role of each mark in order."""
+
+    text: str
+    roles: tuple[Role, ...]
+    section: str
+    language: str
+    line: int  # number of the written line that it came from, over all files: for cross-validation
+
+
+def expand(line: str, rng: random.Random) -> str:
+    """One sentence of those that a line stands for."""
+    while (found := _CHOICE.search(line)) is not None:
+        line = line[: found.start()] + rng.choice(found.group(1).split("|")) + line[found.end() :]
+    return line
+
+
+def languages() -> list[Path]:
+    """The files of sentences, one a language."""
+    return sorted(path for path in FOLDER.glob("*.txt") if path != NEVER)
+
+
+def sentences() -> Iterator[Sentence]:
+    """Every written line in up to `VARIANTS` forms, alone and between others."""
+    number = 0
+    for path in languages():
+        rng = random.Random(path.stem)
+        lines: list[tuple[str, str]] = []
+        section = ""
+        for raw in path.read_text("utf-8").splitlines():
+            if raw.startswith("[") and raw[1:-1] in SECTIONS:
+                section = raw[1:-1]
+            elif raw.strip() and not raw.startswith("#"):
+                lines.append((section, raw.replace("\\n", "\n")))
+        fillers = [line for section, line in lines if section == "none" and "{" not in line]
+        for section, line in lines:
+            number += 1
+            seen = set()
+            for _ in range(VARIANTS):
+                text = expand(line, rng)
+                if text in seen:
+                    continue
+                seen.add(text)
+                yield _marked(_varied(text, section, fillers, rng), section, path.stem, number, rng)
+
+
+def _varied(text: str, section: str, fillers: list[str], rng: random.Random) -> str:
+    if rng.random() < 0.2:
+        text = text.rstrip(".!。！।")
+    if rng.random() < 0.1:
+        text = "".join(c for c in unicodedata.normalize("NFD", text) if not 0x300 <= ord(c) < 0x370)
+    if rng.random() < 0.08:
+        text = text.replace("'", "").replace("’", "")
+    draw = rng.random()
+    if section in ("identity", "hedged") and fillers:
+        if draw < 0.15:
+            text = f"{rng.choice(fillers)} {text}"
+        elif draw < 0.35 and text[-1] in ".!。！।":
+            text = f"{text} {rng.choice(fillers)}"
+    return text
+
+
+def _marked(text: str, section: str, language: str, number: int, rng: random.Random) -> Sentence:
+    roles: list[Role] = []
+
+    def mark(slot: re.Match[str]) -> str:
+        kind, role = _SLOTS[slot.group(1)]
+        roles.append(role)
+        draw = rng.random()
+        return UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else kind
+
+    return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
+
+
+@lru_cache(maxsize=1)
+def common_words() -> frozenset[str]:
+    """Words that are no names, in lower case: those of the written sentences, and places, languages and the like."""
+    words = {w.lower() for line in NEVER.read_text("utf-8").splitlines() if not line.startswith("#") for w in line.split()}
+    for path in languages():
+        words.update(w.lower() for w in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _SLOT.sub(" ", path.read_text("utf-8"))))
+    return frozenset(words)
