@@ -64,7 +64,7 @@ def test_the_tally_counts_what_the_samples_say(ran):
     folder, _, _ = ran
     samples = pd.read_csv(folder / "results/small/samples.csv", keep_default_na=False)
     tally = pd.read_csv(folder / "results/small/tally.csv")
-    for row in tally[(tally["measure"] == "name") & (tally["language"] != "all")].itertuples():
+    for row in tally[(tally["measure"] == "name") & (tally["language"] != "all") & ~tally["identity"].str.startswith("other:")].itertuples():
         part = samples[(samples["target"] == row.target) & (samples["arm"] == row.arm) & (samples["probe"] == row.probe) & (samples["language"] == row.language) & (samples["status"] == "ok")]
         assert row.samples == len(part)
         assert row.hits == sum(row.identity in names.split("|") for names in part["names"])

@@ -105,7 +105,7 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
         kind, role = _SLOTS[slot.group(1)]
         roles.append(role)
         draw = rng.random()
-        return UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else kind
+        return UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else NAME if draw < 0.46 else kind  # a family's name can stand for a maker
 
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 

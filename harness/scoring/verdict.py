@@ -21,6 +21,7 @@ LISTED_NEEDS: Final = 0.5
 WEAK_NEEDS: Final = 0.6
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
+UNLISTED_ALONE_NEEDS: Final = 0.85
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
 #: A sentence of so many tokens can refuse without a word for the speaker.
@@ -126,7 +127,23 @@ class _Reply:
 
     def asides(self) -> list[list[str]]:
         """Sentences in which the speaker could speak of itself: those with a word for it, and short ones."""
-        return [part for part in split_sentences(self.tokens)[:60] if len(part) <= SHORT or any(map(is_own, part))]
+        found = []
+        for part in split_sentences(self.tokens)[:60]:
+            own = _unquoted(part) if '"' in part else part
+            if own and (len(own) <= SHORT or any(map(is_own, own))):
+                found.append(own)
+        return found
+
+
+def _unquoted(tokens: list[str]) -> list[str]:
+    """Tokens outside quotation marks."""
+    found, inside = [], False
+    for token in tokens:
+        if token == '"':  # noqa: S105
+            inside = not inside
+        elif not inside:
+            found.append(token)
+    return found
 
 
 def split_reasoning(text: str) -> tuple[str | None, str]:
@@ -177,7 +194,7 @@ def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[f
         if judged:
             reply.said.append(_Said(mention, place, *judged))
     if len(reply.said) > 1:
-        reply.said = _corrected(reply.said, reply.normal.text)
+        reply.said = _corrected(reply)
 
 
 def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
@@ -205,15 +222,14 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
         return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= UNLISTED_NEEDS else None
     chance = max(weights)
     role = weights.index(chance)
-    needs = (
-        UNLISTED_NEEDS
-        if mention.unlisted
-        else WEAK_NEEDS
-        if mention.weak
-        else HOMOGRAPH_NEEDS
-        if mention.cased and "nobody" in window and mention.end - mention.start + 3 < len(text)
-        else LISTED_NEEDS
-    )
+    # no word for the speaker near it, and no field of a table or form
+    nobody = "nobody" in window and mention.end - mention.start + 3 < len(text) and "A|" not in window and "A:" not in window
+    if mention.unlisted:
+        needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
+    elif mention.cased and nobody:
+        needs = HOMOGRAPH_NEEDS
+    else:
+        needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
         return None
     if mention.unlisted is not None:
@@ -231,18 +247,21 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
     return role, identity, chance
 
 
-def _corrected(said: list[_Said], text: str) -> list[_Said]:
+def _corrected(reply: _Reply) -> list[_Said]:
     """Claims that the reply itself takes back further on become denials.
 
     Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
     on; a maker goes with the name beside it where another maker is claimed later.
     """
-    marks = [m.end() for m in _CORRECTION.finditer(text)]
+    said = reply.said
+    marks = [m.end() for m in _CORRECTION.finditer(reply.normal.text)]
+    denied = {s.mention.start for s in said if s.role == _DENIED}
     out: list[_Said] = []
     overturned: list[int] = []
     for s in said:
         later = [o for o in said if o.mention.start > s.mention.end]
-        if s.role in (_NAME, _MAKER) and not any(o.identity == s.identity and o.role == s.role for o in later):
+        again = any(m.start > s.mention.end and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None) and m.start not in denied for m in reply.mentions)
+        if s.role in (_NAME, _MAKER) and not again:
             after = min((mark for mark in marks if mark >= s.mention.end), default=None)
             following = [o.role for o in later if after is not None and o.mention.start >= after - 1]
             back = (_NAME in following) or (s.role == _MAKER and _MAKER in following)
