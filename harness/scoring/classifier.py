@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.folders import cache_folder
-from harness.scoring import features, mentions, normalize, training
+from harness.scoring import concepts, features, mentions, normalize, training
 from harness.scoring.features import MARKS, UNLISTED, bag, tokenize
 
 SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
@@ -115,7 +115,7 @@ def fit() -> Models:
             for part in split_sentences(tokens):
                 refusal_rows.append(bag(part))
                 refuses.append(sentence.section == "refuses")
-    return Models(_fitted(role_rows, roles, 1.0), _fitted(hedge_rows, hedged, 3.0), _fitted(refusal_rows, refuses, 10.0, balanced=True))
+    return Models(_fitted(role_rows, roles, 0.5), _fitted(hedge_rows, hedged, 1.0), _fitted(refusal_rows, refuses, 1.0, balanced=True))
 
 
 def _fitted(found: list[list[str]], labels: Sequence[Any], strength: float, *, balanced: bool = False) -> Linear:
@@ -140,7 +140,7 @@ def digest() -> str:
     """SHA-256 of everything that the weights are made from: sentences, code, versions."""
     import sklearn
 
-    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (features, mentions, normalize, training, sys.modules[__name__]))]
+    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, mentions, normalize, training, sys.modules[__name__]))]
     said = hashlib.sha256(f"{sklearn.__version__} {np.__version__}".encode())
     for path in sources:
         said.update(path.read_bytes())

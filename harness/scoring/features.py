@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from harness.scoring.concepts import in_order
+
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
 MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
@@ -79,6 +81,14 @@ def features(tokens: Sequence[str], at: int) -> list[str]:
     found.append(mark + found[-1])
     if not own and (not left) + (not right) < 2:
         found.append("nobody " + l1)
+    before_it, after_it = in_order(left), in_order(right)
+    found += [f"%l{concept}{min(3, (len(left) - place) // 3)}" for concept, place in before_it]
+    found += [f"%r{concept}{min(3, place // 3)}" for concept, place in after_it]
+    found += [f"%{mark}l{concept}" for concept, _ in before_it]
+    found += [f"%{mark}r{concept}" for concept, _ in after_it]
+    shape = [concept for concept, _ in before_it[-2:]], [concept for concept, _ in after_it[:2]]
+    found.append(f"%shape {'S' if own else 'N'} {'-'.join(shape[0])}.{'-'.join(shape[1])}")
+    found.append(f"%{mark}shape {'S' if own else 'N'} {'-'.join(shape[0][-1:])}.{'-'.join(shape[1][:1])}")
     if first and any(t in _SELF for t in tokens[max(0, first - 12) : first]):
         found.append("self before")
     if after in _QUESTIONS:
@@ -100,6 +110,11 @@ def bag(tokens: Sequence[str]) -> list[str]:
     found += [a + " " + b for a, b in pairwise(tokens)]
     found += [a + " " + b + " " + c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False)]
     found += ["~" + t[:5] for t in tokens if len(t) > 5]
-    found.append("self" if any(map(is_own, tokens)) else "nobody")
+    own = "self" if any(map(is_own, tokens)) else "nobody"
+    about = [concept for concept, _ in in_order(tokens[:60])]
+    found.append(own)
+    found += [f"%{concept}" for concept in set(about)]
+    found += [f"%{own} {concept}" for concept in set(about)]
+    found += [f"%{a}-{b}" for a, b in pairwise(about)]
     found += ["^" + t[:3] for t in tokens if len(t) > 3 and t[0] > "\u0500"]
     return found

@@ -27,11 +27,13 @@ MAX_MENTIONS: Final = 200
 _VERSION: Final = re.compile(
     r"(?:[-\s]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
 )
+#: "Step 1" is no version.
+_BARE_NUMBER: Final = re.compile(r"\s\d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 
-_UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠ-ỹА-ЯЁІЇЄ"
-_WORD: Final = rf"[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
+_UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
+_WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d[\w.]*))*")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
@@ -150,7 +152,7 @@ class Finder:
                     EITHER if entry.family and entry.maker and not version else NAME if entry.family else MAKER,
                     entry.family,
                     entry.maker,
-                    entry.weak and not version,
+                    entry.weak and not (version and _BARE_NUMBER.fullmatch(version.group()) is None),
                     entry.cased,
                     None,
                     text[start:stop] if version or any(map(str.isdigit, text[start:stop])) else None,

@@ -18,7 +18,7 @@ Stance = Literal["claims", "denies", "refuses", "none"]
 BATCH: Final = 2000
 #: How sure the role of a mention has to be: of the book, of a weak alias, of a name that no book lists.
 LISTED_NEEDS: Final = 0.5
-WEAK_NEEDS: Final = 0.6
+WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
@@ -219,7 +219,7 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
         weights[_MAKER] += weights[_NAME] + weights[_BASE]
         weights[_NAME] = weights[_BASE] = 0.0
     elif mention.mark == NAME and max(weights) == weights[_MAKER]:  # "made by Rio": a maker that the book does not list
-        return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= UNLISTED_NEEDS else None
+        return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= WEAK_NEEDS else None
     chance = max(weights)
     role = weights.index(chance)
     # no word for the speaker near it, and no field of a table or form
@@ -227,7 +227,7 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
     if mention.unlisted:
         needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
     elif mention.cased and nobody:
-        needs = HOMOGRAPH_NEEDS
+        needs = HOMOGRAPH_NEEDS if role != _DENIED else UNLISTED_ALONE_NEEDS
     else:
         needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
