@@ -79,7 +79,7 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str],
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
     roles: list[str] = []
-    for candidate in sorted(mentions.unlisted(normal, [], ())):
+    for candidate in sorted(mentions.unlisted(normal, [], training.uncapitalised_words())):
         if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
             before = sum(c in MARKS for c in text[at : candidate.start])
             roles += [*said[:before], "other"]

@@ -35,6 +35,8 @@ _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d[\w.]*))*")
+#: "AI-powered", "Lambda-based": no names.
+_COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _HAN: Final = "\u3400-\u9fff"
@@ -172,7 +174,7 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
     def add(start: int, end: int) -> None:
         name = re.sub("'s?$", "", normal.text[start:end].strip(" .-'"))
         end = start + len(name)
-        if len(found) < MAX_MENTIONS and len(name) > 1 and not all(w in common for w in name.split()) and not any(s < end and start < e for s, e in taken):
+        if len(found) < MAX_MENTIONS and len(name) > 1 and not _COMPOUND.fullmatch(name) and not all(w in common for w in name.split()) and not any(s < end and start < e for s, e in taken):
             taken.append((start, end))
             found.append(Mention(start, end, UNLISTED, None, None, unlisted=name))
 
@@ -216,7 +218,7 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
             ):
                 start, end = part[0].start(), part[-1].end()
-                entry = typo(normal.text[start:end])
+                entry = typo(normal.text[start:end], careless=True)
                 if entry:
                     found.append(Mention(start, end, EITHER if entry.family and entry.maker else NAME if entry.family else MAKER, entry.family, entry.maker))
                     at += length - 1
@@ -246,7 +248,7 @@ def cut_short(written: str) -> Entry | None:
     return next(iter(found.values())) if len(families) == 1 else None
 
 
-_LEET: Final = str.maketrans("0134578", "oleasTb".lower())
+_LEET: Final = str.maketrans("0134578", "oleastb")
 
 
 @lru_cache(maxsize=1)
@@ -255,16 +257,24 @@ def finder() -> Finder:
 
 
 @lru_cache(maxsize=8192)
-def typo(written: str) -> Entry | None:
-    """The alias that a misspelt name stands for: one edit apart in five letters or more, two in twelve or more."""
+def typo(written: str, careless: bool = False) -> Entry | None:
+    """The alias that a misspelt name stands for, or None.
+
+    Two letters swapped in five or more, one edit in seven or more, two in twelve or more; in careless writing, which has no
+    capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name.
+    """
     squashed = re.sub(r"[\W_]", "", written)
     if len(squashed) < 4:
         return None
     index = finder().squashed
-    if squashed in index:
-        return index[squashed]
-    squashed = squashed.translate(_LEET)
-    if squashed in index:
-        return index[squashed]
+    for form in (squashed, squashed.translate(_LEET)):
+        if form in index:
+            return index[form]
     found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 12 else 2)
-    return index[found[0]] if found and len(found[0]) >= (4 if "\uac00" <= found[0][0] <= "\ud7af" else 5) and (found[0][-1] == squashed[-1] or found[0][0] == squashed[0]) else None
+    if not found:
+        return None
+    alias: str = found[0]
+    hangul = "\uac00" <= alias[0] <= "\ud7af"
+    swapped = len(alias) == len(squashed) and sorted(alias) == sorted(squashed)
+    least = 4 if hangul else 5 if careless or swapped else 7
+    return index[alias] if len(squashed) >= least and len(alias) >= least and (alias[-1] == squashed[-1] or alias[0] == squashed[0]) else None

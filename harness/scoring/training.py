@@ -110,10 +110,19 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 
 
+_WRITTEN: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+
+
 @lru_cache(maxsize=1)
 def common_words() -> frozenset[str]:
     """Words that are no names, in lower case: those of the written sentences, and places, languages and the like."""
     words = {w.lower() for line in NEVER.read_text("utf-8").splitlines() if not line.startswith("#") for w in line.split()}
     for path in languages():
-        words.update(w.lower() for w in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _SLOT.sub(" ", path.read_text("utf-8"))))
+        words.update(w.lower() for w in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))))
     return frozenset(words)
+
+
+@lru_cache(maxsize=1)
+def uncapitalised_words() -> frozenset[str]:
+    """The words among them that are written small somewhere: what is left are those that look like names in a sentence."""
+    return frozenset(w for path in languages() for w in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))) if w.islower())

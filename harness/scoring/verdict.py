@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, Literal, NamedTuple
 
+from harness.identities import load_book
 from harness.scoring.classifier import SENTENCE_ENDS, Linear, models, split_sentences
 from harness.scoring.features import MAKER, MARKS, NAME, bag, features, is_own, tokenize
 from harness.scoring.mentions import Mention, cut_short, finder, misspelt, typo, unlisted
@@ -28,6 +29,8 @@ ABSTAINS_BELOW: Final = 0.6
 SHORT: Final = 12
 #: A maker this near (characters) goes with the name that is taken back.
 BESIDE: Final = 60
+#: A maker this near (characters) to a base that it is known to make belongs to the base.
+LINKED: Final = 24
 _DENIED, _OTHER, _BASE, _MAKER, _NAME = range(5)
 _OWN: Final = (_BASE, _MAKER, _NAME)
 assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
@@ -195,6 +198,7 @@ def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[f
             reply.said.append(_Said(mention, place, *judged))
     if len(reply.said) > 1:
         reply.said = _corrected(reply)
+        reply.said = _without_makers_of_bases(reply.said)
 
 
 def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
@@ -245,6 +249,19 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
     if role == _NAME and not family:
         role = _MAKER
     return role, identity, chance
+
+
+def _without_makers_of_bases(said: list[_Said]) -> list[_Said]:
+    """Claims less the makers that belong to a base beside them: "based on Llama, by Meta", "Meta's Llama"."""
+    families = load_book().families
+    out = []
+    for s in said:
+        if s.role == _MAKER:
+            near = [o for o in said if o.role == _BASE and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED]
+            if any(o.identity in families and s.identity in families[o.identity].makers for o in near):
+                continue
+        out.append(s)
+    return out
 
 
 def _corrected(reply: _Reply) -> list[_Said]:
