@@ -52,14 +52,21 @@ _IN_A_ROW: Final = re.compile("|".join(f"(?P<{concept}>{words})" for concept, wo
 @lru_cache(maxsize=65536)
 def concepts(token: str) -> tuple[str, ...]:
     """The concepts of one word."""
+    if len(token) < 2:
+        return ()
     return tuple(concept for concept, stems in _MATCH.items() if stems.match(token))
 
 
 def in_order(tokens: Sequence[str]) -> list[tuple[str, int]]:
     """Concepts of a stretch of tokens, with their places."""
-    found = [(concept, place) for place, token in enumerate(tokens) if len(token) > 1 for concept in concepts(token)]
-    text = "".join(t if len(t) == 1 else " " for t in tokens)
-    if not text.isascii():
-        found += [(str(m.lastgroup), m.start()) for m in _IN_A_ROW.finditer(text)]
-        found.sort(key=lambda c: c[1])
+    found = [(concept, place) for place, token in enumerate(tokens) for concept in concepts(token)]
+    if not "".join(tokens).isascii():
+        text = "".join([t if len(t) == 1 else " " for t in tokens])
+        if not text.isascii():
+            found += [(str(m.lastgroup), m.start()) for m in _IN_A_ROW.finditer(text)]
+            found.sort(key=_place)
     return found
+
+
+def _place(found: tuple[str, int]) -> int:
+    return found[1]

@@ -34,6 +34,7 @@ _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
+_CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*")
 _CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d[\w.]*))*")
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
@@ -179,7 +180,7 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             found.append(Mention(start, end, UNLISTED, None, None, unlisted=name))
 
     original = normal.original
-    if original != normal.text and sum(map(str.isupper, original)) * 2 < len(original):
+    if not all(word.lower() in common for word in _CAPITALISED.findall(original)) and sum(map(str.isupper, original)) * 2 < len(original):
         back = None
         for m in _CAPITALS.finditer(original):
             if m.group().lower() in common:

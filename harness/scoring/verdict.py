@@ -17,7 +17,8 @@ from harness.scoring.training import ROLES
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 BATCH: Final = 2000
-#: How sure the role of a mention has to be: of the book, of a weak alias, of a name that no book lists.
+#: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
+#: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
 WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
@@ -231,7 +232,7 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
     if mention.unlisted:
         needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
     elif mention.cased and nobody:
-        needs = HOMOGRAPH_NEEDS if role != _DENIED else UNLISTED_ALONE_NEEDS
+        needs = UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
     else:
         needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
@@ -287,5 +288,7 @@ def _corrected(reply: _Reply) -> list[_Said]:
             if back:
                 overturned.append(s.mention.start)
                 s = s._replace(role=_DENIED)
+        elif s.role == _DENIED and s.mention.family and any(o.role == _NAME for o in later):
+            overturned.append(s.mention.start)
         out.append(s)
     return out
