@@ -131,7 +131,7 @@ def _fitted(found: list[list[str]], labels: Sequence[Any], strength: float, *, b
         ends.append(len(ids))
     matrix = csr_matrix((np.ones(len(ids)), ids, ends), shape=(len(found), len(rows)))
     matrix.sum_duplicates()
-    model = LogisticRegression(C=strength, max_iter=200, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels)
+    model = LogisticRegression(C=strength, max_iter=100, tol=1e-3, class_weight="balanced" if balanced else None).fit(matrix, labels)
     weights = np.vstack([model.coef_.T, np.zeros((1, len(model.coef_)))]).astype(np.float32)
     return Linear(rows, weights, model.intercept_.astype(np.float32))
 
