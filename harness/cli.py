@@ -115,7 +115,7 @@ def tally(run: str, results: Path, store: str | None) -> None:
     campaign = runs.campaign_of(opened)
     tables = make_tables(opened.journal, campaign, opened.folder)
     notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
-    terminal.show(Console(width=None if sys.stdout.isatty() else 120), tables.tally, campaign, [*terminal.injections(tables.samples), *notes])
+    terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, [*terminal.injections(tables.samples), *notes])
     click.echo(f"\n{opened.folder / 'tally.csv'}\n{opened.folder / 'samples.csv'}")
 
 

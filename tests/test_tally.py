@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from harness.campaign import Campaign, parse_arm
+from harness.campaign import Campaign, Claim, parse_arm
 from harness.errors import RunError
 from harness.plan import Trial
-from harness.report.terminal import plain, short_arm
+from harness.report.terminal import plain, short_arm, show
 from harness.store import Journal, Sampled, open_engine, sqlite_url
 from harness.tables import neutral
 from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, tally
@@ -83,6 +85,15 @@ def test_every_column_is_in_the_dictionary(root):
     readme = (root / "results/README.md").read_text("utf-8")
     for column in (*SAMPLE_COLUMNS, *TALLY_COLUMNS):
         assert re.search(rf"^\| `{column}` \|", readme, re.MULTILINE), column
+
+
+def test_the_claimed_identity_has_a_column_even_at_zero(journal, tmp_path):
+    claim = CAMPAIGN.model_copy(update={"claim": Claim(target="t", identity="rio")})
+    fill(journal, "absent", *(Reply(i, "ok", text=f"I am {name}.") for i, name in enumerate(["Nex", "Qwen", "Kimi", "Claude", "Gemini", "Grok"])))
+    console = Console(width=130, record=True, file=io.StringIO())
+    show(console, tally(journal, claim, tmp_path).tally, claim, [])
+    head = next(line for line in console.export_text().splitlines() if line.startswith("target"))
+    assert head.split()[4] == "Rio" and "…" not in head
 
 
 def test_terminal_escapes_show_as_text():

@@ -51,23 +51,25 @@ def show(console: Console, tally: pd.DataFrame, campaign: Campaign, notes: list[
         measure, title = measured.get(probe, ("name", "says its name is"))
         part = everything[(everything["probe"] == probe) & (everything["measure"] == measure)]
         if not part.empty:
-            console.print(_table(part, f"{probe}: {title}", lambda i, m=measure: book.name_of("maker" if m == "maker" else "name", i)))
+            claimed = campaign.claim.identity if campaign.claim and measure == "name" else None
+            console.print(_table(part, f"{probe}: {title}", lambda i, m=measure: book.name_of("maker" if m == "maker" else "name", i), claimed))
             console.print()
     for line in [*notes, *([claim_sentence(everything, campaign)] if campaign.claim else []), CAVEAT]:
         console.print(Text(line))
 
 
-def _table(part: pd.DataFrame, title: str, name_of: Any) -> Table:
+def _table(part: pd.DataFrame, title: str, name_of: Any, claimed: str | None) -> Table:
+    """A row for each target and arm; the claimed identity first, even at zero, then those with the most hits."""
     best = part.groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
-    identities = [i for i in best.index if best[i] > 0][:MOST_COLUMNS]
+    identities = [*([claimed] if claimed else []), *(i for i in best.index if best[i] > 0 and i != claimed)][:MOST_COLUMNS]
     table = Table(title=f"{title} (% of scored replies, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
     for column in ("target", "arm"):
         table.add_column(column, no_wrap=True)
-    table.add_column("prompt tokens", justify="right")  # the median: an injected system prompt shows here
-    table.add_column("scored", justify="right")
+    table.add_column("prompt\ntokens", justify="right", no_wrap=True)  # the median: an injected system prompt shows here
+    table.add_column("scored", justify="right", no_wrap=True)
     for identity in identities:
         table.add_column(name_of(identity), justify="right", no_wrap=True)
-    table.add_column("not scored", justify="left")
+    table.add_column("not\nscored", justify="left")
     for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
         first, by_identity = rows.iloc[0], rows.set_index("identity")
         cells = [percent(*by_identity.loc[i, ["rate", "wilson_low", "wilson_high"]]) for i in identities]
