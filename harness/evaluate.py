@@ -21,8 +21,9 @@ from harness.identities import load_book
 from harness.report.terminal import percent, plain
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
-from harness.scoring.verdict import Verdict, split_reasoning, verdicts
+from harness.scoring.verdict import Verdict, verdicts
 from harness.stats import wilson
+from harness.targets import split_reasoning
 
 STANCES: Final = ("claims", "denies", "refuses", "none")
 PARTS: Final = ("names", "makers", "base", "denied")

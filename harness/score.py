@@ -14,15 +14,18 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from harness.errors import ScoreError, did_you_mean
-from harness.identities import load_backstories
-from harness.scoring.overlap import Reference, References
-from harness.scoring.verdict import split_reasoning, verdicts
+from harness.scoring.overlap import published
+from harness.scoring.verdict import verdicts
 from harness.tables import write_csv
-from harness.tally import overlap_columns, verdict_columns
+from harness.tally import SCORE_COLUMNS, overlap_columns, reasoning_columns, verdict_columns
+from harness.targets import split_reasoning
 
 CHUNK: Final = 2000
 #: Keys that tools commonly give the text of a reply, tried in this order.
 USUAL: Final = ("reply", "response", "output", "completion", "text", "content", "answer")
+
+
+_OWN: Final = ("status", "error", *SCORE_COLUMNS, "rest_json")
 
 
 class Row(NamedTuple):
@@ -113,7 +116,7 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
     """
     if out.resolve() == path.resolve():
         raise ScoreError("the output would overwrite the input", where=str(out), next="choose another --out")
-    references = References(Reference(b.identity, b.file, b.text) for b in load_backstories())
+    references = published()
     stances: Counter[str] = Counter()
     names: Counter[str] = Counter()
     failed = 0
@@ -136,7 +139,7 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
                 names.update(said.names)
                 line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited)
                 if reasoning:
-                    line |= {"reasoning_stance": thought.stance, "reasoning_names": "|".join(thought.names), "reasoning_makers": "|".join(thought.makers)}
+                    line |= reasoning_columns(thought)
                 made.append(line)
             if not first:
                 first.extend([k for k in dict.fromkeys(k for m in made for k in m) if k not in _OWN] + list(_OWN))
@@ -149,9 +152,3 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
     if not written:
         raise ScoreError("the file holds no rows", where=str(path), next="check the file")
     return Summary(written, failed, stances, names)
-
-
-_OWN: Final = (
-    "status error stance names makers base denied hedged abstained version claim_probabilities reasoning_stance reasoning_names reasoning_makers "
-    "recited_identity recited_reference longest_run_tokens near_run_tokens recited_share_of_reference recited_share_of_reply recital_p_value recital_log10_odds recited_entities rest_json"
-).split()

@@ -19,7 +19,7 @@ from harness import probes
 from harness.campaign import Campaign
 from harness.errors import RunError
 from harness.identities import load_backstories
-from harness.scoring.overlap import Overlap, Reference, References
+from harness.scoring.overlap import Overlap, published
 from harness.scoring.verdict import Verdict, verdicts
 from harness.stats import wilson
 from harness.store import Journal
@@ -30,14 +30,19 @@ RECITED_FROM: Final = 0.5
 CHUNK: Final = 2000
 RARE: Final = 3
 OTHER: Final = "other:(rare)"
-SAMPLE_COLUMNS: Final = (
-    "target role arm probe language question trial sample status stance names makers base denied hedged abstained version claim_probabilities "
-    "reasoning_stance reasoning_names reasoning_makers recited_identity recited_reference longest_run_tokens near_run_tokens "
-    "recited_share_of_reference recited_share_of_reply recital_p_value recital_log10_odds recited_entities "
-    "question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256 "
-    "prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed "
-    "sampling_json reply reasoning note"
+#: What scoring says of one text, wherever it came from.
+SCORE_COLUMNS: Final = (
+    "stance names makers base denied hedged abstained version claim_probabilities reasoning_stance reasoning_names reasoning_makers "
+    "recited_identity recited_reference longest_run_tokens near_run_tokens recited_share_of_reference recited_share_of_reply "
+    "recital_p_value recital_log10_odds recited_entities"
 ).split()
+SAMPLE_COLUMNS: Final = (
+    *"target role arm probe language question trial sample status".split(),
+    *SCORE_COLUMNS,
+    *"question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256".split(),
+    *"prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed".split(),
+    *"sampling_json reply reasoning note".split(),
+)
 TALLY_COLUMNS: Final = (
     "target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported abstained prompt_tokens_median note"
 ).split()
@@ -55,7 +60,7 @@ class Scored(NamedTuple):
 def score(rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
     """Verdict and overlap for each stored sample; only whole replies (status ``ok``) are scored."""
     measures: dict[str, str] = {}
-    references = References(Reference(b.identity, b.file, b.text) for b in load_backstories())
+    references = published()
     source = iter(rows)
     while batch := list(islice(source, CHUNK)):
         for row in batch:
@@ -86,7 +91,7 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     if s.verdict:
         found |= verdict_columns(s.verdict)
     if s.reasoning:
-        found |= {"reasoning_stance": s.reasoning.stance, "reasoning_names": joined(s.reasoning.names), "reasoning_makers": joined(s.reasoning.makers)}
+        found |= reasoning_columns(s.reasoning)
     if s.overlap:
         found |= overlap_columns(s.overlap)
     return found | {
@@ -127,6 +132,11 @@ def verdict_columns(v: Verdict) -> dict[str, Any]:
         "version": v.version,
         "claim_probabilities": joined(f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())),
     }
+
+
+def reasoning_columns(v: Verdict) -> dict[str, Any]:
+    """A verdict on reasoning text as columns of a table."""
+    return {"reasoning_stance": v.stance, "reasoning_names": joined(v.names), "reasoning_makers": joined(v.makers)}
 
 
 def overlap_columns(o: Overlap) -> dict[str, Any]:
@@ -175,6 +185,8 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
     measures.append(("stance", samples["stance"].map(lambda s: frozenset([s]) if isinstance(s, str) else frozenset()), ["claims", "denies", "refuses", "none"], lambda probe: True))
     table = []
     for (target, arm, probe), part in samples.groupby(["target", "arm", "probe"], sort=False):
+        about = {"target": target, "role": part["role"].iloc[0], "arm": arm, "probe": probe}
+        note = part["note"].iloc[0]
         for language in [ALL, *sorted(part["language"].unique())]:
             inside = part if language == ALL else part[part["language"] == language]
             status = inside["status"].value_counts()
@@ -183,19 +195,15 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
             tokens = inside["rendered_prompt_tokens"].fillna(inside["prompt_tokens_reported"]).dropna()
             counts["abstained"] = int(inside.loc[scored, "abstained"].fillna(False).astype(bool).sum())
             counts["prompt_tokens_median"] = float(tokens.median()) if len(tokens) else None
+            counts["questions"] = inside.loc[scored, ["language", "question"]].drop_duplicates().shape[0]
+            counts["note"] = note
             for measure, held, identities, applies in measures:
                 if not applies(str(probe)):
                     continue
                 cells = list(held.loc[scored])
                 for identity in identities:
                     hits = sum(identity in cell for cell in cells)
-                    table.append(
-                        {"target": target, "role": part["role"].iloc[0], "arm": arm, "probe": probe, "language": language, "measure": measure, "identity": identity}
-                        | _rate(hits, len(cells))
-                        | {"questions": inside.loc[scored, ["language", "question"]].drop_duplicates().shape[0]}
-                        | counts
-                        | {"note": part["note"].iloc[0]}
-                    )
+                    table.append(about | {"language": language, "measure": measure, "identity": identity} | _rate(hits, len(cells)) | counts)
     frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
     frame["_target"], frame["_arm"] = frame["target"].map(order), frame["arm"].map(arms)
     return frame.sort_values(["_target", "_arm"], kind="stable").drop(columns=["_target", "_arm"]).reset_index(drop=True)

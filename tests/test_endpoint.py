@@ -53,6 +53,20 @@ def serve():
         host.close()
 
 
+def preflight_then_sample(host, attempts, asked):
+    """The replies of one request; ``asked`` gets an item once the preflight is over."""
+
+    async def go():
+        target = Endpoint(settings(host.url), Limits(attempts=attempts))
+        await target.preflight()
+        asked.append(True)
+        found = await target.sample(request())
+        await target.close()
+        return found
+
+    return asyncio.run(go())
+
+
 def many(path, body, number):
     return (404, {}, b"{}") if path.endswith("/completions") and "chat" not in path else chat(*(["I am Rio."] * body.get("n", 1)))
 
@@ -146,17 +160,7 @@ def test_every_kind_of_answer_gets_its_status_before_any_verdict(serve, answer, 
     def respond(path, body, number):
         return answer if asked else many(path, body, number)
 
-    host = serve(respond)
-
-    async def go():
-        target = Endpoint(settings(host.url), Limits(attempts=1))
-        await target.preflight()
-        asked.append(True)
-        found = await target.sample(request())
-        await target.close()
-        return found
-
-    (reply,) = asyncio.run(go())
+    (reply,) = preflight_then_sample(serve(respond), 1, asked)
     assert (reply.status, reply.text, reply.reasoning) == (status, text, reasoning)
 
 
@@ -182,17 +186,7 @@ def test_attempts_are_recorded_and_only_what_may_help_is_tried_again(serve, bad,
             return bad
         return many(path, body, number)
 
-    host = serve(respond)
-
-    async def go():
-        target = Endpoint(settings(host.url), Limits(attempts=2))
-        await target.preflight()
-        asked.append(True)
-        found = await target.sample(request())
-        await target.close()
-        return found
-
-    (reply,) = asyncio.run(go())
+    (reply,) = preflight_then_sample(serve(respond), 2, asked)
     assert reply.attempts == attempts
     assert reply.status == status
 

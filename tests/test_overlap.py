@@ -82,6 +82,11 @@ def test_near_verbatim_runs_are_a_figure_of_their_own():
     assert index(STORY).compare(PARAPHRASE).near_run == 0
 
 
+def test_a_recital_past_the_looked_at_part_is_no_crash():
+    assert index(STORY).compare(f"{'filler ' * 40_000}{STORY}").runs == ()
+    assert index(STORY).compare(f"{STORY} {'filler ' * 40_000}").reference_share == 1.0
+
+
 def test_the_best_of_many_references_is_named():
     many = [f"reference number {n} tells of village {n} and of its {n} wells that nobody has ever counted before {n}" for n in range(3000)]
     found = index(*many).compare(f"As they say: {many[1234]}.")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from harness.scoring import classifier, training
 from harness.scoring.normalize import normalize
-from harness.scoring.verdict import split_reasoning, verdict
+from harness.scoring.verdict import verdict
+from harness.targets import split_reasoning
 
 
 @pytest.mark.parametrize(

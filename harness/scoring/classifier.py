@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -138,10 +139,8 @@ def _fitted(found: list[list[str]], labels: Sequence[Any], strength: float, *, b
 
 def digest() -> str:
     """SHA-256 of everything that the weights are made from: sentences, code, versions."""
-    import sklearn
-
     sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, mentions, normalize, training, sys.modules[__name__]))]
-    said = hashlib.sha256(f"{sklearn.__version__} {np.__version__}".encode())
+    said = hashlib.sha256(f"{version('scikit-learn')} {np.__version__}".encode())
     for path in sources:
         said.update(path.read_bytes())
     return said.hexdigest()

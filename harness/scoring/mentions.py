@@ -68,6 +68,11 @@ class Entry(NamedTuple):
     weak: bool
     cased: bool
 
+    @property
+    def mark(self) -> str:
+        """The mark that stands for it in a window."""
+        return EITHER if self.family and self.maker else NAME if self.family else MAKER
+
 
 class Mention(NamedTuple):
     """Something that could be an identity, at ``start:end`` of the normalised text."""
@@ -115,7 +120,7 @@ class Finder:
                     self._add(entries, Entry(alias, family.id, None, alias in family.weak, bool(family.homograph)))
         self.entries = list(entries.values())
         self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
-        self.squashed = {re.sub(r"[\W_]", "", key): entry for key, entry in entries.items()}
+        self.squashed = {_squash(key): entry for key, entry in entries.items()}
 
     @staticmethod
     def _add(entries: dict[str, Entry], entry: Entry) -> None:
@@ -152,7 +157,7 @@ class Finder:
                 Mention(
                     start,
                     stop,
-                    EITHER if entry.family and entry.maker and not version else NAME if entry.family else MAKER,
+                    NAME if version else entry.mark,  # a version makes it a family
                     entry.family,
                     entry.maker,
                     entry.weak and not (version and _BARE_NUMBER.fullmatch(version.group()) is None),
@@ -221,7 +226,7 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 start, end = part[0].start(), part[-1].end()
                 entry = typo(normal.text[start:end], careless=True)
                 if entry:
-                    found.append(Mention(start, end, EITHER if entry.family and entry.maker else NAME if entry.family else MAKER, entry.family, entry.maker))
+                    found.append(Mention(start, end, entry.mark, entry.family, entry.maker))
                     at += length - 1
                     break
         at += 1
@@ -233,22 +238,35 @@ def _without_common(text: str, start: int, end: int, words: Collection[str]) -> 
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
-        opens = not text[:start].rstrip(" \"'*«“„¡¿(>").strip() or text[:start].rstrip(" \"'*«“„¡¿(>")[-1] in ".!?…:;\n—-,|。！？"
-        if word in words and (opens or len(word) < 3):
+        if word in words and (len(word) < 3 or _opens(text, start)):
             start = stop + 1
         else:
             break
     return min(start, end), end
 
 
+def _opens(text: str, start: int) -> bool:
+    """True if a word at ``start`` can be the first of a sentence, a line or a clause."""
+    while start and text[start - 1] in _OPENERS:
+        start -= 1
+    return not start or text[start - 1] in ".!?…:;\n—-,|。！？" or (text[start - 1].isspace() and text[:start].isspace())
+
+
+def _squash(written: str) -> str:
+    """Letters and digits alone."""
+    return re.sub(r"[\W_]", "", written)
+
+
 def cut_short(written: str) -> Entry | None:
     """The one identity whose alias a cut reply had begun to write, in three letters or more."""
-    squashed = re.sub(r"[\W_]", "", written)
+    squashed = _squash(written)
     found = {(e.family, e.maker): e for key, e in finder().squashed.items() if len(squashed) > 2 and key.startswith(squashed)}
     families = {e.family for e in found.values()}
     return next(iter(found.values())) if len(families) == 1 else None
 
 
+#: What can stand between the end of a sentence and the first word of the next.
+_OPENERS: Final = frozenset(" \"'*«“„¡¿(>")
 _LEET: Final = str.maketrans("0134578", "oleastb")
 
 
@@ -264,7 +282,7 @@ def typo(written: str, careless: bool = False) -> Entry | None:
     Two letters swapped in five or more, one edit in seven or more, two in twelve or more; in careless writing, which has no
     capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name.
     """
-    squashed = re.sub(r"[\W_]", "", written)
+    squashed = _squash(written)
     if len(squashed) < 4:
         return None
     index = finder().squashed

@@ -36,8 +36,6 @@ _DENIED, _OTHER, _BASE, _MAKER, _NAME = range(5)
 _OWN: Final = (_BASE, _MAKER, _NAME)
 assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
 
-_REASONING: Final = re.compile(r"<(think|thinking|reasoning)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-_REASONING_END: Final = re.compile(r"\A(.*?)</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
 #: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start of a line.
 _NEXT_TURN: Final = re.compile(
     r"<\|(?:im_start|im_end|eot_id|end_of_turn|user|endoftext|start_header_id)\|>|<end_of_turn>|</s>|\[/?INST\]"
@@ -148,15 +146,6 @@ def _unquoted(tokens: list[str]) -> list[str]:
         elif not inside:
             found.append(token)
     return found
-
-
-def split_reasoning(text: str) -> tuple[str | None, str]:
-    """Reasoning text (between think marks, or before a lone end mark) and the visible answer."""
-    found = [m.group(2) for m in _REASONING.finditer(text)]
-    if found:
-        return "\n".join(found), _REASONING.sub("", text)
-    lone = _REASONING_END.match(text)
-    return (lone.group(1), text[lone.end() :]) if lone else (None, text)
 
 
 def _own_turn(text: str) -> str:
