@@ -30,7 +30,8 @@ _STEMS: Final[dict[str, str]] = {
     "mungkin|sepertinya|kira$|rasa$|barangkali|tampaknya|setahu|yakin|tebakan|lẽ$|thể$|nghĩ$|hình$|chắc$|đoán$|biết$",
     "assistant": "assist|language$|model|chatbot|bot$|ai$|program|software|algorithm|system|tool$|helper|machine|intelligen|sprachmodell|ki(?:-|$)|computerprogramm|helfer|assistent|asistent|logiciel|langage|ia$|robot|lenguaje|inteligencia|ayudante|linguagem|ajudante|linguistic|softw|ассистент|помощник|модел|программ|интеллект|ии$|нейросет|бот$|어시스턴트|비서|언어|모델|인공지능|챗봇|프로그램|소프트|مساعد|نموذج|ذكاء|برنامج|सहायक|मॉडल|प्रोग्राम|एआई|asistan|yapay|yazılım|asisten|perangkat|kecerdasan|trợ$|mô$|trí$|phần$",
     "tell": "tell|reveal|share|disclos|discuss|divulg|confidential|secret|private|know$|information|detail|comment|allowed|permitted|able$|unable|can't|cannot|won't|rather$|prefer|sorry|unfortunately|sagen$|verrat|preisgeb|mitteil|vertraulich|geheim|weiß$|kann$|darf$|möchte|leider|dire$|révél|partag|confident|sais$|peux$|peut$|désolé|préfèr|decir|revel|compart|sé$|puedo|lo$|siento|prefier|dizer|sei$|posso|desculp|prefiro|dirlo|rivel|condivid|so$|preferisc|spiace|сказа|раскры|дели|знаю|могу|нельзя|извин|предпоч|말씀|알려|밝히|모르|모릅|공개|죄송|비밀|اقول|الافصاح|مشاركه|اعرف|استطيع|يمكن|عذرا|افضل|सकता|बता|साझा|पता|माफ़|क्षमा|गोपनीय|söyle|paylaş|açıkla|bilmiyor|üzgün|izin|mengatakan|membagikan|mengungkap|tahu$|bisa$|dapat$|boleh$|maaf|rahasia|nói$|tiết$|chia$|biết$|lỗi$|mật$",
-    "there": "company|firm|start-?up|laborator|institut|city$|town$|capital$|moon|star$|sign$|zodiac|river|animal|firma$|unternehmen|entreprise|empresa|azienda|compañía|компани|회사|شركة|कंपनी|şirket|perusahaan|công$",
+    "company": "compan(?:y|ies)|firm|start-?up|lab(?:s|or)?$|laborator|institut|team$|group$|agency|firma$|unternehmen|gesellschaft|gruppe|entreprise|société|équipe|groupe|empresa|equip[oe]|grupo|azienda|società|squadra|gruppo|compañía|laboratório|компани|фирм|лаборатор|команд|групп|институт|회사|연구소|기업|شركة|شركه|مختبر|مؤسسه|فريق|कंपनी|टीम|प्रयोगशाला|संस्थ|şirket|firma|laboratuvar|ekib|enstitü|perusahaan|laboratorium|tim$|công$|hãng$|nhóm$",
+    "there": "city$|town$|capital$|moon|star$|sign$|zodiac|river|animal|mountain|neighbo|stadt$|tier|nachbar|ville|animal|voisin|ciudad|vecin|cidade|vizinh|città|vicin|город|сосед|도시|이웃|동물|مدينه|جار|शहर|पड़ोसी|şehir|komşu|kota|tetangga|thành$|xóm$",
 }
 _CHARACTERS: Final[dict[str, str]] = {
     "make": "开发|研发|训练|创造|创建|打造|推出|发布|制作|出品|做出来|做的|自研|開発|訓練|作ら|作り|作っ|公開|提供|育て|生ま",
@@ -43,7 +44,8 @@ _CHARACTERS: Final[dict[str, str]] = {
     "assistant": "助手|语言模型|人工智能|程序|软件|机器人|大模型|アシスタント|言語モデル|人工知能|プログラム|チャットボット|ソフトウェア",
     "tell": "不能|无法|不便|透露|保密|告诉|不知道|不清楚|抱歉|对不起|言えません|お答え|わかりません|知りません|公開できません|申し訳|すみません|秘密|お伝え|非公開",
     "you": "你|您|あなた|お使い",
-    "there": "公司|会社|星座|座|动物",
+    "company": "公司|会社|企业|企業|团队|实验室|研究院|研究所|チーム",
+    "there": "星座|座|动物|動物|邻居|隣",
 }
 _MATCH: Final = {concept: re.compile(f"(?:{stems})") for concept, stems in _STEMS.items()}
 _IN_A_ROW: Final = re.compile("|".join(f"(?P<{concept}>{words})" for concept, words in _CHARACTERS.items()))

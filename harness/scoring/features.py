@@ -18,6 +18,11 @@ from harness.scoring.concepts import in_order
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
 MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
 ENDS: Final = frozenset(".!?。！？।؟\n;；…")
+#: Signs and words that end a clause.
+CLAUSE_ENDS: Final = frozenset(
+    ", ; : ( ) | \" - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras "
+    "e mas porém enquanto ma mentre и но а ve ama fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि".split()
+)
 _QUESTIONS: Final = frozenset("?？؟")
 _TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
 NEAR, BESIDE = 12, 6
@@ -44,7 +49,7 @@ def is_own(token: str) -> bool:
 
 
 def features(tokens: Sequence[str], at: int) -> list[str]:
-    """Names of the features of the mark ``tokens[at]``."""
+    """Names of the features of the mark ``tokens[at]``: its neighbours, its clause, its sentence, the sentences beside."""
     mark = tokens[at]
     first = at
     lowest = max(0, at - NEAR)
@@ -60,9 +65,7 @@ def features(tokens: Sequence[str], at: int) -> list[str]:
     l1, l2, l3 = [*left[-3:][::-1], "<" + before, "<<", "<<<"][:3]
     r1, r2, r3 = [*right[:3], ">" + after, ">>", ">>>"][:3]
     found = [
-        mark, "A" + l1, "B" + l2, "C" + l3, "D" + l2 + " " + l1, "E" + l3 + " " + l2 + " " + l1,
-        "F" + r1, "G" + r2, "H" + r3, "I" + r1 + " " + r2, "J" + r1 + " " + r2 + " " + r3,
-        "K" + l1 + " " + r1, "L" + l2 + " " + l1 + " " + r1, "M" + l1 + " " + r1 + " " + r2,
+        mark, "A" + l1, "B" + l2, "C" + l3, "D" + l2 + " " + l1, "F" + r1, "G" + r2, "H" + r3, "I" + r1 + " " + r2, "K" + l1 + " " + r1,
         mark + "A" + l1, mark + "F" + r1, mark + "D" + l2 + " " + l1, mark + "I" + r1 + " " + r2,
         "N" + l1[:4], "O" + l1[-3:], "P" + r1[:4], "Q" + r1[-3:], "R" + before, "S" + after, "T" + l2[-3:] + " " + l1,
     ]  # fmt: skip
@@ -70,13 +73,12 @@ def features(tokens: Sequence[str], at: int) -> list[str]:
     found += ["m" + a + " " + b for a, b in pairwise(left)]
     found += ["r" + t for t in right]
     found += ["s" + a + " " + b for a, b in pairwise(right)]
-    found += ["t" + t[:5] for t in left if len(t) > 5]
-    found += ["u" + t[:5] for t in right if len(t) > 5]
     if first:
         found += ["v" + t for t in tokens[max(0, first - BESIDE) : first]]
     if after != "$":
         found += ["w" + t for t in tokens[last + 1 : last + 1 + BESIDE]]
-    own = any(map(is_own, left)) or any(map(is_own, right))
+    own_left, own_right = any(map(is_own, left)), any(map(is_own, right))
+    own = own_left or own_right
     found.append("self" if own else "nobody")
     found.append(mark + found[-1])
     if not own and (not left) + (not right) < 2:
@@ -89,6 +91,10 @@ def features(tokens: Sequence[str], at: int) -> list[str]:
     shape = [concept for concept, _ in before_it[-2:]], [concept for concept, _ in after_it[:2]]
     found.append(f"%shape {'S' if own else 'N'} {'-'.join(shape[0])}.{'-'.join(shape[1])}")
     found.append(f"%{mark}shape {'S' if own else 'N'} {'-'.join(shape[0][-1:])}.{'-'.join(shape[1][:1])}")
+    found += _speaker(left, right)
+    others = "".join([t for t in left if t in MARKS]), "".join([t for t in right if t in MARKS])
+    found += [f"<{mark}{others[0][-2:]}", f">{mark}{others[1][:2]}", f"<>{min(3, len(others[0]))}{min(3, len(others[1]))}"]
+    found += _clause(mark, left, right, before_it, after_it, own_left=own_left, own_right=own_right)
     if first and any(t in _SELF for t in tokens[max(0, first - 12) : first]):
         found.append("self before")
     if after in _QUESTIONS:
@@ -104,6 +110,42 @@ def features(tokens: Sequence[str], at: int) -> list[str]:
     return found
 
 
+def _speaker(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    """How far the nearest word for the speaker is on each side, and what stands between it and the mark."""
+    found = []
+    for side, away in (("<", left[::-1]), (">", right)):
+        for distance, token in enumerate(away[:14]):
+            if is_own(token):
+                between = away[:distance] if side == ">" else away[:distance][::-1]
+                about = "-".join(dict.fromkeys(concept for concept, _ in in_order(between)))
+                clause, marked = not CLAUSE_ENDS.isdisjoint(between), not MARKS.isdisjoint(between)
+                found += [f"%{side}own {about} {'|' if clause else ''}{'M' if marked else ''}", f"{side}own {min(distance, 6)}"]
+                break
+    return found
+
+
+def _clause(mark: str, left: Sequence[str], right: Sequence[str], before_it: list[tuple[str, int]], after_it: list[tuple[str, int]], *, own_left: bool, own_right: bool) -> list[str]:
+    """Features of the clause of a mark: its words, what they are about, and on which side the speaker is."""
+    begin = len(left)
+    while begin and left[begin - 1] not in CLAUSE_ENDS:
+        begin -= 1
+    stop = 0
+    while stop < len(right) and right[stop] not in CLAUSE_ENDS:
+        stop += 1
+    near, then = left[begin:], right[:stop]
+    own = "S" if own_left and any(map(is_own, near)) else "s" if own_right and any(map(is_own, then)) else "N"
+    about = [concept for concept, place in before_it if place >= begin]
+    about_then = [concept for concept, place in after_it if place < stop]
+    found = ["c<" + t for t in near]
+    found += ["c>" + t for t in then]
+    found.append("c" + (left[begin - 1] if begin else "^") + (right[stop] if stop < len(right) else "$"))
+    found += [f"%c<{own}{concept}" for concept in dict.fromkeys(about)]
+    found += [f"%c>{own}{concept}" for concept in dict.fromkeys(about_then)]
+    found.append(f"%c{own}{'-'.join(about[-3:])}.{'-'.join(about_then[:2])}")
+    found.append("%c" + own + mark)
+    return found
+
+
 def bag(tokens: Sequence[str]) -> list[str]:
     """Features of a whole sentence: words, pairs and triples."""
     found = list(tokens)
@@ -113,8 +155,8 @@ def bag(tokens: Sequence[str]) -> list[str]:
     own = "self" if any(map(is_own, tokens)) else "nobody"
     about = [concept for concept, _ in in_order(tokens[:60])]
     found.append(own)
-    found += [f"%{concept}" for concept in set(about)]
-    found += [f"%{own} {concept}" for concept in set(about)]
+    found += [f"%{concept}" for concept in dict.fromkeys(about)]
+    found += [f"%{own} {concept}" for concept in dict.fromkeys(about)]
     found += [f"%{a}-{b}" for a, b in pairwise(about)]
     found += ["^" + t[:3] for t in tokens if len(t) > 3 and t[0] > "\u0500"]
     return found

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import ahocorasick_rs
@@ -39,6 +40,7 @@ _CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+_GAPS: Final = (" ", "-", "")
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
@@ -221,6 +223,7 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
             if (
                 len(part) == length
                 and not any(w.group() in common and (length == 1 or len(w.group()) > 3) for w in part)
+                and all(normal.text[a.end() : b.start()] in _GAPS for a, b in pairwise(part))
                 and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
             ):
                 start, end = part[0].start(), part[-1].end()
@@ -260,9 +263,10 @@ def _squash(written: str) -> str:
 def cut_short(written: str) -> Entry | None:
     """The one identity whose alias a cut reply had begun to write, in three letters or more."""
     squashed = _squash(written)
-    found = {(e.family, e.maker): e for key, e in finder().squashed.items() if len(squashed) > 2 and key.startswith(squashed)}
-    families = {e.family for e in found.values()}
-    return next(iter(found.values())) if len(families) == 1 else None
+    found = sorted((key for key in finder().squashed if len(squashed) > 2 and key.startswith(squashed)), key=len)
+    entries = [finder().squashed[key] for key in found]
+    one = len({e.family for e in entries}) == 1 or all(key.startswith(found[0]) for key in found)
+    return entries[0] if entries and one else None
 
 
 #: What can stand between the end of a sentence and the first word of the next.

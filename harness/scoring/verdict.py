@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Final, Literal, NamedTuple
 
 from harness.identities import load_book
@@ -46,12 +46,27 @@ _COULD_TURN: Final = re.compile(r"[<\[\n\\]|^\W*\w{4,12}(?: \d+)?\W*[:：]")
 _TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
 #: Words of one who takes back what was just said.
 _CORRECTION: Final = re.compile(
-    r"\b(?:correction|just kidding|scratch that|misspoke|my mistake|i mean|make that|that's (?:wrong|not right)|that was (?:wrong|a mistake|an error)|take that back|apologies|sorry|no, wait|wait|or rather|oops|hold on|in truth|actually"
-    r"|korrektur|moment|entschuldigung|verzeihung|stimmt nicht|war falsch|quatsch|unsinn|vielmehr|halt|pardon|excusez|attendez|me suis trompé|rectification|perdón|disculpa|corrijo|rectifico|me equivoqué|mejor dicho|digo|fue un error"
-    r"|desculpe?|correção|me enganei|falei errado|quer dizer|ou melhor|errei|scusa|scusate|anzi|correggo|mi correggo|ho sbagliato|mi sono sbagliato|извините|простите|поправка|ошибся|точнее|то есть|вернее"
-    r"|pardon|düzeltiyorum|özür dilerim|yanlış söyledim|maaf|koreksi|maksud saya|ralat|keliru|xin lỗi|nhầm|đính chính)\b"
-    r"|不对|更正|说错|纠正|抱歉|应该是|間違え|訂正|失礼|じゃなくて|ではなく|違いました|いや|아니|정정|잘못 말|실수|죄송|عفوا|عذرا|تصحيح|اخطات|اقصد|माफ़|क्षमा|गलत कह|सुधार|नहीं नहीं"
+    r"\b(?:correction|just kidding|(?:scratch|strike|delete|cancel|disregard|forget) (?:that|this|it|the)|edit(?=:)|erratum|misspoke|retract|withdraw|my mistake|i mean|make that|that's (?:wrong|not right)|that was (?:wrong|a mistake|an error)|(?:take|walk) (?:that|it) back|apologies|sorry|no, wait|wait|or rather|oops|hold on|in truth|actually"
+    r"|korrektur|moment|entschuldigung|verzeihung|stimmt nicht|war falsch|quatsch|unsinn|vielmehr|halt|streichen sie|nehme das zurück|pardon|oubliez|je retire|excusez|attendez|me suis trompé|rectification|perdón|disculpa|corrijo|rectifico|me equivoqué|mejor dicho|digo|olvid[ae]|retiro|fue un error"
+    r"|desculpe?|correção|me enganei|falei errado|quer dizer|ou melhor|errei|esqueça|retiro|lasci perdere|ritiro|scusa|scusate|anzi|correggo|mi correggo|ho sbagliato|mi sono sbagliato|извините|простите|поправка|ошибся|точнее|то есть|вернее|забудьте|беру слова назад"
+    r"|pardon|düzeltiyorum|özür dilerim|yanlış söyledim|unutun|geri alıyorum|maaf|lupakan|tarik ucapan|koreksi|maksud saya|ralat|keliru|xin lỗi|nhầm|đính chính|bỏ câu|rút lại)\b"
+    r"|不对|更正|说错|纠正|抱歉|应该是|作废|收回|間違え|訂正|失礼|じゃなくて|ではなく|違いました|いや|取り消|撤回|아니|취소|거두|정정|잘못 말|실수|죄송|عفوا|عذرا|تصحيح|اخطات|اقصد|انس ذلك|اسحب|माफ़|क्षमा|गलत कह|सुधार|भूल जा|वापस लेता|नहीं नहीं"
 )
+
+
+#: Words of one who takes back what was said and puts nothing in its place.
+_RETRACTION: Final = re.compile(
+    r"(?:take|walk) (?:that|it|this) back|i (?:retract|withdraw)|shouldn't have said|nehme (?:das|es) zurück|je retire|retiro lo|retiro o que|ritiro|беру (?:свои )?слова назад|geri alıyorum|tarik (?:kembali )?ucapan|rút lại|收回|撤回|取り消し|거두|اسحب كلامي|वापस लेता"
+)
+#: Markup that strikes words out.
+_STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
+
+
+#: What joins names that share a role: "Qwen or Kimi", "A, B and C". A comma alone joins only what a word joins further on.
+_AND_OR: Final = re.compile(
+    r"\s*,?\s*(?:/|&|\+|and|or|or else|nor|und|oder|et|ou|ou bien|y|e|o|u|i|oppure|и|или|или же|和|与|或|或者|还是|と|や|か|または|あるいは|과|와|이나|나|또는|혹은|و|او|أو|और|या|ve|veya|ya da|ile|dan|atau|và|hoặc|hay)\s*(?:(?:the|o|a|il|el|der|die|das)\s+)?"
+)
+_COMMA: Final = re.compile(r"\s*[,、،]\s*(?:(?:the|o|a|il|el|der|die|das)\s+)?")
 
 
 @dataclass(frozen=True)
@@ -182,13 +197,37 @@ def verdict(text: str | None) -> Verdict:
 
 def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[float]]) -> None:
     """Fill ``reply.said`` from the role probabilities of its mentions."""
-    for mention, place, window in zip(reply.mentions, reply.places, windows, strict=True):
-        judged = _judge(mention, next(chances), reply.normal.text, window)
+    weights = list(islice(chances, len(windows)))
+    if len(weights) > 1:
+        _share(reply, weights)
+    for mention, place, window, mine in zip(reply.mentions, reply.places, windows, weights, strict=True):
+        judged = _judge(mention, mine, reply.normal.text, window)
         if judged:
             reply.said.append(_Said(mention, place, *judged))
+    if reply.said and _RETRACTION.search(reply.normal.text):
+        reply.said = _retracted(reply)
     if len(reply.said) > 1:
         reply.said = _corrected(reply)
         reply.said = _without_makers_of_bases(reply.said)
+
+
+def _share(reply: _Reply, weights: list[list[float]]) -> None:
+    """Give mentions of one kind that "and", "or" or a list join the mean of their probabilities, in place."""
+    text = reply.normal.text
+    linked = [0]
+    for at, (one, other) in enumerate(pairwise(reply.mentions), 1):
+        gap = text[one.end : other.start]
+        joined = one.mark == other.mark and len(gap) < 16
+        if joined and _AND_OR.fullmatch(gap):
+            linked.append(at)
+            mean = [sum(column) / len(linked) for column in zip(*(weights[i] for i in linked), strict=True)]
+            for i in linked:
+                weights[i] = list(mean)
+            linked = [at]  # a list ends with its "and"
+        elif joined and _COMMA.fullmatch(gap):
+            linked.append(at)
+        else:
+            linked = [at]
 
 
 def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
@@ -254,6 +293,18 @@ def _without_makers_of_bases(said: list[_Said]) -> list[_Said]:
     return out
 
 
+def _retracted(reply: _Reply) -> list[_Said]:
+    """Nothing, if all that was said comes before a retraction."""
+    last = max(m.start() for m in _RETRACTION.finditer(reply.normal.text))
+    return reply.said if any(s.mention.start > last for s in reply.said) else []
+
+
+def _struck(reply: _Reply) -> list[tuple[int, int]]:
+    """Spans of the original that its markup strikes out."""
+    original = reply.normal.original
+    return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
+
+
 def _corrected(reply: _Reply) -> list[_Said]:
     """Claims that the reply itself takes back further on become denials.
 
@@ -263,6 +314,7 @@ def _corrected(reply: _Reply) -> list[_Said]:
     said = reply.said
     marks = [m.end() for m in _CORRECTION.finditer(reply.normal.text)]
     denied = {s.mention.start for s in said if s.role == _DENIED}
+    struck = _struck(reply)
     out: list[_Said] = []
     overturned: list[int] = []
     for s in said:
@@ -274,6 +326,7 @@ def _corrected(reply: _Reply) -> list[_Said]:
             back = (_NAME in following) or (s.role == _MAKER and _MAKER in following)
             back = back or (s.role == _NAME and any(o.role == _DENIED and o.identity == s.identity for o in later))
             back = back or (s.role == _MAKER and any(o.role == _MAKER for o in later) and any(abs(s.mention.start - place) < BESIDE for place in overturned))
+            back = back or any(start <= reply.normal.offsets[s.mention.start] < end for start, end in struck)
             if back:
                 overturned.append(s.mention.start)
                 s = s._replace(role=_DENIED)
