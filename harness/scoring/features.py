@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from harness.scoring.concepts import in_order
+from harness.scoring.concepts import concepts, in_order
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
@@ -20,11 +20,13 @@ MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
 ENDS: Final = frozenset(".!?。！？।؟\n;；…")
 #: Signs and words that end a clause.
 CLAUSE_ENDS: Final = frozenset(
-    ", ; : ( ) | \" - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras "
+    ', ; : ( ) | " - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras '
     "e mas porém enquanto ma mentre и но а ve ama fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि".split()
 )
+_REFUSAL_CONCEPTS: Final = frozenset(("tell", "assistant", "name", "make", "not", "you", "company", "base"))
 _QUESTIONS: Final = frozenset("?？؟")
 _TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
+_PLAIN_TOKEN: Final = re.compile("[a-z0-9]+(?:'[a-z0-9]+)*|[^\\sa-z0-9_]|\n")
 NEAR, BESIDE = 12, 6
 #: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
 _SELF: Final = frozenset(
@@ -37,15 +39,21 @@ _SELF: Final = frozenset(
 _SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$")
 
 
-def tokenize(text: str) -> list[str]:
-    """Tokens of normalised text."""
-    return _TOKEN.findall(text)
+def tokenize(text: str, *, plain: bool = False) -> list[str]:
+    """Tokens of normalised text; ``plain``: it is ASCII but for marks, which is read at twice the speed."""
+    return (_PLAIN_TOKEN if plain else _TOKEN).findall(text)
 
 
 @lru_cache(maxsize=65536)
 def is_own(token: str) -> bool:
     """True for a word by which a speaker speaks of itself."""
     return token in _SELF or _SELF_ENDING.search(token) is not None
+
+
+@lru_cache(maxsize=65536)
+def could_refuse(token: str) -> bool:
+    """True for a word that a sentence which declines to tell an identity holds at least once."""
+    return is_own(token) or not _REFUSAL_CONCEPTS.isdisjoint(concepts(token))
 
 
 def features(tokens: Sequence[str], at: int) -> list[str]:
@@ -147,10 +155,9 @@ def _clause(mark: str, left: Sequence[str], right: Sequence[str], before_it: lis
 
 
 def bag(tokens: Sequence[str]) -> list[str]:
-    """Features of a whole sentence: words, pairs and triples."""
+    """Features of a whole sentence: words, pairs, and what they are about."""
     found = list(tokens)
     found += [a + " " + b for a, b in pairwise(tokens)]
-    found += [a + " " + b + " " + c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False)]
     found += ["~" + t[:5] for t in tokens if len(t) > 5]
     own = "self" if any(map(is_own, tokens)) else "nobody"
     about = [concept for concept, _ in in_order(tokens[:60])]

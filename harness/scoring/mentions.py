@@ -40,6 +40,8 @@ _CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+#: What a Korean name is written together with.
+_COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _HAN: Final = "\u3400-\u9fff"
@@ -59,6 +61,23 @@ _NAMINGS: Final = (
     re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
     re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
 )  # fmt: skip
+
+
+#: Words in the name of a house: what carries one at its end or beginning is a maker.
+_HOUSE: Final = re.compile(
+    r"(?:inc|corp(?:oration)?|ltd|llc|gmbh|ag|s\.?a|plc|co|labs?|laborator(?:y|ies)|institute?|university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|solutions|industries|research|group|company|studios?|ventures|collective|cooperative|"
+    r"gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
+    r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
+)
+_HOUSE_ENDS: Final = re.compile("(?:公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$")
+
+
+def _is_house(name: str) -> bool:
+    """True if an unlisted name is written like that of a company or an institute."""
+    words = name.split()
+    if len(words) > 1 and (_HOUSE.fullmatch(words[-1].strip(".,")) or _HOUSE.fullmatch(words[0])):
+        return True
+    return _HOUSE_ENDS.search(name) is not None
 
 
 class Entry(NamedTuple):
@@ -122,6 +141,7 @@ class Finder:
                     self._add(entries, Entry(alias, family.id, None, alias in family.weak, bool(family.homograph)))
         self.entries = list(entries.values())
         self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
+        self.words = frozenset(word for key in entries for word in _SPELT.findall(key))
         self.squashed = {_squash(key): entry for key, entry in entries.items()}
 
     @staticmethod
@@ -184,10 +204,11 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
         end = start + len(name)
         if len(found) < MAX_MENTIONS and len(name) > 1 and not _COMPOUND.fullmatch(name) and not all(w in common for w in name.split()) and not any(s < end and start < e for s, e in taken):
             taken.append((start, end))
-            found.append(Mention(start, end, UNLISTED, None, None, unlisted=name))
+            found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
     original = normal.original
-    if not all(word.lower() in common for word in _CAPITALISED.findall(original)) and sum(map(str.isupper, original)) * 2 < len(original):
+    listed = finder().words
+    if not all(word in common or word in listed for word in {word.lower() for word in _CAPITALISED.findall(original)}) and sum(map(str.isupper, original)) * 2 < len(original):
         back = None
         for m in _CAPITALS.finditer(original):
             if m.group().lower() in common:
@@ -227,6 +248,8 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
             ):
                 start, end = part[0].start(), part[-1].end()
+                ending = _COPULA.search(normal.text, start, end)
+                end = ending.start() if ending else end
                 entry = typo(normal.text[start:end], careless=True)
                 if entry:
                     found.append(Mention(start, end, entry.mark, entry.family, entry.maker))

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from harness.identities import load_book
 from harness.scoring.classifier import SENTENCE_ENDS, Linear, models, split_sentences
-from harness.scoring.features import MAKER, MARKS, NAME, bag, features, is_own, tokenize
+from harness.scoring.features import MAKER, MARKS, NAME, bag, could_refuse, features, tokenize
 from harness.scoring.mentions import Mention, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -57,6 +57,10 @@ _CORRECTION: Final = re.compile(
 #: Words of one who takes back what was said and puts nothing in its place.
 _RETRACTION: Final = re.compile(
     r"(?:take|walk) (?:that|it|this) back|i (?:retract|withdraw)|shouldn't have said|nehme (?:das|es) zurück|je retire|retiro lo|retiro o que|ritiro|беру (?:свои )?слова назад|geri alıyorum|tarik (?:kembali )?ucapan|rút lại|收回|撤回|取り消し|거두|اسحب كلامي|वापस लेता"
+)
+#: Words of one who owns up to a joke: what was claimed before is denied.
+_JOKE: Final = re.compile(
+    r"just kidding|only joking|just a joke|nur spaß|war ein scherz|je plaisante|c'était une blague|es broma|era broma|brincadeira|scherzo|stavo scherzando|шучу|шутка|开玩笑|冗談|농담|şaka|bercanda|nói đùa|đùa thôi|امزح|मज़ाक|मजाक"
 )
 #: Markup that strikes words out.
 _STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
@@ -125,7 +129,7 @@ class _Reply:
             at = m.end
         masked.append(self.normal.text[at:])
         whole = "".join(masked).replace(",\n", ", ")
-        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole)
+        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole, plain=self.normal.text.isascii())
         self.places = [place for place, token in enumerate(self.tokens) if token in MARKS] if self.mentions else []
         self.said: list[_Said] = []
 
@@ -143,11 +147,11 @@ class _Reply:
         return [t for t in self.tokens[first:last] if t not in MARKS]
 
     def asides(self) -> list[list[str]]:
-        """Sentences in which the speaker could speak of itself: those with a word for it, and short ones."""
+        """Sentences in which the speaker could decline: those with a word for it or for what is declined, and short ones in scripts without spaces."""
         found = []
         for part in split_sentences(self.tokens)[:60]:
             own = _unquoted(part) if '"' in part else part
-            if own and (len(own) <= SHORT or any(map(is_own, own))):
+            if own and (any(map(could_refuse, own)) or (len(own) <= SHORT and not self.normal.text.isascii())):
                 found.append(own)
         return found
 
@@ -201,10 +205,10 @@ def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[f
     if len(weights) > 1:
         _share(reply, weights)
     for mention, place, window, mine in zip(reply.mentions, reply.places, windows, weights, strict=True):
-        judged = _judge(mention, mine, reply.normal.text, window)
+        judged = _judge(mention, mine, reply.normal.text, window, long=len(reply.tokens) > SHORT)
         if judged:
             reply.said.append(_Said(mention, place, *judged))
-    if reply.said and _RETRACTION.search(reply.normal.text):
+    if reply.said and (_RETRACTION.search(reply.normal.text) or _JOKE.search(reply.normal.text)):
         reply.said = _retracted(reply)
     if len(reply.said) > 1:
         reply.said = _corrected(reply)
@@ -245,7 +249,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], text: str, window: list[str]) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], text: str, window: list[str], *, long: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -261,6 +265,8 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str])
         needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
     elif mention.cased and nobody:
         needs = UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
+    elif nobody and long:
+        needs = WEAK_NEEDS
     else:
         needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
@@ -294,9 +300,15 @@ def _without_makers_of_bases(said: list[_Said]) -> list[_Said]:
 
 
 def _retracted(reply: _Reply) -> list[_Said]:
-    """Nothing, if all that was said comes before a retraction."""
-    last = max(m.start() for m in _RETRACTION.finditer(reply.normal.text))
-    return reply.said if any(s.mention.start > last for s in reply.said) else []
+    """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
+    text = reply.normal.text
+    jokes = [m.start() for m in _JOKE.finditer(text)]
+    last = max(jokes + [m.start() for m in _RETRACTION.finditer(text)])
+    if any(s.mention.start > last and s.role in _OWN for s in reply.said):
+        return reply.said
+    if last in jokes:
+        return [s._replace(role=_DENIED) if s.role in _OWN else s for s in reply.said]
+    return [s for s in reply.said if s.mention.start > last]
 
 
 def _struck(reply: _Reply) -> list[tuple[int, int]]:
