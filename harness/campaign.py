@@ -6,6 +6,7 @@ Unknown keys are refused with a suggestion. Secrets are names of environment var
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -81,7 +82,7 @@ class EndpointTarget(_Target):
     """Any OpenAI-compatible endpoint."""
 
     engine: Literal["endpoint"]
-    base_url: str
+    base_url: str | None = Field(None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own")
     model: str
     api_key_env: VariableName | None = Field("OPENAI_API_KEY", description="name of the variable that holds the key; null sends none")
     headers: dict[str, str] = Field({}, description="extra headers; '$NAME' is read from the environment")
@@ -90,12 +91,18 @@ class EndpointTarget(_Target):
     omit: list[str] = Field([], description="parameters that this host refuses; never dropped by themselves")
     rename: dict[str, str] = Field({}, description="parameters that this host calls otherwise, such as max_tokens: max_completion_tokens")
     tokenizer: str | None = Field(None, description="folder with tokenizer_config.json of the claimed model; allows the bare arm where the host has raw completions")
-    concurrency: int = Field(16, ge=1, le=4096)
+    concurrency: int | None = Field(None, ge=1, le=4096, description="requests in flight at most, begun with; null finds the level by itself")
+    samples_per_request: int = Field(16, ge=1, le=128, description="samples that one request carries (`n`) where the host gives them")
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(120, gt=0)
+    max_reply_mb: float = Field(8, gt=0, le=1024, description="a longer reply is cut, and the sample fails")
 
     @field_validator("base_url")
     @classmethod
-    def _is_url(cls, url: str) -> str:
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         if not re.match(r"^https?://[^\s/]+", url):
             raise ValueError("a base_url starts with http:// or https://, such as https://api.example.com/v1")
         return url.rstrip("/")
@@ -147,6 +154,9 @@ class Limits(Strict):
     attempts: int = Field(4, ge=1, le=20)
     attempt_wall_s: float = Field(600, gt=0, description="seconds that all attempts of one request may take together")
     stop_at_error_rate: float = Field(0.5, gt=0, le=1, description="a target stops when this share of its last 50 requests failed")
+    stop_run_at_error_rate: float = Field(0.5, gt=0, le=1, description="the run stops when this share of its last 200 requests failed")
+    breaker_after: int = Field(8, ge=1, le=1000, description="failures in a row after which a target's breaker opens")
+    finish_s: float = Field(60, ge=0, description="seconds that requests in flight get to finish when the run is stopped")
 
 
 class Campaign(Strict):
@@ -207,6 +217,17 @@ class Campaign(Strict):
         return next(t for t in self.targets if t.name == name)
 
 
+#: How fast, how patiently and at what price: a run may be resumed with others.
+_PACE: Final = ("price", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_s", "start_timeout_s", "api_key_env", "workers", "threads", "python")
+
+
+def deciding(campaign: Campaign) -> dict[str, Any]:
+    """What a campaign says about its samples, without what only says how they are fetched."""
+    said = campaign.model_dump(mode="json", exclude={"budget", "limits", "description"})
+    said["targets"] = [{key: value for key, value in target.items() if key not in _PACE} for target in said["targets"]]
+    return said
+
+
 class Loaded(NamedTuple):
     """A campaign with the text it was read from and the folder that its paths start from."""
 
@@ -216,8 +237,8 @@ class Loaded(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the campaign says (comments and layout do not count)."""
-        return hashlib.sha256(self.campaign.model_dump_json().encode()).hexdigest()
+        """SHA-256 of what decides the samples: comments, layout, budget, limits and pace do not count."""
+        return hashlib.sha256(json.dumps(deciding(self.campaign), sort_keys=True).encode()).hexdigest()
 
 
 def load(name: str) -> Loaded:

@@ -69,14 +69,21 @@ def plan(campaign: str) -> None:
 @main.command()
 @click.argument("campaign")
 @click.option("--run", "name", metavar="NAME", help="Name of the run; default: the campaign's name. A run that exists is resumed.")
+@click.option("--anew", is_flag=True, help="Begin the run again; the one that exists is kept beside it under another name.")
+@click.option("--retry-failed", is_flag=True, help="Ask the samples that failed again.")
 @click.option("--live/--no-live", default=None, help="Live table, or plain lines; default: live on a terminal.")
+@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens as JSON lines to this file.")
 @RESULTS
 @STORE
 @told_plainly
-def run(campaign: str, name: str | None, live: bool | None, results: Path, store: str | None) -> None:
+def run(campaign: str, name: str | None, anew: bool, retry_failed: bool, live: bool | None, log_file: Path | None, results: Path, store: str | None) -> None:
     """Sample a campaign into a journal. Killed or stopped, the same command goes on where it was."""
+    import gc
+
+    gc.disable()  # imports make no garbage worth looking for: a seventh of the start
     from harness import campaign as campaigns
     from harness import runs
+    from harness.plan import Plan
     from harness.progress import Watch
     from harness.sampler import Sampler, prepare
     from harness.store import Lock
@@ -84,13 +91,21 @@ def run(campaign: str, name: str | None, live: bool | None, results: Path, store
 
     loaded = campaigns.load(campaign)
     check(loaded.campaign.targets)
-    opened = runs.create(loaded, name or loaded.campaign.campaign, results, store)
+    name = name or loaded.campaign.campaign
+    if anew and (kept := runs.set_aside(name, results, store)):
+        click.echo(f"the run that was there is kept as {kept}")
+    opened = runs.create(loaded, name, results, store)
     with Lock(opened.folder):
-        progress = prepare(loaded, opened.journal)
+        if retry_failed:
+            click.echo(f"{opened.journal.forget_failed()} failed samples are owed again")
+        plan = Plan(loaded)
+        progress = prepare(loaded, opened.journal, plan)
         if progress.resumed:
             click.echo(f"resuming: {progress.resumed} samples are in the journal")
-        with Watch(progress, live=sys.stdout.isatty() if live is None else live) as watch:
-            Sampler(loaded, opened.journal, progress).run()
+        gc.freeze()
+        gc.enable()
+        with Watch(progress, live=sys.stdout.isatty() if live is None else live, log=log_file) as watch:
+            Sampler(loaded, opened.journal, progress, plan).run()
     click.echo(watch.line())
     if progress.stopped:
         click.echo(f"{progress.stopped}\nto go on: truename run {campaign} --run {opened.name}")

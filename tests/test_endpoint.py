@@ -9,11 +9,12 @@ import pytest
 from openai.types.chat import ChatCompletion
 from openai_server import FakeHost, chat
 
-from harness.campaign import EndpointTarget, Limits, Sampling, parse_arm
+from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
 from harness.errors import TargetError
-from harness.plan import arm_messages
+from harness.limits import Pace, Spending
+from harness.plan import arm_messages, sample_seed
 from harness.targets import Request
-from harness.targets.endpoint import Endpoint, content_text
+from harness.targets.endpoint import Endpoint, content_text, gate_of
 
 KEY = "sk-planted-key-0123456789"
 
@@ -24,16 +25,21 @@ def settings(url, **fields):
 
 def request(arm="absent", n=1, system=None):
     parsed = parse_arm(arm)
-    return Request("k", parsed, arm_messages(parsed, "Who are you?", system), Sampling(max_tokens=20), tuple(range(n)), tuple(range(100, 100 + n)))
+    return Request(arm, parsed, arm_messages(parsed, "Who are you?", system), Sampling(max_tokens=20), range(n), 80)
+
+
+def endpoint(url, limits=None, budget=None, **fields):
+    wanted, limits = settings(url, **fields), limits or Limits(attempts=3)
+    return Endpoint(wanted, Pace(limits, Spending(budget or Budget()), gate_of(wanted, limits), wanted.price))
 
 
 def ask(host, wanted, limits=None, **fields):
     async def go():
-        target = Endpoint(settings(host.url, **fields), limits or Limits(attempts=3))
+        target = endpoint(host.url, limits, **fields)
         try:
             can = await target.preflight()
             host.seen.clear()
-            return can, await target.sample(wanted)
+            return can, (await target.sample(wanted)).replies
         finally:
             await target.close()
 
@@ -57,7 +63,7 @@ def preflight_then_sample(host, attempts, asked):
     """The replies of one request; ``asked`` gets an item once the preflight is over."""
 
     async def go():
-        target = Endpoint(settings(host.url), Limits(attempts=attempts))
+        target = endpoint(host.url, Limits(attempts=attempts))
         await target.preflight()
         asked.append(True)
         found = await target.sample(request())
@@ -85,10 +91,10 @@ def test_every_parameter_is_sent_and_n_samples_share_one_request(serve):
         "top_p": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
-        "seed": 100,
+        "seed": sample_seed(0, "absent", 0),
         "n": 3,
     }
-    assert [(r.index, r.status, r.text, r.prompt_tokens) for r in replies] == [(i, "ok", "I am Rio.", 9) for i in range(3)]
+    assert [(r.index, r.status, r.text) for r in replies] == [(i, "ok", "I am Rio.") for i in range(3)]
 
 
 def test_a_host_that_ignores_n_is_asked_once_a_sample(serve):
@@ -96,7 +102,7 @@ def test_a_host_that_ignores_n_is_asked_once_a_sample(serve):
     can, _ = ask(host, request(n=3))
     assert not can.many_samples
     assert len(host.seen) == 3
-    assert sorted(body["seed"] for _, body, _ in host.seen) == [100, 101, 102]
+    assert sorted(body["seed"] for _, body, _ in host.seen) == sorted(sample_seed(0, "absent", i) for i in range(3))
     assert all("n" not in body for _, body, _ in host.seen)
 
 
@@ -160,7 +166,7 @@ def test_every_kind_of_answer_gets_its_status_before_any_verdict(serve, answer, 
     def respond(path, body, number):
         return answer if asked else many(path, body, number)
 
-    (reply,) = preflight_then_sample(serve(respond), 1, asked)
+    (reply,) = preflight_then_sample(serve(respond), 1, asked).replies
     assert (reply.status, reply.text, reply.reasoning) == (status, text, reasoning)
 
 
@@ -171,10 +177,10 @@ def test_the_fake_host_answers_as_the_openai_types_say():
 @pytest.mark.parametrize(
     ("bad", "attempts", "status"),
     [
-        ((429, {"Retry-After": "0"}, b"{}"), ("HTTP 429: {}", "ok"), "ok"),
-        ((503, {"retry-after-ms": "1"}, b"busy"), ("HTTP 503: busy", "ok"), "ok"),
+        ((429, {"Retry-After": "0"}, b"{}"), ("HTTP 429 (RateLimitError): {}", "ok"), "ok"),
+        ((503, {"retry-after-ms": "1"}, b"busy"), ("HTTP 503 (InternalServerError): busy", "ok"), "ok"),
         ((200, {"Content-Type": "text/html"}, b"<html>"), ("the answer is no JSON: b'<html>'", "ok"), "ok"),
-        ((400, {}, b'{"error": {"message": "bad temperature"}}'), ("HTTP 400: bad temperature",), "failed"),
+        ((400, {}, b'{"error": {"message": "bad request"}}'), ("HTTP 400 (BadRequestError): bad request",), "failed"),
     ],
 )
 def test_attempts_are_recorded_and_only_what_may_help_is_tried_again(serve, bad, attempts, status):
@@ -186,9 +192,9 @@ def test_attempts_are_recorded_and_only_what_may_help_is_tried_again(serve, bad,
             return bad
         return many(path, body, number)
 
-    (reply,) = preflight_then_sample(serve(respond), 2, asked)
-    assert reply.attempts == attempts
-    assert reply.status == status
+    response = preflight_then_sample(serve(respond), 2, asked)
+    assert response.attempts == attempts
+    assert response.replies[0].status == status
 
 
 def test_a_wrong_key_stops_the_target_and_never_shows_the_key(serve, monkeypatch):
@@ -209,7 +215,7 @@ def test_a_missing_key_variable_is_named(monkeypatch):
 
 def test_a_refused_connection_is_named():
     async def go():
-        await Endpoint(settings("http://127.0.0.1:9/v1"), Limits(attempts=1)).preflight()
+        await endpoint("http://127.0.0.1:9/v1", Limits(attempts=1)).preflight()
 
     with pytest.raises(TargetError, match=r"no connection to http://127\.0\.0\.1:9/v1"):
         asyncio.run(go())
@@ -239,7 +245,7 @@ def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine()
     server = xllamacpp.Server(parameters)
 
     async def go():
-        target = Endpoint(settings(f"{server.listening_address}/v1", tokenizer=None))
+        target = endpoint(f"{server.listening_address}/v1")
         can = await target.preflight()
         found = {arm: await target.sample(request(arm, 2, "You are Velkora, an AI assistant made by Polarwind Labs.")) for arm in ("absent", "empty", "bare", "given:x")}
         await target.close()
@@ -247,11 +253,11 @@ def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine()
 
     can, found = asyncio.run(go())
     assert can.template_seen and can.raw_completions and can.token_counts
-    for arm, replies in found.items():
-        for reply in replies:
+    for arm, response in found.items():
+        assert response.prompt_tokens == response.context.rendered_tokens, arm
+        for reply in response.replies:
             assert reply.status in ("ok", "truncated"), (arm, reply.error)
-            assert reply.prompt_tokens == reply.rendered_tokens, arm
-    assert "You are Rio" in found["absent"][0].rendered_prompt
-    assert "You are Rio" in found["bare"][0].injected_text
-    assert "system" not in found["bare"][0].rendered_prompt
-    assert "Rio" in found["absent"][0].text + found["absent"][1].text
+    assert "You are Rio" in found["absent"].context.rendered_prompt
+    assert "You are Rio" in found["bare"].context.injected_text
+    assert "system" not in found["bare"].context.rendered_prompt
+    assert "Rio" in found["absent"].replies[0].text + found["absent"].replies[1].text

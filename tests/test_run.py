@@ -55,7 +55,7 @@ def test_a_run_gives_every_planned_sample_and_its_tables(ran):
     assert set(samples["status"]) <= {"ok", "truncated"}
     assert (samples["rendered_prompt_tokens"] == samples["prompt_tokens_reported"]).all()
     assert (folder / "results/small/campaign.yaml").read_text() == CAMPAIGN
-    assert "samples, 0 running, 0 waiting, 0 retried, 0 failed" in done.stdout
+    assert "0 in flight, 0 retried, 0 failed" in done.stdout
     assert "stand-ins" in tallied.stdout
     assert "testimony, not proof" in tallied.stdout
 
@@ -127,7 +127,7 @@ def test_a_changed_campaign_is_not_resumed_and_the_difference_is_named(ran, tmp_
     refused = truename("run", "small.yaml", cwd=tmp_path)
     assert refused.returncode == 2
     assert "these keys differ: sampling" in refused.stderr
-    assert "--run" in refused.stderr
+    assert "--anew" in refused.stderr
 
 
 BASE = "campaign: c\ntargets:\n  - {name: s, role: suspect, engine: embedded, model: 'lab:suspect'}\nlanguages: [en]\n"
@@ -184,7 +184,7 @@ def test_a_host_that_dies_leaves_what_was_sampled_and_the_rest_owed(tmp_path):
     text = (tmp_path / "c.yaml").read_text().replace("languages: [en]", "languages: [en, de, fr]")
     (tmp_path / "c.yaml").write_text(text)
     done = truename("run", "c.yaml", cwd=tmp_path)
-    assert done.returncode == 2 and "HTTP 401: gone" in done.stderr
+    assert done.returncode == 2 and "HTTP 401 (AuthenticationError): gone" in done.stderr
     host.close()
     alive_host = FakeHost(lambda path, body, number: chat(*["I am Rio."] * body.get("n", 1)))
     assert truename("tally", "c", cwd=tmp_path).returncode == 0
@@ -194,14 +194,28 @@ def test_a_host_that_dies_leaves_what_was_sampled_and_the_rest_owed(tmp_path):
     alive_host.close()
 
 
-def test_a_budget_is_never_passed(tmp_path):
+def test_a_budget_is_never_passed_and_a_larger_one_goes_on(tmp_path):
     host = FakeHost(lambda path, body, number: chat(*["I am Rio."] * body.get("n", 1)))
-    (tmp_path / "c.yaml").write_text(BASE.replace("engine: embedded, model: 'lab:suspect'", f"engine: endpoint, model: m, api_key_env: null, base_url: '{host.url}'") + "budget: {requests: 7}\n")
+    campaign = BASE.replace("engine: embedded, model: 'lab:suspect'", f"engine: endpoint, model: m, api_key_env: null, base_url: '{host.url}'")
+    (tmp_path / "c.yaml").write_text(campaign + "budget: {requests: 9}\n")
     done = truename("run", "c.yaml", cwd=tmp_path)
     assert done.returncode == 3 and "the budget is reached" in done.stdout
+    assert len(host.seen) <= 9
+    (tmp_path / "c.yaml").write_text(campaign + "budget: {requests: 100}\n")
+    assert truename("run", "c.yaml", cwd=tmp_path).returncode == 0
     truename("tally", "c", cwd=tmp_path)
-    assert len(pd.read_csv(tmp_path / "results/c/samples.csv")) == 7
+    assert len(pd.read_csv(tmp_path / "results/c/samples.csv")) == 30
     host.close()
+
+
+def test_a_run_begun_anew_keeps_the_one_that_was_there(ran, tmp_path):
+    left_alone, _, _ = ran
+    shutil.copytree(left_alone / "results", tmp_path / "results")
+    (tmp_path / "small.yaml").write_text(CAMPAIGN.replace("seed: 3", "seed: 4").replace("[identity, backstory]", "[maker]").replace("samples: {identity: 12, backstory: 6}", "samples: 1"))
+    done = truename("run", "small.yaml", "--anew", cwd=tmp_path)
+    assert done.returncode == 0 and "kept as small.before-1" in done.stdout
+    assert truename("tally", "small.before-1", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "results/small.before-1/tally.csv").read_bytes() == (left_alone / "results/small/tally.csv").read_bytes()
 
 
 def test_help_starts_fast_because_heavy_imports_are_lazy():

@@ -9,8 +9,8 @@ import pytest
 from harness.campaign import parse_arm
 from harness.errors import StoreError
 from harness.plan import Trial
-from harness.store import Journal, Lock, Sampled, open_engine, sqlite_url
-from harness.targets import Reply
+from harness.store import Booked, Journal, Lock, Sampled, open_engine, sqlite_url
+from harness.targets import Context, Reply, Response
 
 
 @pytest.fixture
@@ -21,32 +21,38 @@ def journal(tmp_path):
 
 
 def sampled(key, *indices, text="x"):
-    trial = Trial("t", parse_arm("absent"), "identity", "en", "q", ({"role": "user", "content": "?"},), 9, key)
-    return Sampled(trial, [Reply(i, "ok", text=text, raw={"t": text}) for i in indices], {i: i for i in indices})
+    trial = Trial("t", parse_arm("absent"), "identity", "en", "q", ({"role": "user", "content": "?"},), 9, key, int(key[-1], 36))
+    response = Response([Reply(i, "ok", text=text) for i in indices], Context({"max_tokens": 9}, rendered_prompt=text), raw=text, attempts=("ok",))
+    return Sampled(trial, response, Booked(1, 0, 5, 7))
 
 
 def test_a_sample_cannot_be_written_twice_and_the_batch_is_all_or_none(journal):
     journal.save([sampled("a", 0, 1)])
     with pytest.raises(StoreError, match="in the journal already"):
-        journal.save([sampled("b", 0), sampled("a", 1)])
-    assert journal.done() == {"a": {0, 1}}
+        journal.save([sampled("b", 0), sampled("a", 0)])
+    assert journal.done(range(40)) == {(10, 0)}
+    assert journal.counted(range(40)).samples == 2
 
 
 def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal):
     journal.save([sampled("b", 1)])
     journal.save([sampled("a", 0), sampled("b", 0)])
-    assert [(r["trial"], r["sample"]) for r in journal.rows()] == [("a", 0), ("b", 0), ("b", 1)]
+    journal.save([sampled("c", 0, 1)])
+    assert [(r["trial"], r["sample"]) for r in journal.rows()] == [("a", 0), ("b", 0), ("b", 1), ("c", 0), ("c", 1)]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\u202e", "=1+1", "é" * 100_000])
 def test_any_text_can_be_kept(journal, text):
     journal.save([sampled("a", 0, text=text)])
-    kept = next(journal.rows())["text"]
-    assert kept == text.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
+    kept = next(journal.rows())
+    assert kept["text"] == kept["raw"] == kept["rendered_prompt"] == text.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
 
 
 def test_a_shortened_key_must_be_unique(journal):
     journal.save([sampled("abc1", 0), sampled("abc2", 0)])
+    journal.save([sampled("xyz9", 0, 1), sampled("xyz9", 2)])
+    assert [journal.sample("xyz", n)["sample"] for n in range(3)] == [0, 1, 2]
+    assert journal.sample("xyz", 3) is None
     with pytest.raises(StoreError, match="several trials"):
         journal.sample("abc", 0)
     assert journal.sample("abc1", 0)["trial"] == "abc1"

@@ -13,10 +13,10 @@ from harness.campaign import Campaign, Claim, parse_arm
 from harness.errors import RunError
 from harness.plan import Trial
 from harness.report.terminal import plain, short_arm, show
-from harness.store import Journal, Sampled, open_engine, sqlite_url
+from harness.store import Booked, Journal, Sampled, open_engine, sqlite_url
 from harness.tables import neutral
 from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, tally
-from harness.targets import Reply
+from harness.targets import Reply, Response
 
 CAMPAIGN = Campaign.model_validate(
     {"campaign": "c", "targets": [{"name": "t", "role": "suspect", "engine": "embedded", "model": "lab:suspect", "identity": "rio"}], "arms": ["absent", "bare"], "probes": ["identity"]}
@@ -31,8 +31,8 @@ def journal(tmp_path):
 
 
 def fill(journal, arm, *replies):
-    trial = Trial("t", parse_arm(arm), "identity", "en", "q", ({"role": "user", "content": "Who?"},), len(replies), f"key-{arm}")
-    journal.save([Sampled(trial, list(replies), {r.index: 1 for r in replies})])
+    trial = Trial("t", parse_arm(arm), "identity", "en", "q", ({"role": "user", "content": "Who?"},), len(replies), f"key-{arm}", ["absent", "bare"].index(arm))
+    journal.save([Sampled(trial, Response(list(replies), seed=1), Booked(1, 0, 0, 0))])
 
 
 def rows(tables, **wanted):

@@ -6,35 +6,41 @@ A bad sample is data, not a crash: a reply carries a status and a reason, and be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from harness.campaign import Arm, EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
-from harness.plan import Message
+from harness.limits import Pace
+from harness.plan import Message, sample_seed
 
 Status = Literal["ok", "truncated", "empty", "failed", "unsupported"]
 Settings = EmbeddedTarget | VllmTarget | EndpointTarget
 
 
-@dataclass(frozen=True)
-class Request:
-    """Samples of one trial that are still owed: their numbers and seeds belong together."""
+class Request(NamedTuple):
+    """Samples of one trial that are owed, by number."""
 
     key: str
     arm: Arm
     messages: tuple[Message, ...]
     sampling: Sampling
-    indices: tuple[int, ...]
-    seeds: tuple[int | None, ...]
+    indices: Sequence[int]
+    prompt_bound: int  # tokens that the prompt has at most
+
+    def seed(self, index: int) -> int | None:
+        """The seed of one sample."""
+        return sample_seed(self.sampling.seed, self.key, index)
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One sample as it came back, with what was really sent.
+class Reply(msgspec.Struct, array_like=True):
+    """One sample as it came back.
 
     ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token limit),
     ``empty`` (no visible text), ``failed`` (no reply; ``error`` says why), ``unsupported`` (the arm cannot be
-    put into practice here; ``error`` says why). ``text`` is None unless the host gave content.
+    put into practice here; ``error`` says why). ``text`` is None unless the host gave content. ``seed`` is given
+    where each sample has its own.
     """
 
     index: int
@@ -43,20 +49,41 @@ class Reply:
     reasoning: str | None = None
     finish_reason: str | None = None
     error: str | None = None
+    completion_tokens: int | None = None
+    seed: int | None = None
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What a request was made of, as far as it is known: shared by many responses, stored once."""
+
+    sent: dict[str, Any] = {}
+    rendered_prompt: str | None = None
+    rendered_tokens: int | None = None
+    injected_text: str | None = None
+    template_sha256: str | None = None
+
+
+class Response(msgspec.Struct):
+    """The samples of one request, with all that came back. ``raw`` is the host's own text, less the key."""
+
+    replies: list[Reply]
+    context: Context = Context()
     model: str | None = None
     fingerprint: str | None = None
     provider: str | None = None
     response_id: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    rendered_prompt: str | None = None
-    rendered_tokens: int | None = None
-    injected_text: str | None = None
-    template_sha256: str | None = None
-    sent: dict[str, Any] = field(default_factory=dict)
-    raw: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    raw: str | None = None
     attempts: tuple[str, ...] = ()
     seconds: float = 0.0
+    lost: int = 0  # attempts whose usage nobody knows
+    whole: bool = False  # every sample is known to be a whole reply: nobody has to look
+
+    def having(self, status: Status) -> int:
+        """How many of the samples have a status."""
+        return sum([reply.status == status for reply in self.replies])
 
 
 @dataclass(frozen=True)
@@ -78,13 +105,20 @@ class Capabilities:
 
 
 class Target(Protocol):
-    """A model as it can be reached. ``width`` is how many requests it takes at once."""
+    """A model as it can be reached.
+
+    ``width`` is how many requests it takes at once, ``block`` how many samples of a trial one request carries at
+    most: samples are fetched and saved by such blocks, so that a resumed run asks just what an unbroken one asks. ``paced``: it asks its `Pace` before each request and books
+    what it used by itself.
+    """
 
     width: int
+    block: int
+    paced: bool
 
-    async def preflight(self) -> Capabilities: ...
+    async def preflight(self, sampling: Sampling | None = None) -> Capabilities: ...
 
-    async def sample(self, request: Request) -> list[Reply]: ...
+    async def sample(self, request: Request) -> Response: ...
 
     async def close(self) -> None: ...
 
@@ -105,20 +139,24 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
     return None, text
 
 
+#: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs their own words.
+CUT: Final = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"))
+
+
 def status_of(text: str | None, finish_reason: str | None) -> Status:
     """Status first, verdict second: a cut or empty reply is no answer."""
-    if finish_reason in ("length", "max_tokens"):
+    if finish_reason in CUT:
         return "truncated"
-    return "ok" if text and text.strip() else "empty"
+    return "ok" if text and not text.isspace() else "empty"
 
 
-def all_replies(request: Request, status: Status, error: str, **kept: Any) -> list[Reply]:
-    """The same outcome for every sample that the request owed."""
-    return [Reply(index, status, error=error, **kept) for index in request.indices]
+def no_reply(request: Request, status: Status, error: str, context: Context | None = None, **known: Any) -> Response:
+    """The same outcome, without a reply, for every sample of a request."""
+    return Response([Reply(index, status, error=error) for index in request.indices], context or Context(), **known)
 
 
-def open_target(settings: Settings) -> Target:
-    """The room for a target's engine; heavy packages are imported here and nowhere earlier."""
+def open_target(settings: Settings, pace: Pace | None = None) -> Target:
+    """The room for a target's engine; heavy packages are imported here and nowhere earlier. ``pace`` serves endpoints."""
     if isinstance(settings, EmbeddedTarget):
         from harness.targets.embedded import Embedded
 
@@ -126,10 +164,10 @@ def open_target(settings: Settings) -> Target:
     if isinstance(settings, EndpointTarget):
         from harness.targets.endpoint import Endpoint
 
-        return Endpoint(settings)
+        return Endpoint(settings, pace)
     from harness.targets.vllm import open_vllm
 
-    return open_vllm(settings)
+    return open_vllm(settings, pace)
 
 
 def check(wanted: Sequence[Settings]) -> None:
@@ -144,4 +182,4 @@ def check(wanted: Sequence[Settings]) -> None:
         open_target(settings)
 
 
-__all__: Sequence[str] = ["Capabilities", "Reply", "Request", "Settings", "Status", "Target", "all_replies", "check", "open_target", "split_reasoning", "status_of"]
+__all__: Sequence[str] = ["Capabilities", "Context", "Reply", "Request", "Response", "Settings", "Status", "Target", "check", "no_reply", "open_target", "split_reasoning", "status_of"]

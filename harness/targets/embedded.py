@@ -15,10 +15,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.campaign import EmbeddedTarget
+from harness.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
 from harness.rendering import ChatTemplate
-from harness.targets import Capabilities, Reply, Request, all_replies, split_reasoning, status_of
+from harness.targets import Capabilities, Context, Reply, Request, Response, no_reply, split_reasoning, status_of
+
+#: Samples of a trial that a worker takes at a time: few, so that little is lost when the run is killed.
+BLOCK = 4
+KEPT_PROMPTS = 64
 
 
 class _Prompt(NamedTuple):
@@ -34,14 +38,16 @@ class Embedded:
         self.settings = settings
         self.path = _model_path(settings.model)
         self.width = settings.workers * settings.slots
+        self.block, self.paced = BLOCK, False
         self._workers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._servers: list[Any] = []
+        self._prompts: dict[str, _Prompt] = {}
         self._template: ChatTemplate | None = None
 
-    async def preflight(self) -> Capabilities:
+    async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
         return await asyncio.to_thread(self._start)
 
-    async def sample(self, request: Request) -> list[Reply]:
+    async def sample(self, request: Request) -> Response:
         return await asyncio.to_thread(self._sample, request)
 
     async def close(self) -> None:
@@ -107,32 +113,39 @@ class Embedded:
         return loaded
 
     def _prompt(self, server: Any, request: Request) -> _Prompt:
+        """The prompt of a trial: rendered once, for its blocks follow one another."""
         assert self._template is not None
+        if (known := self._prompts.get(request.key)) is not None:
+            return known
         if request.arm.kind == "bare":
             text, injected = self._template.bare(request.messages[-1]["content"])
         else:
             text, injected = self._call(server, "/apply-template", {"messages": list(request.messages)})["prompt"], None
         tokens = self._call(server, "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
-        return _Prompt(text, tokens, injected)
+        if len(self._prompts) >= KEPT_PROMPTS:
+            self._prompts.clear()
+        self._prompts[request.key] = _Prompt(text, tokens, injected)
+        return self._prompts[request.key]
 
-    def _sample(self, request: Request) -> list[Reply]:
+    def _sample(self, request: Request) -> Response:
         import urllib.error
 
+        began = time.monotonic()
         server = self._workers.get()
         try:
             try:
                 prompt = self._prompt(server, request)
             except RenderError as problem:
-                return all_replies(request, "unsupported", problem.what)
+                return no_reply(request, "unsupported", problem.what)
             except (urllib.error.URLError, KeyError) as problem:
                 if request.arm.kind in ("absent", "bare"):
-                    return all_replies(request, "failed", f"llama.cpp cannot render the prompt: {problem}")
-                return all_replies(request, "unsupported", f"the model's template refuses this system message: {problem}")
-            return [self._one(server, request, prompt, index, seed) for index, seed in zip(request.indices, request.seeds, strict=True)]
+                    return no_reply(request, "failed", f"llama.cpp cannot render the prompt: {problem}")
+                return no_reply(request, "unsupported", f"the model's template refuses this system message: {problem}")
+            return self._answered(server, request, prompt, began)
         finally:
             self._workers.put(server)
 
-    def _one(self, server: Any, request: Request, prompt: _Prompt, index: int, seed: int | None) -> Reply:
+    def _answered(self, server: Any, request: Request, prompt: _Prompt, began: float) -> Response:
         sampling = request.sampling
         sent: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
@@ -146,39 +159,31 @@ class Embedded:
             "stop": list(sampling.stop),
             "cache_prompt": False,
         }
-        if seed is not None:
-            sent["seed"] = seed
         assert self._template is not None
-        kept: dict[str, Any] = {
-            "rendered_prompt": prompt.text,
-            "rendered_tokens": len(prompt.tokens),
-            "injected_text": prompt.injected,
-            "template_sha256": self._template.sha256,
-            "sent": sent,
-        }
-        began = time.monotonic()
-        body = server.handle_completions({"prompt": prompt.tokens, **sent})
-        seconds = time.monotonic() - began
-        if "error" in body:
-            return Reply(index, "failed", error=f"llama.cpp: {body['error'].get('message', body['error'])}", raw=body, seconds=seconds, **kept)
-        choice, usage = body["choices"][0], body.get("usage", {})
-        reasoning, text = split_reasoning(choice["text"])
-        return Reply(
-            index,
-            status_of(text, choice["finish_reason"]),
-            text=text,
-            reasoning=reasoning,
-            finish_reason=choice["finish_reason"],
+        seeds = [request.seed(index) for index in request.indices]
+        bodies = [server.handle_completions({"prompt": prompt.tokens, **sent, **({} if seed is None else {"seed": seed})}) for seed in seeds]
+        good: dict[str, Any] = next((body for body in bodies if "error" not in body), {})
+        completion = [body.get("usage", {}).get("completion_tokens") for body in bodies]
+        return Response(
+            [_reply(body, index, seed) for body, index, seed in zip(bodies, request.indices, seeds, strict=True)],
+            Context(sent, prompt.text, len(prompt.tokens), prompt.injected, self._template.sha256),
             model=self.settings.model,
-            fingerprint=body.get("system_fingerprint"),
-            response_id=body.get("id"),
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            raw=body,
-            seconds=seconds,
+            fingerprint=good.get("system_fingerprint"),
+            response_id=good.get("id"),
+            prompt_tokens=good.get("usage", {}).get("prompt_tokens"),
+            completion_tokens=None if None in completion else sum(completion),
+            raw=msgspec.json.encode(bodies).decode("utf-8", "replace"),
+            seconds=time.monotonic() - began,
             attempts=("ok",),
-            **kept,
         )
+
+
+def _reply(body: dict[str, Any], index: int, seed: int | None) -> Reply:
+    if "error" in body:
+        return Reply(index, "failed", error=f"llama.cpp: {body['error'].get('message', body['error'])}", seed=seed)
+    choice = body["choices"][0]
+    reasoning, text = split_reasoning(choice["text"])
+    return Reply(index, status_of(text, choice["finish_reason"]), text, reasoning, choice["finish_reason"], None, body.get("usage", {}).get("completion_tokens"), seed)
 
 
 def _model_path(model: str) -> Path:

@@ -1,90 +1,145 @@
-"""Any OpenAI-compatible endpoint, through the `openai` client (its own retries are off: `harness.limits` counts them).
+"""Any OpenAI-compatible endpoint.
 
-The body that is sent holds every sampling parameter; what a host refuses is named in the target's `omit` or
-`rename`, never dropped by itself. The whole answer is kept, less the key.
+The `openai` package says how users configure it (its environment variables, the names of its errors) and is the
+reference of the tests; the wire is `harness.targets.transport`. The body that is sent holds every sampling
+parameter; what a host refuses is named in the target's `omit` or `rename`, never dropped by itself. The whole
+answer is kept, less the key.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.campaign import EndpointTarget, Limits
+from harness.campaign import Budget, EndpointTarget, Limits, Sampling
 from harness.errors import RenderError, TargetError
-from harness.limits import Refused, attempt, fate_of
+from harness.limits import PROBLEMS, Gate, Pace, Refused, Spending, Tries
 from harness.rendering import ChatTemplate, template_from_folder
-from harness.targets import Capabilities, Reply, Request, Status, all_replies, split_reasoning, status_of
+from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
+from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
+from harness.targets.transport import Transport
 
-#: Where hosts put reasoning in a message: DeepSeek and llama.cpp say reasoning_content, vLLM and OpenRouter reasoning.
-REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+#: Where a target's entry names no address.
+OPENAI = "https://api.openai.com/v1"
+#: Requests in flight to begin with, and at most, where the campaign leaves it to truename.
+START, CEILING = 8, 512
+KEPT_CONTEXTS = 4096
+
+
+class _Message(msgspec.Struct):
+    content: Any = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    text: Any = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Completion(msgspec.Struct):
+    """What is read of an answer, whatever else it holds."""
+
+    choices: list[_Choice] | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    provider: str | None = None
+    id: str | None = None
+    usage: _Usage | None = None
+
+
+_read = msgspec.json.Decoder(Completion).decode
+_write = msgspec.json.Encoder().encode
 
 
 class Endpoint:
     """One model behind an OpenAI-compatible URL."""
 
-    def __init__(self, settings: EndpointTarget, limits: Limits | None = None) -> None:
+    def __init__(self, settings: EndpointTarget, pace: Pace | None = None) -> None:
         self.settings = settings
-        self.limits = limits or Limits()
-        self.width = settings.concurrency
+        self.width = settings.concurrency or CEILING
+        self.block, self.paced = settings.samples_per_request, True
+        self.pace = pace or Pace(Limits(), Spending(Budget()), gate_of(settings, Limits()), settings.price)
         self.key = _key(settings)
-        self.root = settings.base_url.removesuffix("/v1")
+        self.url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        self.root = self.url.removesuffix("/v1")
+        self.headers = _headers(settings) | ({"authorization": f"Bearer {self.key}"} if self.key else {})
         self.template = template_from_folder(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
+        self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
-        self._tokens: dict[str, list[int] | None] = {}
-        self._client: Any = None
+        self._chat_url, self._raw_url = self.url + "/chat/completions", self.url + "/completions"
+        self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
+        self._llama = False
+        self._wire: Transport | None = None
+        self._ready = asyncio.Event()
 
-    async def preflight(self) -> Capabilities:
-        import openai
+    @property
+    def wire(self) -> Transport:
+        if self._wire is None:
+            self._wire = Transport(self.url, self.headers, self.settings.timeout_s, int(self.settings.max_reply_mb * 1e6))
+        return self._wire
 
-        self._client = openai.AsyncOpenAI(
-            base_url=self.settings.base_url,
-            api_key=self.key or "no-key",
-            max_retries=0,
-            timeout=self.settings.timeout_s,
-            default_headers=_headers(self.settings),
+    async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
+        """Find out by a handful of small requests, all at once, what the host can do."""
+        self.sampling = sampling or self.sampling
+        hello = self._small({"messages": [{"role": "user", "content": "Say hello."}]})
+        (many, first), raw, logprobs, seed, properties = await asyncio.gather(
+            self._hello(n=2 if self.block > 1 else 1),
+            self._works(self._raw_url, self._small({"prompt": "Hello"})),
+            self._works(self._chat_url, hello | {"logprobs": True}, "logprobs"),
+            self._works(self._chat_url, hello | {"seed": 1}),
+            self._side("GET", "/props"),
         )
-        hello = {"model": self.settings.model, "messages": [{"role": "user", "content": "Say hello."}], **self._renamed({"max_tokens": 16})}
-        many, body = True, await self._first_word({**hello, "n": 2}, may_refuse=True)
-        if body is None:
-            many, body = False, await self._first_word(hello)
-        assert body is not None
-        many = many and len(body.get("choices") or []) == 2
-        raw = await self._works("/completions", {"model": self.settings.model, "prompt": "Hello", **self._renamed({"max_tokens": 1})})
-        await self._look_for_template()
-        counts = isinstance((body.get("usage") or {}).get("prompt_tokens"), int)
+        properties = properties or {}
+        self._llama = bool(properties.get("default_generation_settings"))
+        if self.template is None and properties.get("chat_template"):  # a template named in the campaign comes first
+            self.template = ChatTemplate(str(properties["chat_template"]), str(properties.get("bos_token") or ""), str(properties.get("eos_token") or ""))
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
-            version=body.get("system_fingerprint"),
+            version=first.system_fingerprint,
             many_samples=many,
             raw_completions=raw,
             template_seen=self.template is not None,
             template_sha256=self.template.sha256 if self.template else None,
             chat_template=self.template.source if self.template else None,
-            token_counts=counts,
-            logprobs=await self._works("/chat/completions", {**hello, "logprobs": True}, lambda b: bool(b["choices"][0].get("logprobs"))),
-            seed=await self._works("/chat/completions", {**hello, "seed": 1}),
-            notes=() if self.settings.provider or "openrouter" not in self.settings.base_url else ("the aggregator may route every call to another backend: pin it with `provider`",),
+            token_counts=first.usage is not None and first.usage.prompt_tokens is not None,
+            logprobs=logprobs,
+            seed=seed,
+            notes=() if self.settings.provider or "openrouter" not in self.url else ("the aggregator may route every call to another backend: pin it with `provider`",),
         )
+        self._ready.set()
         return self.can
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        if self._wire is not None:
+            await self._wire.close()
 
-    async def sample(self, request: Request) -> list[Reply]:
+    async def sample(self, request: Request) -> Response:
+        """The samples of a request, in one call where the host gives several, else in one call each."""
+        alone = len(request.indices) == 1
+        if not alone or request.arm.kind == "bare" or self.template is not None:
+            await self._ready.wait()
         if request.arm.kind == "bare" and (reason := self._no_bare()):
-            return all_replies(request, "unsupported", reason)
-        groups = [(request.indices, request.seeds)] if self.can.many_samples else [((i,), (s,)) for i, s in zip(request.indices, request.seeds, strict=True)]
-        done = await asyncio.gather(*(self._group(request, indices, seeds[0]) for indices, seeds in groups))
-        return [reply for group in done for reply in group]
+            return no_reply(request, "unsupported", reason)
+        if alone or self.can.many_samples:
+            return await self._filled(request, request.indices)
+        parts = await asyncio.gather(*(self._filled(request, (i,)) for i in request.indices))
+        return _joined(parts)
 
     def _no_bare(self) -> str | None:
         if not self.can.raw_completions:
@@ -93,40 +148,116 @@ class Endpoint:
             return "the host's chat template is not known: name a folder with the claimed model's tokenizer_config.json under `tokenizer`"
         return None
 
-    async def _group(self, request: Request, indices: tuple[int, ...], seed: int | None) -> list[Reply]:
-        """One call for the samples ``indices``, tried again where that may help."""
+    async def _filled(self, request: Request, indices: Sequence[int]) -> Response:
+        """One call for some samples; those that got no choice are asked for again, as often as the limits allow."""
+        response = await self._call(request, indices)
+        for _ in range(self.pace.limits.attempts - 1):
+            if response.whole:
+                break
+            short = [place for place, reply in enumerate(response.replies) if reply.error == NO_CHOICE]
+            if not short or len(short) == len(indices):
+                break
+            again = await self._call(request, [indices[p] for p in short])
+            for place, reply in zip(short, again.replies, strict=True):
+                reply.seed = again.seed
+                response.replies[place] = reply
+            response.attempts += again.attempts
+            response.lost += again.lost
+            response.completion_tokens = _sum(response.completion_tokens, again.completion_tokens)
+            response.raw = f"{response.raw}\n{again.raw}"
+        return response
+
+    async def _call(self, request: Request, indices: Sequence[int]) -> Response:
+        """One call, tried again where that may help."""
+        prompt, completion = request.prompt_bound, request.sampling.max_tokens * len(indices)
+        seed = request.seed(indices[0])
+        early = None
+        if not self._ready.is_set():  # the body depends on nothing that the preflight finds: asked while that is under way
+            early = asyncio.create_task(self._attempts(self._chat_url, self._chat_body(request, len(indices), seed), len(indices), prompt, completion))
+            try:
+                await self._ready.wait()
+            except asyncio.CancelledError:
+                early.cancel()
+                raise
         try:
-            kept = await self._rendered(request)
+            context, tokens = await self._context(request, len(indices))
         except RenderError as problem:
-            status: Status = "unsupported" if request.arm.kind == "bare" else "failed"
-            return [Reply(i, status, error=problem.what) for i in indices]
-        path, body = self._body(request, kept, len(indices), seed)
-        kept["sent"] = {k: v for k, v in body.items() if k not in ("messages", "prompt")}
-        attempts: list[str] = []
-        began = time.monotonic()
-        try:
-            answer = await attempt(lambda: self._post(path, body), self.limits, attempts)
-        except Refused as refused:
-            if refused.fate == "stop":
-                raise TargetError(refused.reason, where=f"target {self.settings.name}", next="mend the target's entry (model, base_url, key) and run again: what was sampled is kept") from None
-            system_refused = request.messages[0]["role"] == "system" and refused.status == 400 and "system" in refused.reason.lower()
-            status = "unsupported" if system_refused else "failed"
-            return [Reply(i, status, error=refused.reason, attempts=tuple(attempts), seconds=time.monotonic() - began, **kept) for i in indices]
-        return [self._reply(answer, position, index, kept, tuple(attempts), time.monotonic() - began) for position, index in enumerate(indices)]
-
-    async def _rendered(self, request: Request) -> dict[str, Any]:
-        """What is known of the prompt before it is sent: its text, tokens, injected text and the template's hash."""
-        if self.template is None:
-            return {}
-        if request.arm.kind == "bare":
-            text, injected = self.template.bare(request.messages[-1]["content"])
+            if early is not None:
+                early.cancel()
+            return Response([Reply(i, "unsupported" if request.arm.kind == "bare" else "failed", error=problem.what) for i in indices])
+        if early is not None:
+            answer, body, tried, seconds = await early
+        elif request.arm.kind == "bare":
+            raw = {**self._fields(request.sampling, len(indices), seed), "prompt": context.rendered_prompt if tokens is None else tokens}
+            answer, body, tried, seconds = await self._attempts(self._raw_url, raw, len(indices), prompt, completion)
         else:
-            text, injected = self.template.render(list(request.messages)), None
-        tokens = await self._tokenize(text)
-        return {"rendered_prompt": text, "rendered_tokens": None if tokens is None else len(tokens), "injected_text": injected, "template_sha256": self.template.sha256}
+            answer, body, tried, seconds = await self._attempts(self._chat_url, self._chat_body(request, len(indices), seed), len(indices), prompt, completion)
+        if isinstance(answer, Refused):
+            refused = request.messages[0]["role"] == "system" and answer.status in (400, 422) and SYSTEM_REFUSED.search(answer.reason)
+            status: Status = "unsupported" if refused else "failed"
+            return Response([Reply(i, status, error=answer.reason) for i in indices], context, attempts=tuple(tried), seconds=seconds, seed=seed, lost=tried.lost)
+        return self._response(answer, body, indices, context, tried, seconds, seed)
 
-    def _body(self, request: Request, kept: Mapping[str, Any], samples: int, seed: int | None) -> tuple[str, dict[str, Any]]:
-        sampling = request.sampling
+    async def _attempts(self, url: str, body: dict[str, Any], samples: int, prompt: int, completion: int) -> tuple[Completion | Refused, bytes, Tries, float]:
+        """The answer, or the last refusal where the sample fails; a refusal that concerns the whole target is raised."""
+        tried = Tries()
+        sent, began = _write(body), time.monotonic()
+        try:
+            answer, got = await self.pace.fetch(lambda: self._post(url, sent), prompt, completion, tried)
+        except Refused as refused:
+            if refused.problem.fate == "stop":
+                raise TargetError(refused.reason, where=f"target {self.settings.name}", next="mend the target's entry (model, base_url, key) and run again: what was sampled is kept") from None
+            return refused, b"", tried, time.monotonic() - began
+        usage = answer.usage
+        known = usage is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None
+        assert usage is not None or not known
+        self.pace.spending.add(
+            usage.prompt_tokens if usage and usage.prompt_tokens is not None else prompt,
+            usage.completion_tokens if usage and usage.completion_tokens is not None else completion,
+            self.pace.price,
+            known=known,
+        )
+        return answer, got, tried, time.monotonic() - began
+
+    async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
+        """One attempt. Raises `Refused` with what became of it, less the key."""
+        try:
+            got, wait = await self.wire.post(url, body)
+        except Refused as refused:
+            refused.reason = self._hide(refused.reason)
+            raise
+        if wait:
+            self.pace.gate.hold(wait, "the host's rate limit is used up")
+        answer = read_completion(got)
+        if isinstance(answer, str):
+            raise Refused(self._hide(answer), PROBLEMS["json"])
+        if not answer.choices:
+            raise Refused("the answer holds no choices", PROBLEMS["choices"])
+        return answer, got
+
+    async def _context(self, request: Request, samples: int) -> tuple[Context, list[int] | None]:
+        """What the request is made of, with its prompt as far as it is known; made once for a trial."""
+        place = (request.key if self.template is not None else "", samples)
+        if (known := self._contexts.get(place)) is not None:
+            return known
+        sent = self._fields(request.sampling, samples, None)
+        tokens = None
+        if self.template is None:
+            context = Context(sent)
+        else:
+            if request.arm.kind == "bare":
+                text, injected = self.template.bare(request.messages[-1]["content"])
+            else:
+                text, injected = self.template.render(list(request.messages)), None
+            tokens = await self._tokenize(text)
+            context = Context(sent, text, None if tokens is None else len(tokens), injected, self.template.sha256)
+        if len(self._contexts) >= KEPT_CONTEXTS:
+            self._contexts.clear()
+        self._contexts[place] = context, tokens
+        return context, tokens
+
+    def _fields(self, sampling: Sampling, samples: int, seed: int | None) -> dict[str, Any]:
+        """The body but for the prompt."""
         parameters: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -140,123 +271,172 @@ class Endpoint:
             parameters["seed"] = seed
         if samples > 1:
             parameters["n"] = samples
-        body: dict[str, Any] = {"model": self.settings.model, **self._renamed(parameters), **self.settings.extra_body}
+        fields = {"model": self.settings.model, **self._renamed(parameters), **self.settings.extra_body}
         if self.settings.provider:
-            body["provider"] = self.settings.provider
-        if request.arm.kind == "bare":
-            tokens = self._tokens.get(kept["rendered_prompt"])
-            return "/completions", body | {"prompt": kept["rendered_prompt"] if tokens is None else tokens}
-        return "/chat/completions", body | {"messages": list(request.messages)}
+            fields["provider"] = self.settings.provider
+        return fields
+
+    def _chat_body(self, request: Request, samples: int, seed: int | None) -> dict[str, Any]:
+        return {**self._fields(request.sampling, samples, seed), "messages": request.messages}
 
     def _renamed(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        return {self.settings.rename.get(k, k): v for k, v in parameters.items() if k not in self.settings.omit}
+        rename, omit = self.settings.rename, self.settings.omit
+        return {rename.get(k, k): v for k, v in parameters.items() if k not in omit} if rename or omit else parameters
 
-    def _reply(self, answer: dict[str, Any], position: int, index: int, kept: dict[str, Any], attempts: tuple[str, ...], seconds: float) -> Reply:
-        choices = answer.get("choices")
-        usage: dict[str, Any] = answer.get("usage") or {}
-        alone = isinstance(choices, list) and len(choices) == 1
-        common: dict[str, Any] = dict(
-            kept,
-            model=answer.get("model"),
-            fingerprint=answer.get("system_fingerprint"),
-            provider=answer.get("provider"),
-            response_id=answer.get("id"),
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens") if alone else None,
-            attempts=attempts,
-            seconds=seconds,
+    def _response(self, answer: Completion, body: bytes, indices: Sequence[int], context: Context, tried: Tries, seconds: float, seed: int | None) -> Response:
+        choices, usage = answer.choices or [], answer.usage
+        completion = usage.completion_tokens if usage else None
+        alone = completion if len(choices) == 1 else None
+        replies = [_reply(choices[place], index, alone) if place < len(choices) else Reply(index, "failed", error=NO_CHOICE) for place, index in enumerate(indices)]
+        return Response(
+            replies,
+            context,
+            answer.model,
+            answer.system_fingerprint,
+            answer.provider,
+            answer.id,
+            usage.prompt_tokens if usage else None,
+            completion,
+            seed,
+            self._hide(body.decode("utf-8", "replace")),
+            tuple(tried),
+            seconds,
+            tried.lost,
+            {reply.status for reply in replies} == _ALL_OK,
         )
-        if not isinstance(choices, list) or position >= len(choices) or not isinstance(choices[position], dict):
-            return Reply(index, "failed", error=f"the answer holds {len(choices) if isinstance(choices, list) else 'no'} choices, so this sample has none", raw=answer, **common)
-        choice = choices[position]
-        message = choice.get("message") if isinstance(choice.get("message"), dict) else {"content": choice.get("text")}
-        text, reasoning = content_text(message.get("content")), next((str(message[f]) for f in REASONING_FIELDS if message.get(f)), None)
-        if text is not None and reasoning is None:
-            reasoning, text = split_reasoning(text)
-        if text is None and message.get("refusal"):
-            text = str(message["refusal"])
-        finish = choice.get("finish_reason")
-        return Reply(index, status_of(text, finish), text=text, reasoning=reasoning, finish_reason=finish, raw={**answer, "choices": [choice]}, **common)
 
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One attempt. Raises `Refused` with what became of it."""
-        import openai
-
+    async def _hello(self, n: int) -> tuple[bool, Completion]:
+        """Whether one request brings several samples, and a first answer to every parameter that will be sent."""
+        body = self._small({"messages": [{"role": "user", "content": "Say hello."}]})
+        tried = Tries()
         try:
-            response = await self._raw(path, body)
-        except openai.APIStatusError as problem:
-            status = problem.status_code
-            raise Refused(self._hide(f"HTTP {status}: {_said(problem)}"), fate_of(status), status=status, retry_after=_retry_after(problem.response.headers)) from None
-        except openai.APITimeoutError:
-            raise Refused(f"no answer within {self.settings.timeout_s:g} s", "retry") from None
-        except openai.APIConnectionError as problem:
-            raise Refused(self._hide(f"no connection to {self.settings.base_url}: {problem.__cause__ or problem}"), "retry") from None
-        try:
-            answer = msgspec.json.decode(response)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Refused(self._hide(f"the answer is no JSON: {response[:80]!r}"), "retry") from None
-        if not isinstance(answer, dict):
-            raise Refused("the answer is no JSON object", "retry")
-        return answer
-
-    async def _raw(self, path: str, body: dict[str, Any]) -> bytes:
-        """The bytes of the answer; the client does the headers, the timeout and the errors."""
-        if path == "/completions":
-            made = await self._client.completions.with_raw_response.create(model=body["model"], prompt=body["prompt"], extra_body=_rest(body, "model", "prompt"))
-        else:
-            made = await self._client.chat.completions.with_raw_response.create(model=body["model"], messages=body["messages"], extra_body=_rest(body, "model", "messages"))
-        content: bytes = made.http_response.content
-        return content
-
-    async def _first_word(self, body: dict[str, Any], *, may_refuse: bool = False) -> dict[str, Any] | None:
-        try:
-            return await attempt(lambda: self._post("/chat/completions", body), self.limits.model_copy(update={"attempts": 2}), [])
+            answer, _ = await self.pace.fetch(lambda: self._post(self._chat_url, _write(body | ({"n": n} if n > 1 else {}))), 64, 16 * n, tried)
+            return n > 1 and len(answer.choices or []) == n, answer
         except Refused as refused:
-            if may_refuse and refused.fate == "fail":
-                return None
-            advice = "start the server or mend base_url" if refused.status is None else "mend model, base_url or the key variable in the target's entry"
-            raise TargetError(f"the endpoint does not answer: {refused.reason}", where=f"target {self.settings.name}, {self.settings.base_url}", next=advice) from None
+            if n > 1 and refused.problem.fate == "fail" and advice(refused.reason) is None:
+                return False, (await self._hello(1))[1]
+            if refused.problem.fate == "fail" and (entry := advice(refused.reason)) is not None:
+                raise TargetError(
+                    f"the host refuses a parameter: {refused.reason}", where=f"target {self.settings.name}", next=f"write '{entry}' into the target's entry, so that it is known"
+                ) from None
+            hint = "start the server or mend base_url" if refused.status is None else "mend model, base_url or the key variable in the target's entry"
+            raise TargetError(f"the endpoint does not answer: {refused.reason}", where=f"target {self.settings.name}, {self.url}", next=hint) from None
 
-    async def _works(self, path: str, body: dict[str, Any], check: Any = None) -> bool:
+    def _small(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body with few tokens and the parameters that every request will have."""
+        return self._fields(self.sampling.model_copy(update={"max_tokens": 16}), 1, None) | body
+
+    async def _works(self, url: str, body: dict[str, Any], field: str | None = None) -> bool:
         try:
-            answer = await self._post(path, body)
-            return bool(answer.get("choices")) and (check is None or bool(check(answer)))
-        except (Refused, LookupError, TypeError):
+            answer = msgspec.json.decode((await self.wire.post(url, _write(body))).body)
+            self.pace.spending.requests += 1
+            choice = answer["choices"][0]
+            return field is None or bool(choice.get(field))
+        except (Refused, msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
             return False
-
-    async def _look_for_template(self) -> None:
-        """llama.cpp's server shows its template under /props; a template named in the campaign comes first."""
-        if self.template is None and (properties := await self._side("GET", "/props")) and properties.get("chat_template"):
-            self.template = ChatTemplate(str(properties["chat_template"]), str(properties.get("bos_token") or ""), str(properties.get("eos_token") or ""))
 
     async def _tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer (vLLM and llama.cpp have /tokenize), or None."""
-        if text not in self._tokens:
-            fields = {"model": self.settings.model, "prompt": text, "add_special_tokens": False} if not await self._is_llama() else {"content": text, "add_special": False, "parse_special": True}
-            answer = await self._side("POST", "/tokenize", fields)
-            tokens = (answer or {}).get("tokens")
-            self._tokens[text] = tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
-        return self._tokens[text]
-
-    async def _is_llama(self) -> bool:
-        if not hasattr(self, "_llama"):
-            self._llama = bool((await self._side("GET", "/props") or {}).get("default_generation_settings"))
-        return self._llama
+        fields = {"content": text, "add_special": False, "parse_special": True} if self._llama else {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
+        tokens = (await self._side("POST", "/tokenize", fields) or {}).get("tokens")
+        return tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
 
     async def _side(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """One of the server's own routes beside the API, or None where it has none."""
-        import httpx2
-
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
-            async with httpx2.AsyncClient(timeout=20, headers=headers) as client:
-                answer = msgspec.json.decode((await client.request(method, self.root + route, json=body)).raise_for_status().content)
-        except (httpx2.HTTPError, msgspec.DecodeError, ValueError):
+            got = await (self.wire.get(self.root + route) if method == "GET" else self.wire.post(self.root + route, _write(body)))
+            answer = msgspec.json.decode(got.body)
+        except (Refused, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return answer if isinstance(answer, dict) else None
 
     def _hide(self, text: str) -> str:
         return text.replace(self.key, "[key]") if self.key else text
+
+
+_ALL_OK = {"ok"}
+NO_CHOICE = "the answer holds fewer choices than asked for, so this sample has none"
+
+
+def gate_of(settings: EndpointTarget, limits: Limits) -> Gate:
+    """The gate of an endpoint: it begins at the level that the campaign names, or finds its own."""
+    ceiling, start = (settings.concurrency, settings.concurrency) if settings.concurrency else (CEILING, START)
+    return Gate(ceiling, start, breaker_after=limits.breaker_after, per_minute=settings.requests_per_minute, tokens_per_minute=settings.tokens_per_minute)
+
+
+def read_completion(body: bytes) -> Completion | str:
+    """A chat or text completion, or what is wrong with the bytes. Fields of other types than said count as missing."""
+    try:
+        return _read(body)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"the answer is no JSON: {body[:80]!r}"
+    try:
+        return _lenient(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"the answer is no JSON: {body[:80]!r}"
+
+
+def _lenient(found: Any) -> Completion | str:
+    if not isinstance(found, dict):
+        return "the answer is no JSON object"
+    usage: Any = found.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    listed: Any = found.get("choices")
+    choices = []
+    for choice in listed if isinstance(listed, list) else []:
+        if isinstance(choice, dict):
+            message = choice.get("message") if isinstance(choice.get("message"), dict) else None
+            said = None if message is None else _Message(message.get("content"), _text(message.get("refusal")), *(message.get(field) for field in REASONING_FIELDS))
+            choices.append(_Choice(said, choice.get("text"), _text(choice.get("finish_reason"))))
+    model, fingerprint, provider, identifier = (_text(found.get(name)) for name in ("model", "system_fingerprint", "provider", "id"))
+    return Completion(choices, model, fingerprint, provider, identifier, _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _reply(choice: _Choice, index: int, tokens: int | None) -> Reply:
+    message, finish, reasoning = choice.message, choice.finish_reason, None
+    if message is None:
+        text = content_text(choice.text)
+    else:
+        text = message.content
+        if type(text) is not str:
+            text = message.refusal or None if text is None else content_text(text)
+        found = message.reasoning_content or message.reasoning or message.thinking
+        if found:
+            reasoning = str(found)
+    if reasoning is None and text and "<" in text:
+        reasoning, text = split_reasoning(text)
+    return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens)
+
+
+def _joined(parts: list[Response]) -> Response:
+    """Responses to one sample each as the response to all of them."""
+    first = parts[0]
+    for part in parts:
+        for reply in part.replies:
+            reply.seed = part.seed
+    first.replies = [reply for part in parts for reply in part.replies]
+    completion = [part.completion_tokens for part in parts]
+    first.completion_tokens = None if None in completion else sum(c or 0 for c in completion)
+    first.raw = "\n".join(part.raw or "" for part in parts)
+    first.whole = all(part.whole for part in parts)
+    first.lost = sum(part.lost for part in parts)
+    first.attempts = tuple(attempt for part in parts for attempt in part.attempts)
+    first.seconds = max(part.seconds for part in parts)
+    return first
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def content_text(content: Any) -> str | None:
@@ -292,30 +472,3 @@ def _headers(settings: EndpointTarget) -> dict[str, str]:
             value = found
         headers[name] = value
     return headers
-
-
-def _rest(body: dict[str, Any], *known: str) -> dict[str, Any]:
-    return {k: v for k, v in body.items() if k not in known}
-
-
-def _said(problem: Any) -> str:
-    body = problem.body
-    said = body.get("message") if isinstance(body, dict) else None
-    return str(said or problem.response.text or problem.message)[:400]
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that the host asks to wait: `retry-after-ms`, or `retry-after` as seconds or as a date."""
-    if (ms := headers.get("retry-after-ms")) and ms.isdigit():
-        return int(ms) / 1000
-    value = headers.get("retry-after")
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None

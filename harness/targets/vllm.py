@@ -15,21 +15,25 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from harness.campaign import EndpointTarget, VllmTarget
+import msgspec
+
+from harness.campaign import EndpointTarget, Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
+from harness.limits import Pace
 from harness.rendering import ChatTemplate, template_from_folder
-from harness.targets import Capabilities, Reply, Request, Target, all_replies, split_reasoning, status_of
+from harness.targets import Capabilities, Context, Reply, Request, Response, Target, no_reply, split_reasoning, status_of
 from harness.targets.endpoint import Endpoint
 
 #: vLLM waits this long for more requests before it starts a batch, so that the engine is kept full.
 GATHER_SECONDS = 0.02
 BATCH = 256
+BLOCK = 16
 #: No look-ups at a hub for a local folder, no usage reports; small machines get a small key-value cache.
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
-def open_vllm(settings: VllmTarget) -> Target:
-    return Server(settings) if settings.serve else Offline(settings)
+def open_vllm(settings: VllmTarget, pace: Pace | None = None) -> Target:
+    return Server(settings, pace) if settings.serve else Offline(settings)
 
 
 def model_of(settings: VllmTarget) -> str:
@@ -61,17 +65,18 @@ class Offline:
     """``vllm.LLM`` in this process. Requests that arrive together are generated as one batch."""
 
     width = BATCH
+    block, paced = BLOCK, False
 
     def __init__(self, settings: VllmTarget) -> None:
         self.settings = settings
         self.model = model_of(settings)
-        self._waiting: list[tuple[Request, asyncio.Future[list[Reply]]]] = []
+        self._waiting: list[tuple[Request, asyncio.Future[Response]]] = []
         self._runner: asyncio.Task[None] | None = None
         self._engine: Any = None
         self._tokenizer: Any = None
         self._template: ChatTemplate | None = None
 
-    async def preflight(self) -> Capabilities:
+    async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
         return await asyncio.to_thread(self._start)
 
     def _start(self) -> Capabilities:
@@ -111,8 +116,8 @@ class Offline:
             notes=_lab_notes(self.settings.model),
         )
 
-    async def sample(self, request: Request) -> list[Reply]:
-        future: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+    async def sample(self, request: Request) -> Response:
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._runner is None or self._runner.done():
             self._runner = asyncio.create_task(self._run())
@@ -125,19 +130,19 @@ class Offline:
             try:
                 done = await asyncio.to_thread(self._generate, [request for request, _ in batch])
             except Exception as problem:
-                done = [all_replies(request, "failed", f"vLLM: {type(problem).__name__}: {problem}") for request, _ in batch]
+                done = [no_reply(request, "failed", f"vLLM: {type(problem).__name__}: {problem}") for request, _ in batch]
             for (_, future), replies in zip(batch, done, strict=True):
                 if not future.done():
                     future.set_result(replies)
 
-    def _generate(self, requests: list[Request]) -> list[list[Reply]]:
+    def _generate(self, requests: list[Request]) -> list[Response]:
         """One batch through the engine; a request whose prompt cannot be rendered is answered without it."""
         from vllm import SamplingParams
 
         assert self._template is not None
-        done: dict[int, list[Reply]] = {}
+        done: dict[int, Response] = {}
         prompts, parameters, places = [], [], []
-        kept: list[dict[str, Any]] = []
+        kept: list[Context] = []
         for place, request in enumerate(requests):
             try:
                 if request.arm.kind == "bare":
@@ -145,7 +150,7 @@ class Offline:
                 else:
                     text, injected = self._template.render(list(request.messages)), None
             except RenderError as problem:
-                done[place] = all_replies(request, "unsupported", problem.what)
+                done[place] = no_reply(request, "unsupported", problem.what)
                 continue
             tokens = self._tokenizer.encode(text, add_special_tokens=False)
             s = request.sampling
@@ -160,12 +165,12 @@ class Offline:
                 "frequency_penalty": s.frequency_penalty,
                 "repetition_penalty": 1.0,
                 "stop": list(s.stop),
-                "seed": request.seeds[0],
+                "seed": request.seed(request.indices[0]),
             }
             prompts.append({"prompt_token_ids": tokens})
             parameters.append(SamplingParams(**sent))
             places.append(place)
-            kept.append({"rendered_prompt": text, "rendered_tokens": len(tokens), "injected_text": injected, "template_sha256": self._template.sha256, "sent": sent})
+            kept.append(Context({k: v for k, v in sent.items() if k != "seed"}, text, len(tokens), injected, self._template.sha256))
         began = time.monotonic()
         outputs = self._engine.generate(prompts, parameters, use_tqdm=False) if prompts else []
         seconds = time.monotonic() - began
@@ -173,24 +178,19 @@ class Offline:
             replies = []
             for index, choice in zip(requests[place].indices, output.outputs, strict=True):
                 reasoning, answer = split_reasoning(choice.text)
-                replies.append(
-                    Reply(
-                        index,
-                        status_of(answer, choice.finish_reason),
-                        text=answer,
-                        reasoning=reasoning,
-                        finish_reason=choice.finish_reason,
-                        model=self.settings.model,
-                        response_id=output.request_id,
-                        prompt_tokens=len(output.prompt_token_ids),
-                        completion_tokens=len(choice.token_ids),
-                        raw={"text": choice.text},
-                        attempts=("ok",),
-                        seconds=seconds,
-                        **known,
-                    )
-                )
-            done[place] = replies
+                replies.append(Reply(index, status_of(answer, choice.finish_reason), answer, reasoning, choice.finish_reason, None, len(choice.token_ids)))
+            done[place] = Response(
+                replies,
+                known,
+                model=self.settings.model,
+                response_id=output.request_id,
+                prompt_tokens=len(output.prompt_token_ids),
+                completion_tokens=sum(r.completion_tokens or 0 for r in replies),
+                seed=requests[place].seed(requests[place].indices[0]),
+                raw=msgspec.json.encode([choice.text for choice in output.outputs]).decode("utf-8", "replace"),
+                attempts=("ok",),
+                seconds=seconds,
+            )
         return [done[place] for place in range(len(requests))]
 
     async def close(self) -> None:
@@ -203,10 +203,11 @@ class Offline:
 class Server:
     """A vLLM server of our own on loopback, spoken to as an endpoint. Its log is kept until the run ends well."""
 
-    def __init__(self, settings: VllmTarget) -> None:
+    def __init__(self, settings: VllmTarget, pace: Pace | None = None) -> None:
         self.settings = settings
+        self.pace = pace
         self.model = model_of(settings)
-        self.width = settings.concurrency
+        self.width, self.block, self.paced = settings.concurrency, BLOCK, True
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoint: Endpoint | None = None
         self.log = Path(tempfile.gettempdir()) / f"truename-vllm-{os.getpid()}-{settings.name}.log"
@@ -221,7 +222,7 @@ class Server:
         command += ["--no-enable-chunked-prefill"] if cpu_build(command[0]) else []
         return command + s.arguments
 
-    async def preflight(self) -> Capabilities:
+    async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
         port = _free_port()
         environment = {**QUIET, **os.environ} if Path(self.model).exists() else dict(os.environ)
         with self.log.open("wb") as log:
@@ -241,11 +242,11 @@ class Server:
             concurrency=self.settings.concurrency,
             extra_body={"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
         )
-        self._endpoint = Endpoint(settings)
-        can = await self._endpoint.preflight()
+        self._endpoint = Endpoint(settings, self.pace)
+        can = await self._endpoint.preflight(sampling)
         return Capabilities(**{**can.__dict__, "engine": "vllm-server", "notes": can.notes + _lab_notes(self.settings.model)})
 
-    async def sample(self, request: Request) -> list[Reply]:
+    async def sample(self, request: Request) -> Response:
         assert self._endpoint is not None
         return await self._endpoint.sample(request)
 

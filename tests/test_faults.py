@@ -1,0 +1,350 @@
+"""Every fault of docs/reliability.md, from a host that really commits it: what the row says, what was tried, that nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import email.utils
+import ssl
+import subprocess
+import time
+
+import pytest
+from misbehaving import Misbehaving, good, http
+from openai_server import chat
+
+from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
+from harness.errors import TargetError
+from harness.limits import Gate, Pace, Refused, Spending, problem_of
+from harness.plan import arm_messages
+from harness.targets import Request
+from harness.targets.endpoint import Endpoint, gate_of
+from harness.targets.transport import duration, retry_after
+
+ARM = parse_arm("absent")
+BODY = {"messages": [{"role": "user", "content": "Who are you?"}]}
+
+
+def asked(script, n=1, attempts=2, url=None, tls=None, budget=None, **fields):
+    """The response to one request; ``script(number, body)`` counts from the first request after the preflight."""
+    past = []
+
+    def later(number, body):
+        return script(number - len(past), body) if past else None
+
+    host = Misbehaving(later, tls) if url is None else None
+    fields = {"timeout_s": 3, "api_key_env": None, "samples_per_request": max(n, 2)} | fields
+    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=url or host.url, model="m", **fields)
+    limits = Limits(attempts=attempts)
+    spending = Spending(budget or Budget())
+
+    async def go():
+        target = Endpoint(wanted, Pace(limits, spending, gate_of(wanted, limits), wanted.price))
+        try:
+            await target.preflight()
+            past.extend([None] * host.chats)
+            return await target.sample(Request("k", ARM, arm_messages(ARM, "Who are you?", None), Sampling(max_tokens=20), range(n), 80))
+        finally:
+            await target.close()
+
+    try:
+        return asyncio.run(go()), spending
+    finally:
+        if host:
+            host.close()
+
+
+def once(*steps):
+    """The fault at the first request, good answers after it."""
+    return lambda number, body: list(steps) if number == 1 else None
+
+
+SHORT = http(200, chat("I am Rio."))
+FAULTS = {
+    "429": ([http(429, b"{}")], "HTTP 429 (RateLimitError)"),
+    "429, Retry-After in seconds": ([http(429, b"{}", "Retry-After: 0.2")], "HTTP 429 (RateLimitError)"),
+    "429, Retry-After as a date": ([http(429, b"{}", "Retry-After: " + email.utils.format_datetime(datetime.datetime.now(datetime.UTC)))], "HTTP 429 (RateLimitError)"),
+    "500": ([http(500, b"oops")], "HTTP 500 (InternalServerError): oops"),
+    "502": ([http(502, b"<html>bad gateway</html>")], "HTTP 502 (InternalServerError)"),
+    "503": ([http(503, b"busy")], "HTTP 503 (InternalServerError): busy"),
+    "529": ([http(529, b"{}")], "HTTP 529 (InternalServerError)"),
+    "reset before the reply": (["reset"], "the connection was lost"),
+    "closed before the reply": (["close"], "the connection was lost"),
+    "reset amid the head": ([SHORT[:20], "reset"], "the connection was lost"),
+    "reset amid the body": ([SHORT[:-30], 0.05, "reset"], "the answer broke off"),
+    "closed amid the body": ([SHORT[:-30], "close"], "the answer broke off"),
+    "a longer length announced": ([http(200, chat("x"), length=9999), "close"], "the answer broke off"),
+    "a shorter length announced": ([http(200, chat("x"), length=40), "close"], "the answer is no JSON"),
+    "truncated JSON": ([http(200, b'{"choices": [{"message"')], "the answer is no JSON"),
+    "HTML": ([http(200, b"<html>hello</html>")], "the answer is no JSON: b'<html>"),
+    "a JSON list": ([http(200, b"[1, 2]")], "the answer is no JSON object"),
+    "empty choices": ([http(200, chat())], "the answer holds no choices"),
+    "invalid UTF-8": ([http(200, b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')], "the answer is no JSON"),
+    "no HTTP at all": ([b"SSH-2.0-OpenSSH\r\n\r\n", "close"], "the answer broke off"),
+    "a reply that never comes": ([9.0], "no whole answer within 1 s"),
+    "a body that never ends": ([SHORT[:-30], 9.0], "no whole answer within 1 s"),
+    "broken chunks": ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "close"], "the answer broke off"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_passing_fault_is_tried_again_and_recorded(fault):
+    steps, said = FAULTS[fault]
+    response, _ = asked(once(*steps), timeout_s=1)
+    assert response.replies[0].status == "ok", response
+    assert response.replies[0].text == "I am Rio. You asked: Who are you?"
+    assert len(response.attempts) == 2 and response.attempts[1] == "ok"
+    assert response.attempts[0].startswith(said), response.attempts
+
+
+@pytest.mark.parametrize("fault", ["500", "reset before the reply", "HTML", "empty choices", "a reply that never comes", "429, Retry-After in seconds"])
+def test_a_lasting_fault_is_a_row_with_its_reason_and_not_an_answer(fault):
+    steps, said = FAULTS[fault]
+    response, spending = asked(lambda number, body: list(steps), timeout_s=1)
+    (reply,) = response.replies
+    assert (reply.status, reply.text) == ("failed", None)
+    assert reply.error.startswith(said)
+    assert len(response.attempts) == 2
+    may_have_cost = fault in ("reset before the reply", "HTML", "empty choices", "a reply that never comes")
+    assert response.lost == (2 if may_have_cost else 0)
+    assert spending.unknown_usage == response.lost
+
+
+def test_answers_that_are_odd_but_whole_are_kept_as_they_are():
+    response, _ = asked(once(SHORT, "reset"))  # reset after the reply
+    assert (response.replies[0].status, response.attempts) == ("ok", ("ok",))
+    trickle = [piece for i in range(0, len(SHORT), 40) for piece in (SHORT[i : i + 40], 0.01)]
+    response, _ = asked(once(*trickle))
+    assert (response.replies[0].text, response.attempts) == ("I am Rio.", ("ok",))
+    response, _ = asked(once(http(200, chat(None))))
+    assert (response.replies[0].status, response.replies[0].text) == ("empty", None)
+    response, spending = asked(once(http(200, chat("I am Rio.", usage=None, extra={"a": 1}))))
+    assert (response.replies[0].status, spending.unknown_usage) == ("ok", 1)
+
+
+def test_fewer_choices_than_asked_for_are_asked_for_again():
+    response, _ = asked(lambda number, body: [http(200, chat("a", "b"))] if number == 1 else None, n=5)
+    assert [r.index for r in response.replies] == list(range(5))
+    assert [r.text for r in response.replies[:2]] == ["a", "b"]
+    assert {r.status for r in response.replies} == {"ok"}
+    assert response.attempts == ("ok", "ok")
+    response, _ = asked(lambda number, body: [http(200, chat("a", "b"))], n=5, attempts=2)
+    assert [r.status for r in response.replies] == ["ok"] * 4 + ["failed"]
+    assert "fewer choices" in response.replies[4].error
+
+
+def test_the_same_response_id_twice_is_two_samples():
+    response, _ = asked(lambda number, body: [http(200, chat("x"))] if "n" not in body else [http(200, chat("x"))], n=2)
+    assert len(response.replies) == 2
+
+
+def test_a_huge_reply_is_cut_and_marked():
+    huge = b'{"choices": [{"message": {"content": "' + b"a" * 50_000_000 + b'"}}]}'
+    began = time.monotonic()
+    response, _ = asked(lambda number, body: [http(200, huge)], timeout_s=20, max_reply_mb=1)
+    (reply,) = response.replies
+    assert reply.status == "failed" and "longer than 1 MB and was cut" in reply.error
+    assert len(response.attempts) == 1
+    assert time.monotonic() - began < 20
+
+
+def test_an_endless_reply_is_cut_at_the_limit():
+    endless = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] + [b"186a0\r\n" + b"a" * 100_000 + b"\r\n"] * 200
+    response, _ = asked(lambda number, body: list(endless), timeout_s=20, max_reply_mb=1)
+    assert "longer than 1 MB and was cut" in response.replies[0].error
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://no-such-host.invalid/v1", "no connection to http://no-such-host.invalid/v1"),
+        ("http://127.0.0.1:9/v1", "no connection to http://127.0.0.1:9/v1"),
+    ],
+)
+def test_a_host_that_is_not_there_is_named(url, said):
+    with pytest.raises(TargetError, match="next") as caught:
+        asked(None, url=url, attempts=1)
+    assert said in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=somebody.else"], cwd=folder, check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def test_a_certificate_that_nobody_signed_stops_the_target(certificate):
+    with pytest.raises(TargetError) as caught:
+        asked(lambda number, body: None, tls=certificate)
+    assert "certificate" in str(caught.value)
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays_here(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-planted-0123456789")
+    other = Misbehaving(lambda number, body: None)
+    with pytest.raises(TargetError, match="the host redirects to"):
+        asked(lambda number, body: [http(307, b"", f"Location: {other.url}/chat/completions")], api_key_env="MY_KEY")
+    assert other.heads == []
+    other.close()
+
+
+def test_a_proxy_from_the_environment_is_used(monkeypatch):
+    proxy = Misbehaving(lambda number, body: None)
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url="http://model.example/v1", model="m", api_key_env=None)
+
+    async def go():
+        target = Endpoint(wanted)
+        await target.preflight()
+        await target.close()
+
+    asyncio.run(go())
+    assert any(head.startswith("POST http://model.example/v1/chat/completions") for head in proxy.heads)
+    proxy.close()
+
+
+def test_a_parameter_that_the_host_refuses_is_named_with_what_to_write():
+    host = Misbehaving(lambda number, body: [http(400, {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}})] if "max_tokens" in body else None)
+    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=host.url, model="m", api_key_env=None)
+    with pytest.raises(TargetError) as caught:
+        asyncio.run(Endpoint(wanted).preflight())
+    assert "rename: {max_tokens: max_completion_tokens}" in str(caught.value)
+    host.close()
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [((None, "7"), 7), (("250", "9"), 0.25), ((None, "Wed, 21 Oct 2015 07:28:00 GMT"), 0), ((None, "soon"), None), ((None, None), None), ((None, "-3"), 0)])
+def test_retry_after_is_read_in_all_its_forms(headers, seconds):
+    assert retry_after(*headers) == seconds
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("6m0s", 360), ("120ms", 0.12), ("1h2m3s", 3723), ("0.5", 0.5), (None, 0), ("soon", 0)])
+def test_rate_limit_resets_are_read(text, seconds):
+    assert duration(text) == pytest.approx(seconds)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def overload(status=429, after=None):
+    return Refused("HTTP", problem_of(status), status=status, retry_after=after)
+
+
+def test_the_level_grows_until_overload_halves_it_once_a_round():
+    clock = Clock()
+    gate = Gate(512, 8, breaker_after=5, clock=clock)
+    for _ in range(100):
+        gate.succeeded(0.1)
+    assert gate.level == 108  # begun by doubling each round
+    gate.failed(overload())
+    gate.failed(overload())
+    assert gate.level == 54
+    clock.now += 1
+    gate.failed(overload(529))
+    assert gate.level == 27
+    for _ in range(27):
+        gate.succeeded(0.1)
+    assert 27.9 < gate.level < 28.1  # then by one a round
+    for _ in range(100):
+        gate.succeeded(0.5)
+    assert gate.level < 28.1  # not while answers take longer and longer
+
+
+def test_a_host_that_asks_to_wait_is_left_alone_and_the_view_says_so():
+    clock = Clock()
+    gate = Gate(8, 8, breaker_after=5, clock=clock)
+    gate.failed(overload(429, after=30))
+    assert gate.waits_until == 130
+    assert "the host asks to wait" in gate.said() and "30 s" in gate.said()
+    clock.now = 131
+    assert gate.said() == ""
+
+
+def test_the_breaker_opens_half_opens_and_closes():
+    clock = Clock()
+    gate = Gate(8, 8, breaker_after=3, clock=clock)
+    for _ in range(3):
+        gate.failed(overload(500))
+    assert gate.said().startswith("breaker open") and gate.waits_until == 101
+    clock.now = 101.5
+    assert "half-open" in gate.said()
+    gate.failed(overload(500))
+    assert gate.waits_until == 103.5  # twice as long
+    clock.now = 104
+    gate.succeeded(0.1)
+    assert gate.said() == "" and gate.opened_at is None
+
+
+def test_while_the_breaker_is_open_one_request_at_a_time_tries_the_host():
+    async def go():
+        gate = Gate(8, 8, breaker_after=1)
+        gate.failed(overload(500))
+        gate.waits_until = 0.0
+        await gate.enter(1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(gate.enter(1), 0.1)
+        gate.succeeded(0.1)
+        gate.leave()
+        await asyncio.wait_for(gate.enter(1), 1)
+        await asyncio.wait_for(gate.enter(1), 1)
+
+    asyncio.run(go())
+
+
+def test_requests_by_the_minute_are_spread():
+    async def go():
+        gate = Gate(8, 8, breaker_after=5, per_minute=1200)
+        began = time.monotonic()
+        for _ in range(9):
+            await gate.enter(1)
+            gate.leave()
+        return time.monotonic() - began
+
+    assert asyncio.run(go()) >= 0.4
+
+
+def test_caps_hold_with_requests_in_flight():
+    spending = Spending(Budget(requests=2, tokens=100, money=1e-9))
+    assert spending.reserve(10, 10, None)
+    assert spending.reserve(10, 10, None)
+    assert not spending.reserve(10, 10, None)
+    spending.release(10, 10, None, sent=True)
+    assert not spending.reserve(10, 10, None)
+    spending.release(10, 10, None, sent=False)
+    assert spending.reserve(10, 10, None)
+    assert not Spending(Budget(tokens=19)).reserve(10, 10, None)
+
+
+def test_every_answer_that_the_hot_path_reads_is_one_of_openais():
+    import msgspec
+    from openai.types.chat import ChatCompletion
+
+    from harness.targets.endpoint import read_completion
+
+    for answer in (chat("a"), chat("a", "b"), chat(None), chat("a", finish="length"), chat("a", usage=None)):
+        theirs, ours = ChatCompletion.model_validate(answer), read_completion(msgspec.json.encode(answer))
+        assert [(c.message.content, c.finish_reason) for c in theirs.choices] == [(c.message.content, c.finish_reason) for c in ours.choices]
+        assert (theirs.id, theirs.model, theirs.system_fingerprint) == (ours.id, ours.model, ours.system_fingerprint)
+        assert (theirs.usage and theirs.usage.prompt_tokens) == (ours.usage and ours.usage.prompt_tokens)
+
+
+def test_the_names_of_errors_are_openais():
+    import openai
+
+    from harness.limits import PROBLEMS, STATUSES
+
+    for problem in (*PROBLEMS.values(), *STATUSES.values(), problem_of(500), problem_of(418)):
+        assert issubclass(getattr(openai, problem.name), openai.OpenAIError)
+
+
+def test_the_good_answer_says_what_was_asked():
+    assert b"Who are you?" in good(BODY)
