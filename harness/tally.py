@@ -67,8 +67,8 @@ def score(rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
             if row["probe"] not in measures:
                 measures[row["probe"]] = probes.load(row["probe"]).measures
         whole = [row for row in batch if row["status"] == "ok"]
-        said = iter(list(verdicts(row["text"] for row in whole)))
-        reasoned = iter(list(verdicts(row["reasoning"] for row in whole)))
+        said = iter(_each_once([row["text"] for row in whole]))
+        reasoned = iter(_each_once([row["reasoning"] for row in whole]))
         recited = references.stream([row["text"] for row in whole if measures[row["probe"]] == "backstory"])
         for row in batch:
             if row["status"] != "ok":
@@ -76,6 +76,13 @@ def score(rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
                 continue
             thought = next(reasoned)
             yield Scored(row, next(said), thought if row["reasoning"] else None, next(recited) if measures[row["probe"]] == "backstory" else None)
+
+
+def _each_once(texts: list[str | None]) -> list[Verdict]:
+    """Verdicts on texts; models repeat themselves, so equal ones are judged once."""
+    different = list(dict.fromkeys(texts))
+    judged = dict(zip(different, verdicts(different), strict=True))
+    return [judged[text] for text in texts]
 
 
 def sample_frame(scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]) -> pd.DataFrame:

@@ -133,9 +133,9 @@ def test_fewer_choices_than_asked_for_are_asked_for_again():
     assert "fewer choices" in response.replies[4].error
 
 
-def test_the_same_response_id_twice_is_two_samples():
-    response, _ = asked(lambda number, body: [http(200, chat("x"))] if "n" not in body else [http(200, chat("x"))], n=2)
-    assert len(response.replies) == 2
+def test_answers_with_the_same_id_are_samples_of_their_own():
+    response, _ = asked(lambda number, body: [http(200, chat(f"answer {number}"))], n=3, attempts=4)
+    assert [(r.index, r.status, r.text) for r in response.replies] == [(0, "ok", "answer 1"), (1, "ok", "answer 2"), (2, "ok", "answer 3")]
 
 
 def test_a_huge_reply_is_cut_and_marked():
@@ -218,7 +218,9 @@ def test_a_parameter_that_the_host_refuses_is_named_with_what_to_write():
     host.close()
 
 
-@pytest.mark.parametrize(("headers", "seconds"), [((None, "7"), 7), (("250", "9"), 0.25), ((None, "Wed, 21 Oct 2015 07:28:00 GMT"), 0), ((None, "soon"), None), ((None, None), None), ((None, "-3"), 0)])
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [((None, "7"), 7), (("250", "9"), 0.25), ((None, "Wed, 21 Oct 2015 07:28:00 GMT"), 0), ((None, "soon"), None), ((None, None), None), ((None, "-3"), 0)]
+)
 def test_retry_after_is_read_in_all_its_forms(headers, seconds):
     assert retry_after(*headers) == seconds
 

@@ -77,7 +77,10 @@ class Endpoint:
         self.key = _key(settings)
         self.url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
         self.root = self.url.removesuffix("/v1")
-        self.headers = _headers(settings) | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        own = _headers(settings)
+        #: What must never be kept: the key, and headers' values that come from the environment.
+        self._secrets = tuple(secret for secret in (self.key, *(value for name, value in own.items() if settings.headers[name].startswith("$"))) if secret)
+        self.headers = own | ({"authorization": f"Bearer {self.key}"} if self.key else {})
         self.template = template_from_folder(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
@@ -228,6 +231,9 @@ class Endpoint:
             raise
         if wait:
             self.pace.gate.hold(wait, "the host's rate limit is used up")
+        for secret in self._secrets:
+            if secret.encode() in got or b"\\u00" in got:
+                got = _without(got, secret)
         answer = read_completion(got)
         if isinstance(answer, str):
             raise Refused(self._hide(answer), PROBLEMS["json"])
@@ -298,7 +304,7 @@ class Endpoint:
             usage.prompt_tokens if usage else None,
             completion,
             seed,
-            self._hide(body.decode("utf-8", "replace")),
+            body.decode("utf-8", "replace"),
             tuple(tried),
             seconds,
             tried.lost,
@@ -351,7 +357,9 @@ class Endpoint:
         return answer if isinstance(answer, dict) else None
 
     def _hide(self, text: str) -> str:
-        return text.replace(self.key, "[key]") if self.key else text
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
 
 _ALL_OK = {"ok"}
@@ -392,6 +400,16 @@ def _lenient(found: Any) -> Completion | str:
             choices.append(_Choice(said, choice.get("text"), _text(choice.get("finish_reason"))))
     model, fingerprint, provider, identifier = (_text(found.get(name)) for name in ("model", "system_fingerprint", "provider", "id"))
     return Completion(choices, model, fingerprint, provider, identifier, _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))))
+
+
+def _without(body: bytes, secret: str) -> bytes:
+    """An answer without a secret, however its letters are escaped."""
+    body = body.replace(secret.encode(), b"[key]")
+    try:
+        plain = _write(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):
+        return body
+    return plain.replace(secret.encode(), b"[key]") if secret.encode() in plain else body
 
 
 def _text(value: Any) -> str | None:

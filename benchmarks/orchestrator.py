@@ -1,0 +1,266 @@
+"""Samples a second of a whole run (start-up, preflight, journal) against an instant server, as ratios to peers in the same run.
+
+The server is benchmarks/instant_server.c, compiled here and pinned to one core; what is measured is pinned to another.
+Its own ceiling is measured by wrk (a C load generator; installed with the system's packages, else left out).
+
+usage: python benchmarks/orchestrator.py [--latency] [--million] [--embedded] [--peers FOLDER] [--only]
+
+--latency   5,000 and 50,000 samples at 500 ms and 256 in flight, as a share of the ideal
+--million   memory and time of a million samples, and the time to resume it
+--embedded  tokens a second of a run against the engine called directly with the same prompts
+--peers     FOLDER holds virtual environments: peer-inspectai, peer-lmevalapi, peer-bespokelabscurator
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+BODY = '{"model":"m","messages":[{"role":"user","content":"Who are you?"}],"max_tokens":64,"temperature":1.0}'
+CORES = sorted(os.sched_getaffinity(0))
+MINE, SERVERS = CORES[0], CORES[-1]
+
+
+@contextmanager
+def server(folder: Path, latency_ms: float = 0) -> Iterator[int]:
+    """The instant server on a free port."""
+    binary = folder / "instant_server"
+    if not binary.exists():
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", binary, HERE / "instant_server.c"], check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = subprocess.Popen(["taskset", "-c", str(SERVERS), binary, str(port), str(latency_ms)])
+    time.sleep(0.3)
+    try:
+        yield port
+    finally:
+        running.kill()
+        running.wait()
+
+
+def campaign(folder: Path, port: int, samples: int, *, n: int, concurrency: int) -> None:
+    """A campaign of at least so many samples: 15 questions, one arm."""
+    target = f"name: t, role: suspect, engine: endpoint, base_url: 'http://127.0.0.1:{port}/v1', model: instant, api_key_env: null, concurrency: {concurrency}, samples_per_request: {n}"
+    (folder / "c.yaml").write_text(f"campaign: c\ntargets: [{{{target}}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {math.ceil(samples / 15)}\nsampling: {{max_tokens: 64}}\n")
+    shutil.rmtree(folder / "results", ignore_errors=True)
+
+
+def run(folder: Path, *, core: int | None = MINE) -> tuple[float, float]:
+    """Wall seconds and peak memory (MB) of `truename run`."""
+    began = time.perf_counter()
+    pin = [] if core is None else ["taskset", "-c", str(core)]
+    running = subprocess.Popen([*pin, sys.executable, "-m", "harness.cli", "run", "c.yaml", "--no-live"], cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    _, status, used = os.wait4(running.pid, 0)
+    assert status == 0, "the run failed"
+    return time.perf_counter() - began, used.ru_maxrss / 1000
+
+
+def wrk(port: int) -> float | None:
+    """The server's ceiling, requests a second."""
+    if not shutil.which("wrk"):
+        return None
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(f"wrk.method='POST'; wrk.body='{BODY}'; wrk.headers['Content-Type']='application/json'")
+        script.flush()
+        said = subprocess.run(
+            ["taskset", "-c", str(MINE), "wrk", "-t1", "-c64", "-d3", "-s", script.name, f"http://127.0.0.1:{port}/v1/chat/completions"], check=True, capture_output=True, text=True
+        ).stdout
+    found = re.search(r"Requests/sec: +([\d.]+)", said)
+    return float(found.group(1)) if found else None
+
+
+async def openai_loop(port: int, requests: int, concurrency: int = 64) -> float:
+    """What one writes first: the openai client and gather."""
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="x", max_retries=0)
+    left = iter(range(requests))
+
+    async def worker() -> None:
+        for _ in left:
+            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Who are you?"}], max_tokens=64)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    rate = requests / (time.perf_counter() - began)
+    await client.close()
+    return rate
+
+
+async def pyreqwest_loop(port: int, requests: int, concurrency: int = 64) -> float:
+    """The transport alone: no parsing, no journal."""
+    from pyreqwest.client import ClientBuilder
+
+    client = ClientBuilder().default_headers({"content-type": "application/json"}).build()
+    left = iter(range(requests))
+
+    async def worker() -> None:
+        for _ in left:
+            response = await client.post(f"http://127.0.0.1:{port}/v1/chat/completions").body_bytes(BODY.encode()).build().send()
+            await response.bytes()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    rate = requests / (time.perf_counter() - began)
+    await client.close()
+    return rate
+
+
+def speed(folder: Path, peers: Path | None) -> None:
+    """Samples a second on one core, start-up and preflight left out by the difference of two runs."""
+    with server(folder) as port:
+        ceiling = wrk(port)
+        print(f"server's ceiling (wrk, C): {ceiling:,.0f} requests/s" if ceiling else "server's ceiling: wrk is not installed")
+        os.sched_setaffinity(0, {MINE})
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            bare = runner.run(pyreqwest_loop(port, 40_000))
+        print(f"pyreqwest alone, no parsing, no journal: {bare:,.0f} requests/s")
+        openai = asyncio.run(openai_loop(port, 2_000))
+        print(f"openai client loop: {openai:,.0f} requests/s")
+        os.sched_setaffinity(0, set(CORES))
+        for n, few, many in ((1, 3_000, 60_000), (16, 48_000, 960_000)):
+            campaign(folder, port, few, n=n, concurrency=64)
+            short, _ = run(folder)
+            campaign(folder, port, many, n=n, concurrency=64)
+            long, memory = run(folder)
+            rate, whole = (many - few) / (long - short), many / long
+            print(f"truename run, n={n}: {rate:,.0f} samples/s ({whole:,.0f} with start-up), {memory:.0f} MB", end="")
+            print(f"; {rate / n / ceiling:.3f} of the ceiling in requests" if ceiling else "", end="")
+            print(f", {rate / openai:.0f} x the openai client loop, {rate / n / bare:.2f} of pyreqwest alone in requests")
+        if peers:
+            for name, made in peer_commands(peers, port, folder).items():
+                theirs = marginal(made)
+                print(f"{name}: {theirs:,.0f} samples/s")
+
+
+def marginal(made: dict[int, list[str]]) -> float:
+    """Extra requests by extra wall time of two runs."""
+    took = {}
+    for requests, command in made.items():
+        began = time.perf_counter()
+        subprocess.run(["taskset", "-c", str(MINE), *command], check=True, capture_output=True, env={**os.environ, "OPENAI_API_KEY": "x", "INSPECT_DISPLAY": "none", "HF_HUB_OFFLINE": "1"})
+        took[requests] = time.perf_counter() - began
+    few, many = sorted(took)
+    return (many - few) / (took[many] - took[few])
+
+
+def peer_commands(peers: Path, port: int, folder: Path) -> dict[str, dict[int, list[str]]]:
+    """Commands of other tools for 200 and 2,000 prompts."""
+    found = {}
+    for name, environment in (("inspect-ai", "peer-inspectai"), ("curator", "peer-bespokelabscurator"), ("lm-evaluation-harness", "peer-lmevalapi")):
+        python = peers / environment / "bin" / "python"
+        if python.exists():
+            found[name] = {requests: [str(python), str(HERE / "peers.py"), name, str(port), str(requests), str(folder)] for requests in (200, 2_000)}
+        else:
+            print(f"{name}: no environment at {python.parent.parent}, left out")
+    return found
+
+
+def latency(folder: Path) -> None:
+    with server(folder, 500) as port:
+        for samples in (5_010, 50_010):
+            campaign(folder, port, samples, n=1, concurrency=256)
+            took, memory = run(folder)
+            ideal = math.ceil(samples / 256) * 0.5
+            print(f"500 ms, 256 in flight, {samples:,} samples: {took:.2f} s, ideal {ideal:.1f} s: {ideal / took:.1%}, {memory:.0f} MB")
+
+
+def million(folder: Path) -> None:
+    with server(folder) as port:
+        for samples, n in ((10_005, 1), (1_000_005, 1)):
+            campaign(folder, port, samples, n=n, concurrency=64)
+            took, memory = run(folder)
+            print(f"{samples:,} samples, n={n}: {took:.1f} s, {memory:.0f} MB")
+        took, memory = run(folder)
+        print(f"resuming it with nothing owed: {took:.2f} s, {memory:.0f} MB")
+
+
+def embedded(folder: Path) -> None:
+    """Tokens a second, extra tokens by extra wall time, of a run and of the engine asked directly: the same prompts, seeds and parameters."""
+    from harness.lab.build import build
+    from harness.store import Journal, open_engine, sqlite_url
+
+    model, took, rows = build("donor", "gguf"), {}, {}
+    for samples in (10, 10, 110):  # the first warms up
+        (folder / "c.yaml").write_text(
+            f"campaign: c\ntargets: [{{name: t, role: suspect, engine: embedded, model: 'lab:donor'}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {samples}\nsampling: {{max_tokens: 64}}\n"
+        )
+        shutil.rmtree(folder / "results", ignore_errors=True)
+        took[samples], _ = run(folder, core=None)
+        rows[samples] = list(Journal(open_engine(sqlite_url(folder / "results/c/journal.sqlite")), "c").rows())
+    direct = {samples: directly(model, rows[samples]) for samples in (10, 110)}
+    tokens = {samples: sum(row["completion_tokens"] for row in held) for samples, held in rows.items()}
+    ours = (tokens[110] - tokens[10]) / (took[110] - took[10])
+    engine = (direct[110][0] - direct[10][0]) / (direct[110][1] - direct[10][1])
+    print(f"embedded: {ours:,.0f} tokens/s, the engine itself {engine:,.0f}: {ours / engine:.1%}")
+
+
+def directly(model: Path, rows: list[dict[str, Any]]) -> tuple[int, float]:
+    """Tokens and seconds of two copies of the engine, asked by a thread each for the samples of some rows."""
+    import msgspec
+    import xllamacpp
+
+    work = iter([{"prompt": row["rendered_prompt"], "seed": row["seed"], **msgspec.json.decode(row["sent"])} for row in rows])
+    lock, generated, engines = threading.Lock(), list[int](), []
+    for _ in range(2):
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(model)
+        parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.warmup, parameters.cache_prompt, parameters.cache_ram_mib = 2048, 1, -1, False, False, 0
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+        engines.append(xllamacpp.Server(parameters))
+
+    def ask(engine: Any) -> None:
+        while True:
+            with lock:
+                body = next(work, None)
+            if body is None:
+                return
+            generated.append(engine.handle_completions(body)["usage"]["completion_tokens"])
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=ask, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(generated), time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag in ("latency", "million", "embedded"):
+        parser.add_argument(f"--{flag}", action="store_true")
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--only", action="store_true", help="leave the speed of samples out")
+    asked = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if not asked.only:
+            speed(folder, asked.peers)
+        for wanted, part in ((asked.latency, latency), (asked.million, million), (asked.embedded, embedded)):
+            if wanted:
+                part(folder)
+
+
+if __name__ == "__main__":
+    main()
