@@ -21,7 +21,7 @@ from harness.rendering import ChatTemplate
 from harness.targets import Capabilities, Context, Reply, Request, Response, no_reply, split_reasoning, status_of
 
 #: Samples of a trial that a worker takes at a time: few, so that little is lost when the run is killed.
-BLOCK = 4
+BLOCK = 8
 KEPT_PROMPTS = 64
 
 
