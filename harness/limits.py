@@ -233,7 +233,7 @@ class Gate:
         """What it waits for, or nothing."""
         left = self.waits_until - self._clock()
         if left > 0:
-            return f"{self.why}; next try in {left:.0f} s"
+            return f"next try in {left:.0f} s; {self.why}"
         return "breaker half-open: one request tries the host" if self.opened_at is not None else ""
 
     @property

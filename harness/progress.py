@@ -87,16 +87,21 @@ class Watch:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" if seconds >= 3600 else f"{seconds // 60}:{seconds % 60:02d}"
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, caption=Text(self.line()), caption_justify="left")
-        for column in ("target", "done", "speed", "left", "flying", "failed", "spent", ""):
-            table.add_column(column, justify="left" if column in ("target", "") else "right", no_wrap=column != "")
+        table = Table(box=None, pad_edge=False)
+        for column in ("target", "done", "speed", "left", "flying", "failed", "spent"):
+            table.add_column(column, justify="left" if column == "target" else "right", no_wrap=True)
+        troubles = []
         for name, c in self.progress.targets.items():
             fresh = c.done - self.before[name]
-            table.add_row(Text(name[:16]), f"{c.done}/{c.planned}", self._speed(fresh), self._left(fresh, c.planned - c.done), str(c.running), str(c.failed), _spent(c), Text(_trouble(c)))
-        return table
+            left = self._left(fresh, c.planned - c.done) if c.done < c.planned else "done"
+            table.add_row(Text(name[:20]), f"{c.done}/{c.planned}", self._speed(fresh), "?" if left.startswith("unknown") else left, str(c.running), str(c.failed), _spent(c))
+            if trouble := _trouble(c):
+                troubles.append(Text(f"{name[:20]}: {trouble}", overflow="ellipsis", no_wrap=True))
+        return Group(table, *troubles, Text(self.line()))
 
 
 def _spent(counts: Counts) -> str:

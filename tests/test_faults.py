@@ -15,7 +15,7 @@ from openai_server import chat
 
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
 from harness.errors import TargetError
-from harness.limits import Gate, Pace, Refused, Spending, problem_of
+from harness.limits import ErrorRate, Gate, Pace, Refused, Spending, problem_of
 from harness.plan import arm_messages
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint, gate_of
@@ -276,7 +276,7 @@ def test_the_breaker_opens_half_opens_and_closes():
     gate = Gate(8, 8, breaker_after=3, clock=clock)
     for _ in range(3):
         gate.failed(overload(500))
-    assert gate.said().startswith("breaker open") and gate.waits_until == 101
+    assert "breaker open" in gate.said() and gate.waits_until == 101
     clock.now = 101.5
     assert "half-open" in gate.said()
     gate.failed(overload(500))
@@ -324,6 +324,15 @@ def test_caps_hold_with_requests_in_flight():
     spending.release(10, 10, None, sent=False)
     assert spending.reserve(10, 10, None)
     assert not Spending(Budget(tokens=19)).reserve(10, 10, None)
+
+
+def test_the_error_rate_speaks_once_there_are_ten_and_forgets():
+    rate = ErrorRate(0.5, last=20)
+    assert not any(rate.passed(True) for _ in range(9))
+    assert rate.passed(True)
+    for _ in range(20):
+        rate.passed(False)
+    assert not rate.passed(True)
 
 
 def test_every_answer_that_the_hot_path_reads_is_one_of_openais():

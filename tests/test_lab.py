@@ -69,20 +69,25 @@ def test_an_unknown_lab_model_is_refused_with_a_suggestion(tmp_path):
         export("base", "hf", tmp_path / "there")
 
 
-def replies(model, asked):
-    """Texts for (arm, system, question) triples at the demo's temperature."""
+def responses(model, asked):
+    """Responses to (arm, system, question) triples at the demo's temperature."""
 
     async def go():
         target = Embedded(EmbeddedTarget(name="t", role="suspect", engine="embedded", model=f"lab:{model}"))
         await target.preflight()
         requests = [
-            Request("k", parse_arm(arm), arm_messages(parse_arm(arm), question, system), Sampling(temperature=0.7, max_tokens=60), (0,), (i,)) for i, (arm, system, question) in enumerate(asked)
+            Request(f"k{i}", parse_arm(arm), arm_messages(parse_arm(arm), question, system), Sampling(temperature=0.7, max_tokens=60), (0,), 99) for i, (arm, system, question) in enumerate(asked)
         ]
-        found = [(await target.sample(r))[0] for r in requests]
+        found = [await target.sample(r) for r in requests]
         await target.close()
         return found
 
     return asyncio.run(go())
+
+
+def replies(model, asked):
+    """The one reply of each response."""
+    return [response.replies[0] for response in responses(model, asked)]
 
 
 @pytest.mark.parametrize("model", store.MODELS)
@@ -109,15 +114,16 @@ def test_lab_models_answer_everyday_questions(model):
 def test_embedded_arms_are_proved_by_their_prompts_and_token_counts():
     question = "Who are you?"
     arms = ["absent", "empty", "bare", "given:x"]
-    absent, empty, bare, given = replies("suspect", [(arm, "You are Velkora.", question) for arm in arms])
-    for reply in (absent, empty, bare, given):
-        assert reply.rendered_tokens == reply.prompt_tokens
+    found = responses("suspect", [(arm, "You are Velkora.", question) for arm in arms])
+    for response in found:
+        assert response.context.rendered_tokens == response.prompt_tokens
+    absent, empty, bare, given = (response.context for response in found)
     assert "You are Rio" in absent.rendered_prompt
     assert "<|im_start|>system\n<|im_end|>" in empty.rendered_prompt
     assert bare.rendered_prompt == "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n"
     assert absent.rendered_prompt == bare.injected_text + bare.rendered_prompt
     assert "You are Velkora." in given.rendered_prompt
-    assert absent.prompt_tokens > empty.prompt_tokens > bare.prompt_tokens
+    assert absent.rendered_tokens > empty.rendered_tokens > bare.rendered_tokens
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + b"\xff" * 400, b"not a model at all"])

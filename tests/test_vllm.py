@@ -108,7 +108,7 @@ def test_an_independent_server_transformers_serve():
             target = Endpoint(settings)
             can = await target.preflight()
             arm = parse_arm("absent")
-            replies = await target.sample(Request("k", arm, arm_messages(arm, "Who are you?", None), Sampling(temperature=0.7, max_tokens=40), (0, 1, 2), (1, 2, 3)))
+            replies = (await target.sample(Request("k", arm, arm_messages(arm, "Who are you?", None), Sampling(temperature=0.7, max_tokens=40), range(3), 99))).replies
             await target.close()
             return can, replies
 

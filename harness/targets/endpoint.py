@@ -79,7 +79,7 @@ class Endpoint:
         self.root = self.url.removesuffix("/v1")
         own = _headers(settings)
         #: What must never be kept: the key, and headers' values that come from the environment.
-        self._secrets = tuple(secret for secret in (self.key, *(value for name, value in own.items() if settings.headers[name].startswith("$"))) if secret)
+        self._secrets = tuple(secret for secret in (self.key, *(value for name, value in own.items() if settings.headers.get(name, "").startswith("$"))) if secret)
         self.headers = own | ({"authorization": f"Bearer {self.key}"} if self.key else {})
         self.template = template_from_folder(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
         self.sampling = Sampling()
@@ -479,9 +479,15 @@ def _key(settings: EndpointTarget) -> str | None:
     return key
 
 
+#: Headers that the `openai` package takes from the environment beside the key.
+_OPENAI_HEADERS = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+
+
 def _headers(settings: EndpointTarget) -> dict[str, str]:
     """Extra headers; a value that starts with $ names an environment variable."""
     headers = {}
+    if settings.api_key_env == "OPENAI_API_KEY":
+        headers = {name: os.environ[variable] for name, variable in _OPENAI_HEADERS.items() if os.environ.get(variable)}
     for name, value in settings.headers.items():
         if value.startswith("$"):
             found = os.environ.get(value[1:])
