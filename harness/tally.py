@@ -6,6 +6,7 @@ the same samples give the same bytes in whatever order they came.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from harness import probes
@@ -218,7 +220,8 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
 
 def _held(cells: pd.Series[Any]) -> pd.Series[Any]:
     """The identities of each cell. Unlisted ones that fewer than `RARE` samples name are one identity, `OTHER`."""
-    held = cells.fillna("").map(lambda cell: frozenset(cell.split("|")) - {""})
+    sets: dict[str, frozenset[str]] = {}  # equal cells share one set
+    held = cells.fillna("").map(lambda cell: sets.setdefault(cell, frozenset(cell.split("|")) - {""}))
     seen = Counter(identity for cell in held for identity in cell if identity.startswith("other:"))
     rare = {identity for identity, samples in seen.items() if samples < RARE}
     return held.map(lambda cell: frozenset(OTHER if identity in rare else identity for identity in cell)) if rare else held
@@ -232,12 +235,45 @@ def _rate(hits: int, samples: int) -> dict[str, Any]:
 
 
 class Tables(NamedTuple):
+    """The tally, and of the samples the columns that it is made from (`COUNTED`)."""
+
     samples: pd.DataFrame
     tally: pd.DataFrame
 
 
+#: The columns that are counted, and that the terminal shows.
+COUNTED: Final = (
+    "target role arm probe language question status stance names makers base denied abstained recited_identity recited_share_of_reference "
+    "rendered_prompt_tokens prompt_tokens_reported injected_text note"
+).split()
+
+
+class _Columns:
+    """Columns of many rows in little room: each value stands once, a row holds its number."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[Any, int]] = {name: {} for name in COUNTED}
+        self.codes = {name: array("i") for name in COUNTED}
+
+    def add(self, frame: pd.DataFrame) -> None:
+        for name in COUNTED:
+            values, codes = self.values[name], self.codes[name]
+            codes.extend([values.setdefault(None if value is None or value is pd.NA or value != value else value, len(values)) for value in frame[name].tolist()])
+
+    def frame(self) -> pd.DataFrame:
+        made = {}
+        for name in COUNTED:
+            values = np.empty(len(self.values[name]), dtype=object)
+            values[:] = list(self.values[name])
+            made[name] = values[np.frombuffer(self.codes.pop(name), dtype=np.int32)] if len(values) else values
+        frame = pd.DataFrame(made)
+        for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
+            frame[name] = frame[name].astype("Float64" if name.startswith("recited") else "Int64")
+        return frame
+
+
 def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
-    """Score what the journal holds and write `samples.csv` and `tally.csv` into ``folder``.
+    """Score what the journal holds and write `samples.csv` and `tally.csv` into ``folder``; samples are streamed.
 
     Raises
     ------
@@ -245,12 +281,21 @@ def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
         The journal holds no sample of the run, or the tables cannot be written.
     """
     notes = {target: "; ".join(can.get("notes", ())) for target, can in journal.capabilities().items()}
-    samples = sample_frame(score(journal.rows()), campaign, {target: note for target, note in notes.items() if note})
-    if samples.empty:
+    notes = {target: note for target, note in notes.items() if note}
+    columns = _Columns()
+
+    def frames() -> Iterator[pd.DataFrame]:
+        scored = score(journal.rows())
+        while batch := list(islice(scored, CHUNK)):
+            frame = sample_frame(batch, campaign, notes)
+            for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "near_run_tokens", "attempts", "seed"):
+                frame[column] = frame[column].astype("Int64")
+            columns.add(frame)
+            yield frame
+
+    if not write_csv(frames(), folder / "samples.csv"):
         raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
-    for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "near_run_tokens", "attempts", "seed"):
-        samples[column] = samples[column].astype("Int64")
+    samples = columns.frame()
     tables = Tables(samples, tally_frame(samples, campaign))
-    write_csv(tables.samples, folder / "samples.csv")
     write_csv(tables.tally, folder / "tally.csv")
     return tables
