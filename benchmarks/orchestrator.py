@@ -62,11 +62,13 @@ def campaign(folder: Path, port: int, samples: int, *, n: int, concurrency: int)
     shutil.rmtree(folder / "results", ignore_errors=True)
 
 
-def run(folder: Path, *, core: int | None = MINE) -> tuple[float, float]:
-    """Wall seconds and peak memory (MB) of `truename run`."""
+def run(folder: Path, *arguments: str, core: int | None = MINE) -> tuple[float, float]:
+    """Wall seconds and peak memory (MB) of a truename command; `run` if none is given."""
     began = time.perf_counter()
     pin = [] if core is None else ["taskset", "-c", str(core)]
-    running = subprocess.Popen([*pin, sys.executable, "-m", "harness.cli", "run", "c.yaml", "--no-live"], cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    running = subprocess.Popen(
+        [*pin, sys.executable, "-m", "harness.cli", *(arguments or ("run", "c.yaml", "--no-live"))], cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)}
+    )
     _, status, used = os.wait4(running.pid, 0)
     assert status == 0, "the run failed"
     return time.perf_counter() - began, used.ru_maxrss / 1000
@@ -192,6 +194,8 @@ def million(folder: Path) -> None:
             print(f"{samples:,} samples, n={n}: {took:.1f} s, {memory:.0f} MB")
         took, memory = run(folder)
         print(f"resuming it with nothing owed: {took:.2f} s, {memory:.0f} MB")
+        took, memory = run(folder, "tally", "c")
+        print(f"scoring and tallying it: {took:.1f} s, {memory:.0f} MB")
 
 
 def embedded(folder: Path) -> None:

@@ -177,32 +177,33 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
     order = {label: place for place, label in enumerate([t.name for t in campaign.targets])}
     arms = {label: place for place, label in enumerate(campaign.arms)}
     presented = {t.identity for t in campaign.targets if t.identity} | ({campaign.claim.identity} if campaign.claim else set())
-    recited = samples["recited_identity"].where(samples["recited_share_of_reference"].fillna(0) >= RECITED_FROM)
+    recited = samples["recited_identity"].astype(object).where(samples["recited_share_of_reference"].fillna(0) >= RECITED_FROM)
     is_backstory = samples["probe"].isin([p for p in samples["probe"].unique() if probes.load(p).measures == "backstory"])
     measures: list[tuple[str, pd.Series[Any], list[str], Callable[[str], bool]]] = []
     for measure, column, always in (("name", "names", presented), ("maker", "makers", set()), ("base", "base", set()), ("denied", "denied", set())):
         held = _held(samples[column])
-        measures.append((measure, held, sorted(set().union(*held) | always), lambda probe: True))
+        measures.append((measure, held, sorted(set().union(*set(held)) | always), lambda probe: True))
     measures.append(
         (
             "recital",
-            recited.map(lambda i: frozenset([i]) if isinstance(i, str) else frozenset()),
-            sorted({i for i in recited if isinstance(i, str)} | {b.identity for b in load_backstories()}),
+            _held(recited),
+            sorted(set(recited.dropna().unique()) | {b.identity for b in load_backstories()}),
             lambda probe: bool(is_backstory[samples["probe"] == probe].any()),
         )
     )
-    measures.append(("stance", samples["stance"].map(lambda s: frozenset([s]) if isinstance(s, str) else frozenset()), ["claims", "denies", "refuses", "none"], lambda probe: True))
+    measures.append(("stance", _held(samples["stance"]), ["claims", "denies", "refuses", "none"], lambda probe: True))
     table = []
-    for (target, arm, probe), part in samples.groupby(["target", "arm", "probe"], sort=False):
+    for (target, arm, probe), part in samples.groupby(["target", "arm", "probe"], sort=False, observed=True):
         about = {"target": target, "role": part["role"].iloc[0], "arm": arm, "probe": probe}
         note = part["note"].iloc[0]
+        note = note if isinstance(note, str) else None
         for language in [ALL, *sorted(part["language"].unique())]:
             inside = part if language == ALL else part[part["language"] == language]
             status = inside["status"].value_counts()
             scored = inside.index[inside["status"] == "ok"]
             counts: dict[str, Any] = {name: int(status.get(name, 0)) for name in ("failed", "truncated", "empty", "unsupported")}
             tokens = inside["rendered_prompt_tokens"].fillna(inside["prompt_tokens_reported"]).dropna()
-            counts["abstained"] = int(inside.loc[scored, "abstained"].fillna(False).astype(bool).sum())
+            counts["abstained"] = int(inside.loc[scored, "abstained"].eq(True).sum())
             counts["prompt_tokens_median"] = float(tokens.median()) if len(tokens) else None
             counts["questions"] = inside.loc[scored, ["language", "question"]].drop_duplicates().shape[0]
             counts["note"] = note
@@ -221,7 +222,7 @@ def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
 def _held(cells: pd.Series[Any]) -> pd.Series[Any]:
     """The identities of each cell. Unlisted ones that fewer than `RARE` samples name are one identity, `OTHER`."""
     sets: dict[str, frozenset[str]] = {}  # equal cells share one set
-    held = cells.fillna("").map(lambda cell: sets.setdefault(cell, frozenset(cell.split("|")) - {""}))
+    held = cells.astype(object).fillna("").map(lambda cell: sets.setdefault(cell, frozenset(cell.split("|")) - {""}))
     seen = Counter(identity for cell in held for identity in cell if identity.startswith("other:"))
     rare = {identity for identity, samples in seen.items() if samples < RARE}
     return held.map(lambda cell: frozenset(OTHER if identity in rare else identity for identity in cell)) if rare else held
@@ -248,6 +249,9 @@ COUNTED: Final = (
 ).split()
 
 
+_NUMBERS: Final = frozenset(("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"))
+
+
 class _Columns:
     """Columns of many rows in little room: each value stands once, a row holds its number."""
 
@@ -261,15 +265,19 @@ class _Columns:
             codes.extend([values.setdefault(None if value is None or value is pd.NA or value != value else value, len(values)) for value in frame[name].tolist()])
 
     def frame(self) -> pd.DataFrame:
-        made = {}
+        """Text as categories, numbers as numbers."""
+        made: dict[str, Any] = {}
         for name in COUNTED:
-            values = np.empty(len(self.values[name]), dtype=object)
-            values[:] = list(self.values[name])
-            made[name] = values[np.frombuffer(self.codes.pop(name), dtype=np.int32)] if len(values) else values
-        frame = pd.DataFrame(made)
-        for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
-            frame[name] = frame[name].astype("Float64" if name.startswith("recited") else "Int64")
-        return frame
+            known: dict[Any, int] = self.values[name]
+            codes = np.frombuffer(self.codes.pop(name), dtype=np.int32)
+            if name in _NUMBERS:
+                values = np.array([np.nan if value is None else float(value) for value in known] or [np.nan])
+                made[name] = values[codes]
+            else:
+                missing = known.get(None, -1)
+                places = np.array([-1 if value is None else place - (missing >= 0 and place > missing) for value, place in known.items()] or [-1], dtype=np.int32)
+                made[name] = pd.Categorical.from_codes(places[codes], pd.Index([value for value in known if value is not None], dtype=object))
+        return pd.DataFrame(made, copy=False)
 
 
 def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:

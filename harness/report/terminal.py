@@ -38,7 +38,7 @@ def percent(rate: Any, low: Any, high: Any) -> str:
 
 def injections(samples: pd.DataFrame) -> list[str]:
     """What each target's chat template puts before a question that comes without a system message."""
-    known = samples.loc[samples["injected_text"].fillna("").str.strip() != "", ["target", "injected_text"]].drop_duplicates()
+    known = samples.loc[samples["injected_text"].astype(object).fillna("").str.strip() != "", ["target", "injected_text"]].drop_duplicates()
     return [f"{target}: its chat template injects, where no system message is sent: {plain(text).strip()}" for target, text in known.itertuples(index=False)]
 
 
