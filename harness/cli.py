@@ -70,7 +70,7 @@ def plan(campaign: str) -> None:
 @click.argument("campaign")
 @click.option("--run", "name", metavar="NAME", help="Name of the run; default: the campaign's name. A run that exists is resumed.")
 @click.option("--anew", is_flag=True, help="Begin the run again; the one that exists is kept beside it under another name.")
-@click.option("--retry-failed", is_flag=True, help="Ask the samples that failed again.")
+@click.option("--retry-failed", is_flag=True, help="Ask the blocks of samples again in which one failed.")
 @click.option("--live/--no-live", default=None, help="Live table, or plain lines; default: live on a terminal.")
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append what happens as JSON lines to this file.")
 @RESULTS

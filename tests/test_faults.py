@@ -314,6 +314,25 @@ def test_requests_by_the_minute_are_spread():
     assert asyncio.run(go()) >= 0.4
 
 
+def test_tokens_by_the_minute_are_spread():
+    async def go():
+        gate = Gate(8, 8, breaker_after=5, tokens_per_minute=60_000)
+        began = time.monotonic()
+        for _ in range(5):
+            await gate.enter(100)
+            gate.leave()
+        return time.monotonic() - began
+
+    assert asyncio.run(go()) >= 0.4
+
+
+def test_a_used_up_rate_limit_is_waited_for_as_the_headers_say():
+    began = time.monotonic()
+    response, _ = asked(lambda number, body: [http(200, chat("x"), "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 500ms")], n=2, attempts=3)
+    assert {r.status for r in response.replies} == {"ok"}  # one choice an answer: the second had to wait
+    assert time.monotonic() - began >= 0.5
+
+
 def test_caps_hold_with_requests_in_flight():
     spending = Spending(Budget(requests=2, tokens=100, money=1e-9))
     assert spending.reserve(10, 10, None)

@@ -34,7 +34,7 @@ class Request(NamedTuple):
         return sample_seed(self.sampling.seed, self.key, index)
 
 
-class Reply(msgspec.Struct, array_like=True):
+class Reply(msgspec.Struct, array_like=True, gc=False):
     """One sample as it came back.
 
     ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token limit),

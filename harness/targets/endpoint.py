@@ -32,7 +32,7 @@ START, CEILING = 8, 512
 KEPT_CONTEXTS = 4096
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: Any = None
     refusal: str | None = None
     reasoning_content: Any = None
@@ -40,18 +40,18 @@ class _Message(msgspec.Struct):
     thinking: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message | None = None
     text: Any = None
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
 
-class Completion(msgspec.Struct):
+class Completion(msgspec.Struct, gc=False):
     """What is read of an answer, whatever else it holds."""
 
     choices: list[_Choice] | None = None
