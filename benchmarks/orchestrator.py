@@ -166,12 +166,12 @@ def marginal(made: dict[int, list[str]]) -> float:
 
 
 def peer_commands(peers: Path, port: int, folder: Path) -> dict[str, dict[int, list[str]]]:
-    """Commands of other tools for 200 and 2,000 prompts."""
+    """Commands of other tools for two numbers of prompts, far enough apart for their start-up not to matter."""
     found = {}
     for name, environment in (("inspect-ai", "peer-inspectai"), ("lm-evaluation-harness", "peer-lmevalapi")):
         python = peers / environment / "bin" / "python"
         if python.exists():
-            found[name] = {requests: [str(python), str(HERE / "peers.py"), name, str(port), str(requests), str(folder)] for requests in (200, 2_000)}
+            found[name] = {requests: [str(python), str(HERE / "peers.py"), name, str(port), str(requests), str(folder)] for requests in ((200, 2_000) if name == "inspect-ai" else (200, 8_000))}
         else:
             print(f"{name}: no environment at {python.parent.parent}, left out")
     return found

@@ -29,9 +29,9 @@ def inspect_ai(url: str, requests: int, folder: Path) -> None:
 def lm_evaluation_harness(url: str, requests: int, folder: Path) -> None:
     tasks = folder / "tasks"
     tasks.mkdir(exist_ok=True)
-    (tasks / "data.jsonl").write_text("".join(json.dumps({"q": f"Who are you? {i}", "a": "x"}) + "\n" for i in range(requests)))
+    (tasks / f"data-{requests}.jsonl").write_text("".join(json.dumps({"q": f"Who are you? {i}", "a": "x"}) + "\n" for i in range(requests)))
     (tasks / "who.yaml").write_text(
-        f"task: who\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tasks / 'data.jsonl'}}}}}\ntest_split: test\noutput_type: generate_until\ndoc_to_text: '{{{{q}}}}'\ndoc_to_target: '{{{{a}}}}'\n"
+        f"task: who\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tasks / f'data-{requests}.jsonl'}}}}}\ntest_split: test\noutput_type: generate_until\ndoc_to_text: '{{{{q}}}}'\ndoc_to_target: '{{{{a}}}}'\n"
         "generation_kwargs: {until: [], max_gen_toks: 64}\nmetric_list: [{metric: exact_match}]\n"
     )
     arguments = f"model=m,base_url={url}/chat/completions,num_concurrent={CONCURRENCY},max_retries=1,tokenized_requests=False,tokenizer_backend=None"
