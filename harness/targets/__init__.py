@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import msgspec
 
 from harness.campaign import Arm, EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
-from harness.limits import Pace
+from harness.limits import Booked, Pace
 from harness.plan import Message, sample_seed
 
 Status = Literal["ok", "truncated", "empty", "failed", "unsupported"]
@@ -78,7 +78,7 @@ class Response(msgspec.Struct):
     raw: str | None = None
     attempts: tuple[str, ...] = ()
     seconds: float = 0.0
-    lost: int = 0  # attempts whose usage nobody knows
+    booked: Booked = Booked()  # what its requests cost, where the target books them
     whole: bool = False  # every sample is known to be a whole reply: nobody has to look
 
     def having(self, status: Status) -> int:

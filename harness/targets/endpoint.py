@@ -9,6 +9,7 @@ answer is kept, less the key.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import msgspec
 
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling
 from harness.errors import RenderError, TargetError
-from harness.limits import PROBLEMS, Gate, Pace, Refused, Spending, Tries
+from harness.limits import PROBLEMS, Booked, Gate, Pace, Refused, Spending, Tries
 from harness.rendering import ChatTemplate, template_from_folder
 from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
 from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
@@ -165,7 +166,7 @@ class Endpoint:
                 reply.seed = again.seed
                 response.replies[place] = reply
             response.attempts += again.attempts
-            response.lost += again.lost
+            response.booked = response.booked.plus(again.booked)
             response.completion_tokens = _sum(response.completion_tokens, again.completion_tokens)
             response.raw = f"{response.raw}\n{again.raw}"
         return response
@@ -198,7 +199,7 @@ class Endpoint:
         if isinstance(answer, Refused):
             refused = request.messages[0]["role"] == "system" and answer.status in (400, 422) and SYSTEM_REFUSED.search(answer.reason)
             status: Status = "unsupported" if refused else "failed"
-            return Response([Reply(i, status, error=answer.reason) for i in indices], context, attempts=tuple(tried), seconds=seconds, seed=seed, lost=tried.lost)
+            return Response([Reply(i, status, error=answer.reason) for i in indices], context, attempts=tuple(tried), seconds=seconds, seed=seed, booked=tried.booked)
         return self._response(answer, body, indices, context, tried, seconds, seed)
 
     async def _attempts(self, url: str, body: dict[str, Any], samples: int, prompt: int, completion: int) -> tuple[Completion | Refused, bytes, Tries, float]:
@@ -211,15 +212,9 @@ class Endpoint:
             if refused.problem.fate == "stop":
                 raise TargetError(refused.reason, where=f"target {self.settings.name}", next="mend the target's entry (model, base_url, key) and run again: what was sampled is kept") from None
             return refused, b"", tried, time.monotonic() - began
-        usage = answer.usage
-        known = usage is not None and usage.prompt_tokens is not None and usage.completion_tokens is not None
-        assert usage is not None or not known
-        self.pace.spending.add(
-            usage.prompt_tokens if usage and usage.prompt_tokens is not None else prompt,
-            usage.completion_tokens if usage and usage.completion_tokens is not None else completion,
-            self.pace.price,
-            known=known,
-        )
+        usage = answer.usage or _Usage()
+        known = usage.prompt_tokens is not None and usage.completion_tokens is not None
+        self.pace.book(tried, prompt if usage.prompt_tokens is None else usage.prompt_tokens, completion if usage.completion_tokens is None else usage.completion_tokens, known=known)
         return answer, got, tried, time.monotonic() - began
 
     async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
@@ -307,7 +302,7 @@ class Endpoint:
             body.decode("utf-8", "replace"),
             tuple(tried),
             seconds,
-            tried.lost,
+            tried.booked,
             {reply.status for reply in replies} == _ALL_OK,
         )
 
@@ -447,7 +442,7 @@ def _joined(parts: list[Response]) -> Response:
     first.completion_tokens = None if None in completion else sum(c or 0 for c in completion)
     first.raw = "\n".join(part.raw or "" for part in parts)
     first.whole = all(part.whole for part in parts)
-    first.lost = sum(part.lost for part in parts)
+    first.booked = functools.reduce(Booked.plus, [part.booked for part in parts])
     first.attempts = tuple(attempt for part in parts for attempt in part.attempts)
     first.seconds = max(part.seconds for part in parts)
     return first

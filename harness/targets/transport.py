@@ -7,11 +7,13 @@ another host), and a reply longer than the limit is cut.
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from pyreqwest import exceptions
 from pyreqwest.client import ClientBuilder
 
@@ -119,8 +121,6 @@ class Transport:
 
 def _said(body: bytes) -> str:
     """What a host's error page says, shortly."""
-    import msgspec
-
     try:
         found = msgspec.json.decode(body)
         error = found.get("error", found) if isinstance(found, dict) else found
@@ -150,8 +150,6 @@ def retry_after(milliseconds: str | None, value: str | None) -> float | None:
 
 def duration(text: str | None) -> float:
     """Seconds of a rate-limit header such as `1s`, `6m0s`, `120ms` or `0.5`; 0 where it says nothing."""
-    import re
-
     if not text:
         return 0.0
     if re.fullmatch(r"\d+(?:\.\d+)?", text):
