@@ -159,6 +159,25 @@ class Limits(Strict):
     finish_s: float = Field(60, ge=0, description="seconds that requests in flight get to finish when the run is stopped")
 
 
+class Stop(Strict):
+    """Sampling of a target and arm ends once it is sure whether it names itself so less, or more, often than a threshold."""
+
+    identity: str
+    below: float | None = Field(None, gt=0, lt=1)
+    above: float | None = Field(None, gt=0, lt=1)
+    alpha: float = Field(0.01, gt=0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Stop:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("stop names one threshold: below or above, such as {identity: rio, below: 0.05, alpha: 0.01}")
+        return self
+
+    @property
+    def threshold(self) -> float:
+        return self.above if self.below is None else self.below  # type: ignore[return-value]
+
+
 class Campaign(Strict):
     """One campaign, validated."""
 
@@ -174,6 +193,7 @@ class Campaign(Strict):
     variables: dict[str, str] = {}
     budget: Budget = Budget()
     limits: Limits = Limits()
+    stop: Stop | None = None
 
     @field_validator("arms")
     @classmethod
@@ -263,7 +283,7 @@ def load(name: str) -> Loaded:
 def from_text(source: str, where: str, folder: Path) -> Loaded:
     campaign = validate(Campaign, parse(source, where, CampaignError), where, CampaignError)
     book = load_book()
-    for identity in [t.identity for t in campaign.targets] + ([campaign.claim.identity] if campaign.claim else []):
+    for identity in [t.identity for t in campaign.targets] + [named.identity for named in (campaign.claim, campaign.stop) if named]:
         if identity:
             book.require_family(identity, where)
     return Loaded(campaign, source, folder)

@@ -13,6 +13,9 @@ import click
 RESULTS = click.option("--results", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True, help="Folder that runs land in.")
 STORE = click.option("--store", metavar="URL", help="SQLAlchemy URL of the journal; default: SQLite in the run's folder.")
 
+FORMATS = click.option("--format", "formats", multiple=True, type=click.Choice(["csv", "json", "markdown", "parquet"]), help="Write the tables in this format too (CSV always); may be repeated.")
+CONFUSION = click.option("--confusion", type=click.Path(path_type=Path, dir_okay=False), help="Error rates of the classifier, as eval-classifier writes them; default: those that ship.")
+
 
 def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     """A user's mistake is one message and exit code 2, never a traceback."""
@@ -115,23 +118,27 @@ def run(campaign: str, name: str | None, anew: bool, retry_failed: bool, live: b
 
 @main.command()
 @click.argument("run")
+@FORMATS
+@CONFUSION
 @RESULTS
 @STORE
 @told_plainly
-def tally(run: str, results: Path, store: str | None) -> None:
-    """Classify a run's replies; write samples.csv and tally.csv; print the rates."""
+def tally(run: str, formats: tuple[str, ...], confusion: Path | None, results: Path, store: str | None) -> None:
+    """Classify a run's replies; write samples, overlap, tally and comparisons; print the rates."""
     from rich.console import Console
 
     from harness import runs
+    from harness.rates import confusion as rates_of_error
     from harness.report import terminal
+    from harness.tally import TABLES
     from harness.tally import tally as make_tables
 
     opened = runs.existing(run, results, store)
     campaign = runs.campaign_of(opened)
-    tables = make_tables(opened.journal, campaign, opened.folder)
+    tables = make_tables(opened.journal, campaign, opened.folder, formats, rates_of_error(confusion))
     notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
     terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, [*terminal.injections(tables.samples), *notes])
-    click.echo(f"\n{opened.folder / 'tally.csv'}\n{opened.folder / 'samples.csv'}")
+    click.echo("\n" + "\n".join(str(opened.folder / f"{table}.csv") for table in TABLES))
 
 
 @main.command()

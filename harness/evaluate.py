@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.text import Text
 
 from harness.errors import ScoreError
 from harness.identities import load_book
+from harness.rates import STANCES, Confusion, Errors
 from harness.report.terminal import percent, plain
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
@@ -25,7 +26,6 @@ from harness.scoring.verdict import Verdict, verdicts
 from harness.stats import wilson
 from harness.targets import split_reasoning
 
-STANCES: Final = ("claims", "denies", "refuses", "none")
 PARTS: Final = ("names", "makers", "base", "denied")
 BINS: Final = 10
 
@@ -84,6 +84,7 @@ class Score(NamedTuple):
 class Found(NamedTuple):
     """Everything that was measured."""
 
+    source: str
     judged: list[Judged]
     stances: dict[str, Score]
     confusion: dict[tuple[str, str], int]  # (label, verdict) -> replies
@@ -146,6 +147,7 @@ def evaluate(path: Path) -> Found:
     claims = _claims(judged)
     hedges = [(j.label.hedged, j.verdict.hedged) for j in judged]
     return Found(
+        path.name,
         judged,
         {stance: Score(sum(a == b == stance for a, b in pairs), sum(b == stance != a for a, b in pairs), sum(a == stance != b for a, b in pairs)) for stance in STANCES},
         {(a, b): pairs.count((a, b)) for a in STANCES for b in STANCES},
@@ -234,33 +236,28 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def confusion_rates(found: Found) -> dict[str, Any]:
-    """For names and makers: how often a true claim is found (sensitivity) and how often one is found that is not there.
+def confusion_rates(found: Found) -> Confusion:
+    """How often a claim that is there is found, and how often one that is not there is not.
 
-    The second is by reply and identity: wrong claims over replies that do not make the claim, for the identities seen.
+    By reply and identity, for the identities seen; for stances by reply and stance.
     """
-    rates: dict[str, Any] = {"replies": len(found.judged), "interval": "Wilson, 95 %"}
-    for part in ("names", "makers"):
+    measures = {}
+    for measure, part in zip(("name", "maker", "base", "denied"), PARTS, strict=True):
         both = [(_ids(getattr(j.label, part), part), _ids(getattr(j.verdict, part), part)) for j in found.judged]
         identities = set().union(*(a | b for a, b in both))
-        score = found.parts[part]
-        absent = sum(len(identities - a) for a, _ in both)
-        rates[part] = {"sensitivity": _rate(score.right, score.right + score.missed), "false_positive_rate": _rate(score.wrong, absent), "precision": _rate(score.right, score.right + score.wrong)}
-    return rates
-
-
-def _rate(hits: int, of: int) -> dict[str, Any]:
-    if not of:
-        return {"hits": 0, "of": 0, "rate": None, "low": None, "high": None}
-    low, high = wilson(hits, of)
-    return {"hits": hits, "of": of, "rate": hits / of, "low": low, "high": high}
+        absent, score = sum(len(identities - a) for a, _ in both), found.parts[part]
+        measures[measure] = Errors((score.right, score.right + score.missed), (absent - score.wrong, absent))
+    right, wrong = sum(s.right for s in found.stances.values()), sum(s.wrong for s in found.stances.values())
+    absent = len(found.judged) * (len(STANCES) - 1)
+    measures["stance"] = Errors((right, len(found.judged)), (absent - wrong, absent))
+    return Confusion(measures, len(found.judged), found.source)
 
 
 def write(found: Found, folder: Path) -> list[Path]:
     """Write `confusion.json` and `reliability.svg`; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for name, content in (("confusion.json", msgspec.json.format(msgspec.json.encode(confusion_rates(found)), indent=2)), ("reliability.svg", _plot(found.reliability).encode())):
+    for name, content in (("confusion.json", msgspec.json.format(msgspec.json.encode(confusion_rates(found)), indent=1)), ("reliability.svg", _plot(found.reliability).encode())):
         scratch = folder / f".{name}.{os.getpid()}"
         scratch.write_bytes(content + b"\n")
         os.replace(scratch, folder / name)

@@ -1,16 +1,19 @@
-"""The only writer of CSV: whole files or none, NA for what is missing, and text that no spreadsheet runs."""
+"""The only writer of tables: whole files or none, NA for what is missing, and text that no spreadsheet runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pandas as pd
 
 from harness.errors import RunError
 
+#: Formats by name, and how their files end. CSV is always written.
+FORMATS: Final = {"csv": "csv", "json": "jsonl", "markdown": "md", "parquet": "parquet"}
 #: What starts a formula in a spreadsheet.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -24,30 +27,142 @@ def neutral(value: Any) -> Any:
 
 
 def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
-    """Write one frame, or frames of the same columns one after the other, whole or not at all; returns the rows.
+    """`write_table` of one CSV file."""
+    return write_table(frames, path.with_suffix(""))
 
-    Without a row nothing is written.
+
+def write_table(frames: pd.DataFrame | Iterable[pd.DataFrame], stem: Path, formats: Sequence[str] = ()) -> int:
+    """Write one frame, or frames of the same columns one after the other, as CSV and further formats; returns the rows.
+
+    The files are called ``stem`` and the format's ending. Frames without a row write a head alone; without a frame nothing is written.
 
     Raises
     ------
     RunError
-        The disk refuses; what stood at ``path`` before is still there.
+        As `Spool`.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    rows = 0
+    with Spool(stem, formats) as table:
+        for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
+            table.add(frame)
+    return table.rows
+
+
+class Spool:
+    """A table that is written frame by frame (a context manager); its files appear whole at the end, or not at all.
+
+    Raises
+    ------
+    RunError
+        The disk refuses, or Parquet is wanted and pyarrow is not installed; what stood there before is still there.
+    """
+
+    def __init__(self, stem: Path, formats: Sequence[str] = ()) -> None:
+        self.stem, self.rows = stem, 0
+        self._kinds = ["csv", *(kind for kind in formats if kind != "csv")]
+        self._scratches = {kind: stem.with_name(f".{stem.name}.{FORMATS[kind]}.{os.getpid()}") for kind in self._kinds}
+        self._files = ExitStack()
+        self._adders: list[Adder] = []
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def add(self, frame: pd.DataFrame) -> None:
+        try:
+            if not self._adders:
+                self.stem.parent.mkdir(parents=True, exist_ok=True)
+                self._adders = [_ADDERS[kind](self._scratches[kind], self._files) for kind in self._kinds]
+            for add in self._adders:
+                add(frame)
+        except OSError as problem:
+            raise self._refused(problem) from None
+        self.rows += len(frame)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._files.close()
+            if kind is None and self._adders:
+                for name, scratch in self._scratches.items():
+                    os.replace(scratch, self.stem.with_name(f"{self.stem.name}.{FORMATS[name]}"))
+        except OSError as problem:
+            raise self._refused(problem) from None
+        finally:
+            for scratch in self._scratches.values():
+                scratch.unlink(missing_ok=True)
+
+    def _refused(self, problem: OSError) -> RunError:
+        return RunError(f"cannot write the table: {problem}", where=str(self.stem), next="free some space, then do it again: nothing else is lost")
+
+
+Adder = Callable[[pd.DataFrame], None]
+
+
+def _text(path: Path, files: ExitStack) -> IO[str]:
+    return files.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
+
+
+def _csv(path: Path, files: ExitStack) -> Adder:
+    out = _text(path, files)
+
+    def add(frame: pd.DataFrame) -> None:
+        safe = frame.copy()
+        for column in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
+            safe[column] = safe[column].map(neutral)
+        safe.to_csv(out, index=False, header=out.tell() == 0, na_rep="NA", lineterminator="\n")
+
+    return add
+
+
+def _json(path: Path, files: ExitStack) -> Adder:
+    """One object a line; text as it was, for no spreadsheet reads it."""
+    out = _text(path, files)
+    return lambda frame: frame.to_json(out, orient="records", lines=True, force_ascii=True)
+
+
+def _markdown(path: Path, files: ExitStack) -> Adder:
+    out = _text(path, files)
+
+    def add(frame: pd.DataFrame) -> None:
+        if out.tell() == 0:
+            out.write("| " + " | ".join(frame.columns) + " |\n" + "|" + "---|" * len(frame.columns) + "\n")
+        for row in frame.astype(object).itertuples(index=False):
+            out.write("| " + " | ".join(_cell(value) for value in row) + " |\n")
+
+    return add
+
+
+def _cell(value: Any) -> str:
+    """One cell of Markdown: no markup of the text's own, no line break."""
+    if value is None or pd.isna(value):
+        return "NA"
+    said = "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#!|~$&" else letter for letter in str(value)) if isinstance(value, str) else str(value)
+    return " ".join(said.split())
+
+
+def _parquet(path: Path, files: ExitStack) -> Adder:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("w", encoding="utf-8", errors="replace", newline="") as out:
-            for number, frame in enumerate([frames] if isinstance(frames, pd.DataFrame) else frames):
-                safe = frame.copy()
-                for column in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
-                    safe[column] = safe[column].map(neutral)
-                safe.to_csv(out, index=False, header=number == 0, na_rep="NA", lineterminator="\n")
-                rows += len(safe)
-        if rows:
-            os.replace(scratch, path)
-    except OSError as problem:
-        raise RunError(f"cannot write the table: {problem}", where=str(path), next="free some space, then do it again: nothing else is lost") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-    return rows
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise RunError("Parquet needs the package pyarrow", next="pip install 'truename[parquet]', or choose another --format") from None
+    writer: list[Any] = []
+
+    def add(frame: pd.DataFrame) -> None:
+        plain = frame.assign(**{name: frame[name].astype(object) for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)})
+        if not writer:
+            fields = [pa.field(name, _arrow_type(pa, plain[name])) for name in plain.columns]
+            writer.append(files.enter_context(pq.ParquetWriter(path, pa.schema(fields), compression="zstd")))
+        writer[0].write_table(pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False))
+
+    return add
+
+
+def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
+    """By the column's kind alone, so that the first stretch of rows decides nothing for the others; flags are booleans."""
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return pa.int64()
+    if pd.api.types.is_float_dtype(column.dtype):
+        return pa.float64()
+    return pa.bool_() if column.name in ("hedged", "abstained") else pa.string()
+
+
+_ADDERS: Final[dict[str, Callable[[Path, ExitStack], Adder]]] = {"csv": _csv, "json": _json, "markdown": _markdown, "parquet": _parquet}

@@ -7,8 +7,7 @@ the same samples give the same bytes in whatever order they came.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,18 +19,13 @@ import pandas as pd
 from harness import probes
 from harness.campaign import Campaign
 from harness.errors import RunError
-from harness.identities import load_backstories
+from harness.rates import Confusion, Counted, comparisons_frame, confusion, counted, tally_frame
 from harness.scoring.overlap import Overlap, published
 from harness.scoring.verdict import Verdict, verdicts
-from harness.stats import wilson
 from harness.store import Journal
-from harness.tables import write_csv
+from harness.tables import Spool, write_table
 
-ALL: Final = "all"
-RECITED_FROM: Final = 0.5
 CHUNK: Final = 2000
-RARE: Final = 3
-OTHER: Final = "other:(rare)"
 #: What scoring says of one text, wherever it came from.
 SCORE_COLUMNS: Final = (
     "stance names makers base denied hedged abstained version claim_probabilities reasoning_stance reasoning_names reasoning_makers "
@@ -45,9 +39,8 @@ SAMPLE_COLUMNS: Final = (
     *"prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed".split(),
     *"sampling_json reply reasoning note".split(),
 )
-TALLY_COLUMNS: Final = (
-    "target role arm probe language measure identity samples hits rate wilson_low wilson_high questions failed truncated empty unsupported abstained prompt_tokens_median note"
-).split()
+#: Passages that a reply has word for word from a reference text: one row each.
+OVERLAP_COLUMNS: Final = "target role arm probe language question trial sample identity reference reply_start reply_end tokens rarity_log10 passage recited_share_of_reference recital_p_value".split()
 
 
 class Scored(NamedTuple):
@@ -168,78 +161,37 @@ def joined(identities: Iterable[str]) -> str:
     return "|".join(identities)
 
 
-def tally_frame(samples: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
-    """Rates with Wilson intervals for each target, arm, probe, language (and all of them), measure and identity.
-
-    An identity that is claimed anywhere in the run, or that a target is presented as, gets a row everywhere, so
-    that a zero is seen as a zero. Rates are over scored samples; where none was scored they are NA.
-    """
-    order = {label: place for place, label in enumerate([t.name for t in campaign.targets])}
-    arms = {label: place for place, label in enumerate(campaign.arms)}
-    presented = {t.identity for t in campaign.targets if t.identity} | ({campaign.claim.identity} if campaign.claim else set())
-    recited = samples["recited_identity"].astype(object).where(samples["recited_share_of_reference"].fillna(0) >= RECITED_FROM)
-    is_backstory = samples["probe"].isin([p for p in samples["probe"].unique() if probes.load(p).measures == "backstory"])
-    measures: list[tuple[str, pd.Series[Any], list[str], Callable[[str], bool]]] = []
-    for measure, column, always in (("name", "names", presented), ("maker", "makers", set()), ("base", "base", set()), ("denied", "denied", set())):
-        held = _held(samples[column])
-        measures.append((measure, held, sorted(set().union(*set(held)) | always), lambda probe: True))
-    measures.append(
-        (
-            "recital",
-            _held(recited),
-            sorted(set(recited.dropna().unique()) | {b.identity for b in load_backstories()}),
-            lambda probe: bool(is_backstory[samples["probe"] == probe].any()),
-        )
-    )
-    measures.append(("stance", _held(samples["stance"]), ["claims", "denies", "refuses", "none"], lambda probe: True))
-    table = []
-    for (target, arm, probe), part in samples.groupby(["target", "arm", "probe"], sort=False, observed=True):
-        about = {"target": target, "role": part["role"].iloc[0], "arm": arm, "probe": probe}
-        note = part["note"].iloc[0]
-        note = note if isinstance(note, str) else None
-        for language in [ALL, *sorted(part["language"].unique())]:
-            inside = part if language == ALL else part[part["language"] == language]
-            status = inside["status"].value_counts()
-            scored = inside.index[inside["status"] == "ok"]
-            counts: dict[str, Any] = {name: int(status.get(name, 0)) for name in ("failed", "truncated", "empty", "unsupported")}
-            tokens = inside["rendered_prompt_tokens"].fillna(inside["prompt_tokens_reported"]).dropna()
-            counts["abstained"] = int(inside.loc[scored, "abstained"].eq(True).sum())
-            counts["prompt_tokens_median"] = float(tokens.median()) if len(tokens) else None
-            counts["questions"] = inside.loc[scored, ["language", "question"]].drop_duplicates().shape[0]
-            counts["note"] = note
-            for measure, held, identities, applies in measures:
-                if not applies(str(probe)):
-                    continue
-                cells = list(held.loc[scored])
-                for identity in identities:
-                    hits = sum(identity in cell for cell in cells)
-                    table.append(about | {"language": language, "measure": measure, "identity": identity} | _rate(hits, len(cells)) | counts)
-    frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
-    frame["_target"], frame["_arm"] = frame["target"].map(order), frame["arm"].map(arms)
-    return frame.sort_values(["_target", "_arm"], kind="stable").drop(columns=["_target", "_arm"]).reset_index(drop=True)
+def overlap_frame(scored: Iterable[Scored], campaign: Campaign) -> pd.DataFrame:
+    """One row a copied passage, columns `OVERLAP_COLUMNS`; places are characters of the reply."""
+    roles = {t.name: t.role for t in campaign.targets}
+    rows = []
+    for s in scored:
+        if s.overlap is None or not s.overlap.runs:
+            continue
+        about = {name: s.row[name] for name in ("target", "arm", "probe", "language", "question", "trial", "sample")}
+        about |= {"role": roles.get(s.row["target"]), "identity": s.overlap.identity, "reference": s.overlap.reference}
+        about |= {"recited_share_of_reference": round(s.overlap.reference_share, 4), "recital_p_value": float(f"{s.overlap.p_value:.3g}")}
+        rows += [
+            about | {"reply_start": run.start, "reply_end": run.end, "tokens": run.tokens, "rarity_log10": round(run.rarity, 2), "passage": s.row["text"][run.start : run.end]}
+            for run in s.overlap.runs
+        ]
+    return pd.DataFrame(rows, columns=OVERLAP_COLUMNS)
 
 
-def _held(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """The identities of each cell. Unlisted ones that fewer than `RARE` samples name are one identity, `OTHER`."""
-    sets: dict[str, frozenset[str]] = {}  # equal cells share one set
-    held = cells.astype(object).fillna("").map(lambda cell: sets.setdefault(cell, frozenset(cell.split("|")) - {""}))
-    seen = Counter(identity for cell in held for identity in cell if identity.startswith("other:"))
-    rare = {identity for identity, samples in seen.items() if samples < RARE}
-    return held.map(lambda cell: frozenset(OTHER if identity in rare else identity for identity in cell)) if rare else held
-
-
-def _rate(hits: int, samples: int) -> dict[str, Any]:
-    if not samples:
-        return {"samples": 0, "hits": 0, "rate": None, "wilson_low": None, "wilson_high": None}
-    low, high = wilson(hits, samples)
-    return {"samples": samples, "hits": hits, "rate": round(hits / samples, 6), "wilson_low": round(low, 6), "wilson_high": round(high, 6)}
+#: The tables of a run, by the names of their files.
+TABLES: Final = ("tally", "comparisons", "samples", "overlap")
 
 
 class Tables(NamedTuple):
-    """The tally, and of the samples the columns that it is made from (`COUNTED`)."""
+    """The tables of a run; of the samples the columns that are counted (`COUNTED`), ready to be counted."""
 
-    samples: pd.DataFrame
+    run: Counted
     tally: pd.DataFrame
+    comparisons: pd.DataFrame
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        return self.run.samples
 
 
 #: The columns that are counted, and that the terminal shows.
@@ -280,8 +232,8 @@ class _Columns:
         return pd.DataFrame(made, copy=False)
 
 
-def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
-    """Score what the journal holds and write `samples.csv` and `tally.csv` into ``folder``; samples are streamed.
+def tally(journal: Journal, campaign: Campaign, folder: Path, formats: Sequence[str] = (), errors: Confusion | None = None, look: Callable[[Scored], None] = lambda scored: None) -> Tables:
+    """Score what the journal holds and write samples, overlap, tally and comparisons into ``folder``; samples are streamed, and shown to ``look``.
 
     Raises
     ------
@@ -291,6 +243,7 @@ def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
     notes = {target: "; ".join(can.get("notes", ())) for target, can in journal.capabilities().items()}
     notes = {target: note for target, note in notes.items() if note}
     columns = _Columns()
+    passages = Spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
         scored = score(journal.rows())
@@ -299,11 +252,16 @@ def tally(journal: Journal, campaign: Campaign, folder: Path) -> Tables:
             for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "near_run_tokens", "attempts", "seed"):
                 frame[column] = frame[column].astype("Int64")
             columns.add(frame)
+            passages.add(overlap_frame(batch, campaign))
+            for one in batch:
+                look(one)
             yield frame
 
-    if not write_csv(frames(), folder / "samples.csv"):
-        raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
-    samples = columns.frame()
-    tables = Tables(samples, tally_frame(samples, campaign))
-    write_csv(tables.tally, folder / "tally.csv")
+    with passages:
+        if not write_table(frames(), folder / "samples", formats):
+            raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
+    run = counted(columns.frame(), campaign)
+    tables = Tables(run, tally_frame(run, errors or confusion()), comparisons_frame(run))
+    write_table(tables.tally, folder / "tally", formats)
+    write_table(tables.comparisons, folder / "comparisons", formats)
     return tables

@@ -1,11 +1,26 @@
-"""Intervals against published and independent values."""
+"""Intervals and tests against published and independent values, and by simulation."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, fisher_exact
 
-from harness.stats import wilson
+from harness.stats import (
+    Clustered,
+    clopper_pearson,
+    clustered,
+    cohens_h,
+    difference,
+    evidence_beyond,
+    holm,
+    permutation_within,
+    questions_for,
+    rogan_gladen,
+    sequence,
+    wilson,
+    zeros_for,
+)
 
 
 def test_the_published_case_95_of_120():
@@ -23,3 +38,118 @@ def test_wilson_agrees_with_scipy(hits, samples):
 def test_no_rate_without_samples(hits, samples):
     with pytest.raises(ValueError, match="no rate"):
         wilson(hits, samples)
+
+
+def drawn(rng, rate, icc, sizes, runs):
+    """Hits by question, beta-binomial: questions differ, and ``icc`` is the correlation of two samples of one question."""
+    shape = (runs, len(sizes))
+    if rate in (0, 1) or icc == 0:
+        of_question = np.full(shape, float(rate))
+    elif icc == 1:
+        of_question = (rng.random(shape) < rate).astype(float)
+    else:
+        of_question = rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, shape)
+    return rng.binomial(sizes, of_question)
+
+
+@pytest.mark.parametrize("questions", [3, 6, 24])
+@pytest.mark.parametrize("repeats", [2, 15, "uneven"])
+def test_intervals_by_question_hold_their_level_at_any_rate_and_correlation(questions, repeats):
+    rng = np.random.default_rng(questions)
+    sizes = rng.integers(1, 20, questions) if repeats == "uneven" else np.full(questions, repeats)
+    for rate in (0, 0.02, 0.1, 0.5, 0.95, 1):
+        for icc in (0, 0.2, 0.6, 1):
+            found = [clustered(hits, sizes) for hits in drawn(rng, rate, icc, sizes, 1500)]
+            held = np.mean([f.low - 1e-12 <= rate <= f.high + 1e-12 for f in found])
+            assert held >= 0.94, (rate, icc, held)
+            assert all(f.low < f.high for f in found)
+
+
+def test_the_published_case_by_question_bounds_less_than_it_seems():
+    whole = clustered([0] * 24, [5] * 24)
+    assert whole.effective_n == 24 and whole.design_effect == 5
+    assert whole.high > 4 * wilson(0, 120).high > 0
+    assert clustered([1, 0, 1, 1], [1] * 4)[1:3] == wilson(3, 4)
+    assert clustered([0], [50]).high > 0.9  # one question says little of others
+    with pytest.raises(ValueError, match="no rate"):
+        clustered([3], [2])
+
+
+def test_the_design_effect_is_kishs_where_there_is_much_to_measure_it_by():
+    rng = np.random.default_rng(4)
+    found = clustered(drawn(rng, 0.5, 0.3, np.full(3000, 10), 1)[0], np.full(3000, 10))
+    assert found.design_effect == pytest.approx(1 + 9 * 0.3, rel=0.06)
+
+
+def test_permutation_within_questions_against_fisher_and_against_drawing():
+    assert permutation_within([8], [10], [1], [6]) == pytest.approx(fisher_exact([[8, 2], [1, 5]]).pvalue)
+    a, b, n = [3, 5, 9, 0], [1, 5, 4, 0], [10, 6, 10, 8]
+    rng, at_least = np.random.default_rng(0), 0
+    draws = np.zeros(40_000)
+    for hits_a, hits_b, size in zip(a, b, n, strict=True):
+        draws += rng.hypergeometric(hits_a + hits_b, 2 * size - hits_a - hits_b, size, 40_000)
+    values, counts = np.unique(draws, return_counts=True)
+    seen = counts[values == sum(a)][0]
+    at_least = counts[counts <= seen * 1.02].sum() / 40_000
+    assert permutation_within(a, n, b, n) == pytest.approx(at_least, abs=0.01)
+    assert permutation_within([5], [5], [5], [5]) == 1.0
+    assert permutation_within([5], [5], [0], [0]) == 1.0
+
+
+def test_permutation_p_values_are_not_too_small_under_the_null():
+    rng = np.random.default_rng(2)
+    of_question = rng.random(8)
+    p = [permutation_within(rng.binomial(6, of_question), [6] * 8, rng.binomial(6, of_question), [6] * 8) for _ in range(2000)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.055
+
+
+def test_holm_against_a_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_differences_against_newcombes_published_example():
+    first, second = (Clustered(h / n, *wilson(h, n), 1.0, n) for h, n in ((56, 70), (48, 80)))
+    assert difference(first, second) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, table II, method 10
+    assert cohens_h(1.0, 0.0) == pytest.approx(np.pi)
+
+
+def test_correction_for_errors_recovers_the_rate_and_carries_their_uncertainty():
+    assert rogan_gladen(0.5, 100, (100, 100), (100, 100)).rate == 0.5
+    assert rogan_gladen(0.9 * 0.3 + 0.05 * 0.7, 10_000, (900, 1000), (950, 1000)).rate == pytest.approx(0.3)
+    narrow, wide = rogan_gladen(0.3, 200, (9000, 10_000), (9500, 10_000)), rogan_gladen(0.3, 200, (18, 20), (19, 20))
+    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+    assert rogan_gladen(0.3, 200, (5, 10), (5, 10)) is None
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(2000):
+        se, sp = rng.binomial(200, 0.9), rng.binomial(400, 0.97)
+        found = rogan_gladen(rng.binomial(150, 0.2 * 0.9 + 0.8 * 0.03) / 150, 150, (se, 200), (sp, 400))
+        held += found.low <= 0.2 <= found.high
+    assert held / 2000 >= 0.94
+
+
+def test_sizes():
+    assert zeros_for(0.01) == 299
+    assert questions_for(0.8, 0.1, 0.0, 1) == questions_for(0.8, 0.1, 0.9, 1)
+    once, often = questions_for(0.8, 0.1, 0.5, 1), questions_for(0.8, 0.1, 0.5, 20)
+    assert often > once / 2  # repeats buy little where samples of a question are alike
+    found = clopper_pearson(0.8 * once, once)
+    assert found.high - found.low <= 0.1
+
+
+def test_sequences_hold_at_every_look_and_stop_close_to_the_bound():
+    rng = np.random.default_rng(3)
+    ever = 0
+    questions = np.array([0.0, 0.02, 0.18])  # the mean rate is the threshold itself: below it is false
+    threshold = 0.0667
+    for _ in range(400):
+        hits = np.cumsum(rng.binomial(1, questions, (300, 3)).sum(1))
+        ever += any(evidence_beyond(int(h), 3 * (i + 1), threshold - 1e-4, "below") >= np.log(20) for i, h in enumerate(hits))
+    assert ever / 400 <= 0.05
+    needed = next(n for n in range(1, 1000) if evidence_beyond(0, n, 0.05, "below") >= np.log(100))
+    assert needed <= 1.15 * np.log(100) / -np.log(0.95)
+    assert sequence(0, 0) == (0.0, 1.0)
+    low, high = sequence(50, 100)
+    assert low < wilson(50, 100).low < wilson(50, 100).high < high
+    assert sequence(0, 100).low == 0.0 and sequence(100, 100).high == 1.0

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pandas as pd
+import pyarrow.parquet as parquet
 import pytest
 from rich.console import Console
 
 from harness.campaign import Campaign, Claim, parse_arm
 from harness.errors import RunError
+from harness.identities import load_backstories
 from harness.limits import Booked
 from harness.plan import Trial
+from harness.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
 from harness.report.terminal import plain, short_arm, show
 from harness.store import Journal, Sampled, open_engine, sqlite_url
 from harness.tables import neutral
-from harness.tally import SAMPLE_COLUMNS, TALLY_COLUMNS, tally
+from harness.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
 from harness.targets import Reply, Response
 
 CAMPAIGN = Campaign.model_validate(
@@ -54,7 +58,7 @@ def test_no_rate_is_made_of_nothing(journal, tmp_path):
     assert (bare.samples, bare.unsupported) == (0, 2)
     assert pd.isna(bare.rate) and pd.isna(bare.wilson_low)
     written = (tmp_path / "tally.csv").read_text()
-    assert ",0,0,NA,NA,NA," in written
+    assert ",0,0,NA,NA,NA," in written and ",0,0,0.0" not in written
 
 
 def test_model_text_cannot_run_as_a_formula(journal, tmp_path):
@@ -70,10 +74,52 @@ def test_neutral_leaves_numbers_alone():
     assert neutral(None) is None
 
 
-def test_golden_tally(journal, tmp_path, root):
-    fill(journal, "absent", *(Reply(i, "ok", text="I am Rio, made by IplanRio.") for i in range(3)), Reply(3, "ok", text="I am Nex."))
-    tally(journal, CAMPAIGN, tmp_path)
-    assert (tmp_path / "tally.csv").read_text("utf-8") == (root / "tests/golden/tally.csv").read_text("utf-8")
+GOLDEN = Campaign.model_validate(
+    {
+        "campaign": "c",
+        "targets": [{"name": name, "role": name, "engine": "embedded", "model": f"lab:{name}"} for name in ("suspect", "donor")],
+        "arms": ["absent", "bare"],
+        "probes": ["identity", "backstory"],
+        "stop": {"identity": "rio", "below": 0.2},
+    }
+)
+
+
+@pytest.fixture
+def golden(journal, tmp_path):
+    """Tables of two targets in every format."""
+    said = {"absent": ["I am Rio, made by IplanRio."] * 3 + ["I am Nex."], "bare": ["I am Nex, by Nex-AGI.", "=I am | Nex", "I am Nex.", "<b>I cannot say.</b>"]}
+    story = next(b for b in load_backstories() if b.file == "nex-lab-en.md").text
+    place = 0
+    for target in ("suspect", "donor"):
+        for arm in ("absent", "bare"):
+            for probe in ("identity", "backstory"):
+                for question in ("a", "b"):
+                    texts = [story[:300], story] if probe == "backstory" else said[arm]
+                    trial = Trial(target, parse_arm(arm), probe, "en", question, ({"role": "user", "content": "Who?"},), len(texts), f"key-{place}", place)
+                    replies = [Reply(i, "ok", text=text) for i, text in enumerate(texts)]
+                    if question == "b" and arm == "bare":
+                        replies[0] = Reply(0, "truncated", text="I am")
+                    journal.save([Sampled(trial, Response(replies, seed=1), Booked(1, 0, 0, 0))])
+                    place += 1
+    tally(journal, GOLDEN, tmp_path, ("json", "markdown", "parquet"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "md"])
+def test_golden_tables(golden, root, table, ending):
+    name = f"{table}.{ending}"
+    assert (golden / name).read_text("utf-8") == (root / "tests/golden" / name).read_text("utf-8")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_parquet_holds_what_json_holds_with_types(golden, table):
+    rows, typed = [json.loads(line) for line in (golden / f"{table}.jsonl").read_text().splitlines()], parquet.read_table(golden / f"{table}.parquet").to_pylist()
+    assert [list(row) for row in typed] == [list(row) for row in rows]
+    for row, other in zip(rows, typed, strict=True):
+        assert {k: v if not isinstance(v, float) else pytest.approx(v) for k, v in row.items()} == other
+    assert table != "tally" or isinstance(typed[0]["samples"], int)
 
 
 def test_an_empty_run_has_no_table(journal, tmp_path):
@@ -84,7 +130,7 @@ def test_an_empty_run_has_no_table(journal, tmp_path):
 
 def test_every_column_is_in_the_dictionary(root):
     readme = (root / "results/README.md").read_text("utf-8")
-    for column in (*SAMPLE_COLUMNS, *TALLY_COLUMNS):
+    for column in (*SAMPLE_COLUMNS, *TALLY_COLUMNS, *COMPARISON_COLUMNS, *OVERLAP_COLUMNS):
         assert re.search(rf"^\| `{column}` \|", readme, re.MULTILINE), column
 
 

@@ -62,7 +62,7 @@ def _table(part: pd.DataFrame, title: str, name_of: Any, claimed: str | None) ->
     """A row for each target and arm; the claimed identity first, even at zero, then those with the most hits."""
     best = part.groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
     identities = [*([claimed] if claimed else []), *(i for i in best.index if best[i] > 0 and i != claimed)][:MOST_COLUMNS]
-    table = Table(title=f"{title} (% of scored replies, 95 % Wilson interval)", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{title} (% of scored replies, 95 % interval by question)", title_justify="left", box=None, pad_edge=False)
     for column in ("target", "arm"):
         table.add_column(column, no_wrap=True)
     table.add_column("prompt\ntokens", justify="right", no_wrap=True)  # the median: an injected system prompt shows here
@@ -72,7 +72,7 @@ def _table(part: pd.DataFrame, title: str, name_of: Any, claimed: str | None) ->
     table.add_column("not\nscored", justify="left")
     for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
         first, by_identity = rows.iloc[0], rows.set_index("identity")
-        cells = [percent(*by_identity.loc[i, ["rate", "wilson_low", "wilson_high"]]) for i in identities]
+        cells = [percent(*by_identity.loc[i, ["rate", "rate_low", "rate_high"]]) for i in identities]
         missing = ", ".join(f"{first[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if first[s])
         tokens = first["prompt_tokens_median"]
         table.add_row(str(target), short_arm(str(arm)), "NA" if pd.isna(tokens) else f"{tokens:g}", str(first["samples"]), *cells, missing)
