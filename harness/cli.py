@@ -137,8 +137,36 @@ def tally(run: str, formats: tuple[str, ...], confusion: Path | None, results: P
     campaign = runs.campaign_of(opened)
     tables = make_tables(opened.journal, campaign, opened.folder, formats, rates_of_error(confusion))
     notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
-    terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, [*terminal.injections(tables.samples), *notes])
+    terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, terminal.injected(tables.samples), notes)
     click.echo("\n" + "\n".join(str(opened.folder / f"{table}.csv") for table in TABLES))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--terminal", "in_terminal", is_flag=True, help="Show the story here, in 80 columns, instead of writing the page.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write the page; default: report.html in the run's folder.")
+@CONFUSION
+@RESULTS
+@STORE
+@told_plainly
+def report(run: str, in_terminal: bool, out: Path | None, confusion: Path | None, results: Path, store: str | None) -> None:
+    """Write the run's report: one HTML file that needs no network (and the tables, as tally does)."""
+    from rich.console import Console
+
+    from harness import runs
+    from harness.rates import confusion as rates_of_error
+    from harness.report import page, terminal
+    from harness.tally import tally as make_tables
+
+    opened = runs.existing(run, results, store)
+    campaign = runs.campaign_of(opened)
+    errors, keeper = rates_of_error(confusion), page.Keeper(len(campaign.targets) * len(campaign.arms) * len(campaign.probes))
+    tables = make_tables(opened.journal, campaign, opened.folder, errors=errors, look=keeper)
+    if in_terminal:
+        notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
+        terminal.bars(Console(width=None if sys.stdout.isatty() else 80), tables.tally, campaign, terminal.injected(tables.samples), notes)
+    else:
+        click.echo(str(page.write(opened, campaign, tables, keeper, errors, out or opened.folder / "report.html")))
 
 
 @main.command()

@@ -19,7 +19,8 @@ from rich.text import Text
 from harness.errors import ScoreError
 from harness.identities import load_book
 from harness.rates import STANCES, Confusion, Errors
-from harness.report.terminal import percent, plain
+from harness.report.story import percent
+from harness.report.terminal import plain
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import Verdict, verdicts

@@ -93,7 +93,9 @@ def test_measures_are_those_of_the_labels(tmp_path):
     assert evaluate.macro_f1(found) == pytest.approx((2 * 2 / 5 + 1 + 0) / 3)
     assert sum(claims for *_, claims in found.reliability) == 5
     rates = evaluate.confusion_rates(found)
-    assert rates["names"]["sensitivity"]["of"] == 2 and rates["names"]["precision"]["hits"] == 2
+    assert rates.measures["name"].sensitivity == (2, 2) and rates.measures["stance"].sensitivity == (3, 4)
+    right, of = rates.measures["name"].specificity
+    assert of - right == 1
 
 
 def test_the_command_prints_errors_and_writes_its_files(tmp_path):

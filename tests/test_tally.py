@@ -17,7 +17,8 @@ from harness.identities import load_backstories
 from harness.limits import Booked
 from harness.plan import Trial
 from harness.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
-from harness.report.terminal import plain, short_arm, show
+from harness.report.story import short_arm
+from harness.report.terminal import plain, show
 from harness.store import Journal, Sampled, open_engine, sqlite_url
 from harness.tables import neutral
 from harness.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
@@ -138,7 +139,7 @@ def test_the_claimed_identity_has_a_column_even_at_zero(journal, tmp_path):
     claim = CAMPAIGN.model_copy(update={"claim": Claim(target="t", identity="rio")})
     fill(journal, "absent", *(Reply(i, "ok", text=f"I am {name}.") for i, name in enumerate(["Nex", "Qwen", "Kimi", "Claude", "Gemini", "Grok"])))
     console = Console(width=130, record=True, file=io.StringIO())
-    show(console, tally(journal, claim, tmp_path).tally, claim, [])
+    show(console, tally(journal, claim, tmp_path).tally, claim, {}, [])
     head = next(line for line in console.export_text().splitlines() if line.startswith("target"))
     assert head.split()[4] == "Rio" and "…" not in head
 

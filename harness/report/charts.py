@@ -1,0 +1,107 @@
+"""Pictures of rates, drawn with matplotlib as SVG that a page can hold: text stays text, colours come from the page's theme."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Final, NamedTuple
+from xml.etree import ElementTree
+
+SVG: Final = "{http://www.w3.org/2000/svg}"
+#: Stand-ins that matplotlib draws with, and the page's variables that take their place: so one picture serves dark and light.
+THEME: Final = {"#010101": "var(--ink)", "#020202": "var(--grid)", "#030303": "var(--c1)", "#040404": "var(--c2)", "#050505": "var(--c3)", "#060606": "var(--c4)", "#070707": "var(--c5)"}
+INK, GRID, *COLOURS = THEME
+MARKERS: Final = ("o", "s", "^", "D", "v")
+
+
+class Point(NamedTuple):
+    """One rate: its row, its series, and its interval; all from 0 to 1."""
+
+    row: int
+    series: int
+    rate: float
+    low: float
+    high: float
+
+
+def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
+    """Rates with intervals: a line a row, a colour and marker a series. Returns the SVG element as text; ``label`` is said aloud in its place."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
+    with plt.rc_context(settings):
+        height = 0.8 + 0.29 * len(rows)
+        figure, axes = plt.subplots(figsize=(7, height))
+        spread = 0.5 / max(1, len(series))
+        for number in range(len(series)):
+            mine = [p for p in points if p.series == number]
+            if not mine:
+                continue
+            y = [p.row + spread * (number - (len(series) - 1) / 2) for p in mine]
+            colour = COLOURS[number % len(COLOURS)]
+            axes.hlines(y, [100 * p.low for p in mine], [100 * p.high for p in mine], color=colour, linewidth=2, alpha=0.55)
+            axes.plot([100 * p.rate for p in mine], y, MARKERS[number % len(MARKERS)], color=colour, markersize=5.5, label=series[number].replace("$", r"\$"), linestyle="none")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks(range(len(rows)), [row.replace("$", r"\$") for row in rows])
+        axes.set_xlim(-2, 102)
+        axes.set_xticks(range(0, 101, 20), [f"{x} %" for x in range(0, 101, 20)])
+        axes.tick_params(length=0)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.4)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        plt.close(figure)
+    return themed(out.getvalue(), label)
+
+
+def themed(svg: str, label: str) -> str:
+    """An SVG document as an element of a page: no inline styles (the page's policy forbids them), theme colours, a spoken name."""
+    ElementTree.register_namespace("", SVG.strip("{}"))
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(svg[svg.index("<svg") :])  # noqa: S314  (matplotlib wrote it)
+    defaults: dict[str, str] = {}
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{SVG}style":
+                defaults = _declarations((child.text or "").replace("*", "").strip().strip("{}"))
+                parent.remove(child)
+            elif child.tag == f"{SVG}metadata":
+                parent.remove(child)
+    for element in root.iter():
+        declared = _declarations(element.attrib.pop("style", ""))
+        for name, value in declared.items():
+            element.set(name, THEME.get(value, value))
+        for name in ("fill", "stroke"):
+            drawn = element.get(name, "")
+            if drawn in THEME:
+                element.set(name, THEME[drawn])
+        if element.tag == f"{SVG}text":
+            element.attrib.pop("font", None)
+            element.set("class", "label")
+    for name, value in defaults.items():
+        root.set(name, value)
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _declarations(style: str) -> dict[str, str]:
+    found = {}
+    for part in style.split(";"):
+        name, colon, value = part.partition(":")
+        if colon:
+            found[name.strip()] = value.strip()
+    return found
+
+
+def steps(rate: float) -> int:
+    """The shade of a rate in a heat map: 0 (none) to 10."""
+    return math.ceil(10 * rate)
