@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
+import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from harness import folders
@@ -287,3 +288,24 @@ def from_text(source: str, where: str, folder: Path) -> Loaded:
         if identity:
             book.require_family(identity, where)
     return Loaded(campaign, source, folder)
+
+
+def public_text(source: str) -> str:
+    """A campaign's text without values of headers (but for names of variables), and without passwords and queries in addresses."""
+    cuts: list[tuple[int, int, str]] = []
+    root = yaml.compose(source, Loader=yaml.SafeLoader)
+    for target in _entries(root, "targets"):
+        for node in target.value if isinstance(target, yaml.SequenceNode) else []:
+            for headers in _entries(node, "headers"):
+                cuts += [(v.start_mark.index, v.end_mark.index, '"[header value]"') for _, v in headers.value if not str(v.value).startswith("$")]
+            for address in _entries(node, "base_url"):
+                plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
+                if plain != address.value:
+                    cuts.append((address.start_mark.index, address.end_mark.index, json.dumps(plain)))
+    for start, end, text in sorted(cuts, reverse=True):
+        source = source[:start] + text + source[end:]
+    return source
+
+
+def _entries(node: Any, key: str) -> list[Any]:
+    return [value for name, value in node.value if name.value == key] if isinstance(node, yaml.MappingNode) else []

@@ -171,17 +171,34 @@ def report(run: str, in_terminal: bool, out: Path | None, confusion: Path | None
 
 @main.command()
 @click.argument("run")
-@click.argument("sample")
+@click.argument("sample", required=False)
+@click.option("--where", "conditions", multiple=True, metavar="COLUMN=VALUE", help="List the samples that fit, such as arm=bare, name=nex, names!=rio, reply~workshop; may be repeated.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="With --where: how many to print.")
 @RESULTS
 @STORE
 @told_plainly
-def show(run: str, sample: str, results: Path, store: str | None) -> None:
-    """Print one sample with everything sent and returned. SAMPLE is TRIAL or TRIAL/NUMBER, as in samples.csv."""
+def show(run: str, sample: str | None, conditions: tuple[str, ...], limit: int, results: Path, store: str | None) -> None:
+    """Print one sample with everything sent and returned, or list those behind a figure.
+
+    SAMPLE is TRIAL or TRIAL/NUMBER, as in samples.csv.
+    """
     from harness import runs
     from harness.errors import RunError
     from harness.report.terminal import plain
 
     opened = runs.existing(run, results, store)
+    if sample is None and not conditions:
+        raise RunError("nothing to show", next=f"truename show {run} TRIAL/NUMBER, or truename show {run} --where arm=bare --where name=nex")
+    if sample is None:
+        from harness import trace
+
+        found_rows = list(trace.find(opened.folder, [trace.condition(text) for text in conditions]))
+        for row in found_rows[:limit]:
+            verdict = f"{row['stance'] or row['status']} {row['names']}".strip()
+            click.echo(f"{click.style(row['trial'] + '/' + row['sample'], bold=True)}  {row['target']} {row['arm']} {row['language']} {row['question']}: {plain(verdict)}")
+            click.echo(f"    {plain(' '.join((row['reply'] or row['error']).split())[:300])}")
+        click.echo(f"{len(found_rows)} samples fit" + (f"; {limit} shown, --limit {len(found_rows)} shows all" if len(found_rows) > limit else ""))
+        return
     trial, _, number = sample.partition("/")
     if number and not number.isdigit():
         raise RunError(f"'{number}' is no sample number", where=sample, next="write TRIAL/NUMBER as in samples.csv, such as 0a1b2c3d/0")
@@ -191,6 +208,123 @@ def show(run: str, sample: str, results: Path, store: str | None) -> None:
     notes = opened.journal.capabilities().get(found["target"], {}).get("notes", ())
     for column, value in {**found, "note": "; ".join(notes) or None}.items():
         click.echo(f"{click.style(column, bold=True)}: {plain(str(value)) if value is not None else 'NA'}")
+
+
+@main.command()
+@click.argument("before")
+@click.argument("after")
+@click.option("--alpha", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), default=0.05, show_default=True, help="Level of the whole comparison.")
+@click.option("--fail-on", type=click.Choice(["drift"]), help="Exit with 1 where a rate changed.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the comparison as JUnit XML, for CI.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write every compared rate to this CSV.")
+@RESULTS
+@STORE
+@told_plainly
+def compare(before: str, after: str, alpha: float, fail_on: str | None, junit: Path | None, out: Path | None, results: Path, store: str | None) -> None:
+    """What changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
+    from harness import compare as comparing
+    from harness import runs
+    from harness.report.terminal import plain
+    from harness.tables import write_bytes, write_csv
+    from harness.tally import tally as make_tables
+
+    later = runs.existing(after, results, store)
+    campaign = runs.campaign_of(later)
+    if before.endswith(".csv"):
+        first = comparing.read_samples(Path(before))
+    else:
+        earlier = runs.existing(before, results, store)
+        first = make_tables(earlier.journal, runs.campaign_of(earlier), earlier.folder).samples
+    found = comparing.compare(first, make_tables(later.journal, campaign, later.folder).samples, campaign, alpha)
+    for change in found.changes:
+        click.echo(plain(f"{change.target}: {change.what}: {change.before} -> {change.after}"))
+    for row in found.drifted.to_dict("records"):
+        click.echo(plain(comparing.sentence(row)))
+    for side in found.alone:
+        click.echo(plain(f"only in one run: {side}"))
+    click.echo(f"{len(found.drifted)} of {len(found.rates)} rates changed (adjusted p under {alpha:g})")
+    if out:
+        write_csv(found.rates, out)
+    if junit:
+        write_bytes(comparing.junit(found, before, after), junit)
+    if fail_on and len(found.drifted):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("run")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it; default: RUN.bundle.zip where you stand.")
+@RESULTS
+@STORE
+@told_plainly
+def bundle(run: str, out: Path | None, results: Path, store: str | None) -> None:
+    """Pack a run as evidence: campaign, prompts, samples, tables, report and hashes in one archive, without keys and header values."""
+    from harness import bundle as bundling
+    from harness import runs
+
+    opened = runs.existing(run, results, store)
+    to = out or Path(f"{opened.name}.bundle.zip")
+    fingerprint = bundling.bundle(opened, to)
+    click.echo(f"{to}\nSHA-256 {fingerprint}\nto check it: truename verify {to}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@told_plainly
+def verify(file: Path) -> None:
+    """Check a bundle against its hashes and count its samples again; exit 1 where something differs."""
+    from harness import bundle as bundling
+    from harness.report.terminal import plain
+
+    found = bundling.verify(file)
+    click.echo(f"run {plain(found.manifest.run)}, {found.manifest.samples} samples, {len(found.manifest.files)} files, made by truename {plain(found.manifest.versions.get('truename', '?'))}")
+    click.echo(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
+    for name in found.changed:
+        click.echo(f"CHANGED: {plain(name)}")
+    for table in found.recounted:
+        click.echo(f"counted again with this truename, {table}.csv differs")
+    if found.changed or found.recounted:
+        sys.exit(1)
+    click.echo("every file is as it was packed, and counting its samples again gives the same tables to the byte")
+
+
+@main.command(name="export")
+@click.argument("run")
+@click.option("--to", "form", type=click.Choice(["jsonl", "inspect"]), required=True, help="jsonl: one object a sample; inspect: a log for each target that Inspect reads.")
+@click.option("--out", type=click.Path(path_type=Path), help="File (jsonl) or folder (inspect); default: in the run's folder.")
+@RESULTS
+@STORE
+@told_plainly
+def export_run(run: str, form: str, out: Path | None, results: Path, store: str | None) -> None:
+    """Write a run's samples, with their verdicts, for another tool."""
+    from harness import export as exporting
+    from harness import runs
+
+    opened = runs.existing(run, results, store)
+    made = exporting.jsonl(opened, out or opened.folder / "export.jsonl") if form == "jsonl" else exporting.inspect(opened, runs.campaign_of(opened), out or opened.folder / "inspect")
+    for path in made:
+        click.echo(str(path))
+
+
+@main.command()
+@click.option("--rate", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="The rate that is expected.")
+@click.option("--width", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True, help="Width of the interval that is wanted, as a share of 1.")
+@click.option("--icc", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="How alike replies to one question are: 0 not at all, 1 the same.")
+@click.option("--below", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.01, show_default=True, help="The rate that zero hits should rule out.")
+@click.option("--confidence", type=click.FloatRange(0.5, 0.9999), default=0.95, show_default=True)
+@told_plainly
+def size(rate: float, width: float, icc: float, below: float, confidence: float) -> None:
+    """How many questions, asked how often, an interval of some width takes; before anything is spent."""
+    from harness import stats
+
+    click.echo(f"for an interval {100 * width:g} points wide around {100 * rate:g} %, where replies to one question correlate by {icc:g}:")
+    click.echo("  repeats  questions   samples")
+    for repeats in (1, 2, 5, 10, 20):
+        questions = stats.questions_for(rate, width, icc, repeats, confidence)
+        click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
+    zeros = stats.zeros_for(below, confidence)
+    click.echo(f"to say that a rate is below {100 * below:g} % by zero hits ({100 * confidence:g} %, one-sided): {zeros:,} questions, each asked once or more;")
+    click.echo("  repeats of one question may all be alike, so at zero hits they count once")
 
 
 @main.command()

@@ -6,7 +6,6 @@ A label is one JSON object a line: ``id, lang, reply, stance, names, makers, bas
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,6 +24,7 @@ from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import Verdict, verdicts
 from harness.stats import wilson
+from harness.tables import write_bytes
 from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
@@ -256,12 +256,9 @@ def confusion_rates(found: Found) -> Confusion:
 
 def write(found: Found, folder: Path) -> list[Path]:
     """Write `confusion.json` and `reliability.svg`; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     made = []
     for name, content in (("confusion.json", msgspec.json.format(msgspec.json.encode(confusion_rates(found)), indent=1)), ("reliability.svg", _plot(found.reliability).encode())):
-        scratch = folder / f".{name}.{os.getpid()}"
-        scratch.write_bytes(content + b"\n")
-        os.replace(scratch, folder / name)
+        write_bytes(content + b"\n", folder / name)
         made.append(folder / name)
     return made
 

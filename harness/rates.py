@@ -239,14 +239,14 @@ def comparisons_frame(run: Counted) -> pd.DataFrame:
             for measure in run.measures:
                 if measure.name in COMPARED and measure.applies(probe):
                     for identity in measure.identities:
-                        row = _compared(run.by_question(a.places, held[measure.name, identity]), run.by_question(b.places, held[measure.name, identity]))
+                        row = compared(run.by_question(a.places, held[measure.name, identity]), run.by_question(b.places, held[measure.name, identity]))
                         if row:
                             rows.append(
                                 {"comparison": kind, "probe": probe, "measure": measure.name, "identity": identity, "target_a": a.target, "arm_a": a.arm, "target_b": b.target, "arm_b": b.arm} | row
                             )
     for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
-        row["p_holm"] = _shown(adjusted)
-        row["p_value"] = _shown(row["p_value"])
+        row["p_holm"] = shown_p(adjusted)
+        row["p_value"] = shown_p(row["p_value"])
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
@@ -261,7 +261,7 @@ def _pairs(sides: list[_Side], roles: Mapping[str, str]) -> Iterator[tuple[Liter
                     yield "targets", a, b
 
 
-def _compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
+def compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
     """Two sides compared; None where a side was not scored, or neither shows the identity."""
     first, second = a.estimate, b.estimate
     if first is None or second is None or not (a.hits.any() or b.hits.any()):
@@ -284,5 +284,6 @@ def _compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
     }
 
 
-def _shown(p: float) -> float:
+def shown_p(p: float) -> float:
+    """A p-value to three digits."""
     return float(f"{p:.3g}")

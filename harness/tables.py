@@ -93,6 +93,25 @@ class Spool:
         return RunError(f"cannot write the table: {problem}", where=str(self.stem), next="free some space, then do it again: nothing else is lost")
 
 
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    RunError
+        The disk refuses; what stood there before is still there.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(content)
+        os.replace(scratch, path)
+    except OSError as problem:
+        raise RunError(f"cannot write the file: {problem}", where=str(path), next="free some space, or choose another place") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 Adder = Callable[[pd.DataFrame], None]
 
 

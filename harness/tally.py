@@ -197,7 +197,7 @@ class Tables(NamedTuple):
 #: The columns that are counted, and that the terminal shows.
 COUNTED: Final = (
     "target role arm probe language question status stance names makers base denied abstained recited_identity recited_share_of_reference "
-    "rendered_prompt_tokens prompt_tokens_reported injected_text note"
+    "rendered_prompt_tokens prompt_tokens_reported injected_text template_sha256 model fingerprint provider note"
 ).split()
 
 

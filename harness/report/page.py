@@ -11,7 +11,6 @@ import hashlib
 import heapq
 import itertools
 import json
-import os
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -22,8 +21,7 @@ import msgspec
 import pandas as pd
 
 from harness import stats
-from harness.campaign import Campaign
-from harness.errors import RunError
+from harness.campaign import Campaign, public_text
 from harness.identities import load_backstories
 from harness.rates import Confusion, Counted
 from harness.report import charts
@@ -31,6 +29,7 @@ from harness.report.story import TITLES, claimed_identity, measure_of, name_of, 
 from harness.report.terminal import injected, plain
 from harness.runs import Run
 from harness.scoring import overlap
+from harness.tables import write_bytes
 from harness.tally import Scored, Tables
 
 HERE: Final = Path(__file__).parent
@@ -91,15 +90,7 @@ def write(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors: 
     RunError
         The disk refuses; what stood at ``to`` before is still there.
     """
-    page = render(run, campaign, tables, keeper, errors)
-    scratch = to.with_name(f".{to.name}.{os.getpid()}")
-    try:
-        scratch.write_text(page, "utf-8", errors="replace")
-        os.replace(scratch, to)
-    except OSError as problem:
-        raise RunError(f"cannot write the report: {problem}", where=str(to), next="free some space, or choose another place with --out") from None
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_bytes(render(run, campaign, tables, keeper, errors).encode("utf-8", "replace"), to)
     return to
 
 
@@ -117,7 +108,7 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
         campaign=campaign,
         claim_name=name_of("name", campaign.claim.identity) if campaign.claim else None,
         created=str(known.get("created", ""))[:19].replace("T", " "),
-        known=known,
+        known={**known, "campaign_source": public_text(str(known.get("campaign_source", "")))},
         versions=sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
         capabilities=capabilities,
         notes=sorted({note for can in capabilities.values() for note in can.get("notes", ())}),
