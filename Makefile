@@ -15,6 +15,7 @@ demo: $(VENV)/installed  ## the founding case with stand-in models on the embedd
 	rm -rf results/rio-lab
 	$(BIN)/truename run rio-lab
 	$(BIN)/truename tally rio-lab
+	$(BIN)/truename report rio-lab
 
 lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
@@ -49,6 +50,7 @@ lab: .venv-lab/installed  ## train the lab's models again, as harness/lab/recipe
 smollm2: .models/SmolLM2-135M-Instruct.Q4_1.gguf  ## a public model whose template injects an identity
 	$(BIN)/truename run smollm2
 	$(BIN)/truename tally smollm2
+	$(BIN)/truename report smollm2
 
 clean:
 	rm -rf .venv .venv-vllm .venv-lab .models .pytest_cache .mypy_cache .ruff_cache

@@ -110,6 +110,8 @@ def run(campaign: str, name: str | None, anew: bool, retry_failed: bool, live: b
         with Watch(progress, live=sys.stdout.isatty() if live is None else live, log=log_file) as watch:
             Sampler(loaded, opened.journal, progress, plan).run()
     click.echo(watch.line())
+    for (target, arm), found in progress.decisions.items():
+        click.echo(f"{target} {arm}: clear after {found.samples} samples ({found.hits} hits): the rate is {found.side} the threshold; no more were taken")
     if progress.stopped:
         click.echo(f"{progress.stopped}\nto go on: truename run {campaign} --run {opened.name}")
         sys.exit(3)

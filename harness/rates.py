@@ -181,7 +181,7 @@ def tally_frame(run: Counted, errors: Confusion) -> pd.DataFrame:
                     continue
                 for identity in measure.identities:
                     by = run.by_question(inside, held[measure.name, identity])
-                    rate = _rate(by, errors.measures.get(measure.name)) | _anytime(run.campaign, measure.name, identity, by)
+                    rate = _rate(by, errors.measures.get(measure.name)) | _anytime(run.campaign, probe, measure.name, identity, by)
                     table.append(about | {"language": language, "measure": measure.name, "identity": identity} | rate | {"questions": len(by.questions)} | counts)
     return pd.DataFrame(table, columns=TALLY_COLUMNS)
 
@@ -209,9 +209,9 @@ def _rate(by: ByQuestion, errors: Errors | None) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}
 
 
-def _anytime(campaign: Campaign, measure: str, identity: str, by: ByQuestion) -> dict[str, Any]:
+def _anytime(campaign: Campaign, probe: str, measure: str, identity: str, by: ByQuestion) -> dict[str, Any]:
     """The sequence of an identity that the campaign may stop for: its rate may be looked at whenever one likes."""
-    if measure != "name" or campaign.stop is None or campaign.stop.identity != identity or not len(by.sizes):
+    if measure != "name" or campaign.stop is None or campaign.stop.identity != identity or not len(by.sizes) or probes.load(probe).measures != "name":
         return {}
     low, high = stats.sequence(int(by.hits.sum()), int(by.sizes.sum()), campaign.stop.alpha)
     return {"anytime_low": round(low, 6), "anytime_high": round(high, 6)}

@@ -6,6 +6,7 @@ Local engines are asked one after another (they would only share the same cores)
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from harness.campaign import EndpointTarget, Limits, Loaded, deciding, from_text
 from harness.errors import StoreError, TargetError, TruenameError
 from harness.limits import Booked, BudgetReached, ErrorRate, Gate, Pace, Spending, Stopped, cost
 from harness.plan import Plan, prompt_token_bound
+from harness.stopping import Decision, Stopping
 from harness.store import Counted, Journal, Sampled
 from harness.targets import Request, Response, Settings, Target, open_target
 
@@ -62,8 +64,14 @@ class Progress:
     targets: dict[str, Counts]
     resumed: int = 0
     stopped: str | None = None
+    decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)
     changed: Callable[[], None] = field(default=lambda: None)
     noted: Callable[[str, dict[str, Any]], None] = field(default=lambda event, about: None)
+
+    def decided(self, target: str, arm: str, decision: Decision) -> None:
+        """An arm needs no further samples."""
+        self.decisions[target, arm] = decision
+        self.noted("decided", {"target": target, "arm": arm, **decision._asdict()})
 
 
 class _Block(NamedTuple):
@@ -218,7 +226,16 @@ class Sampler:
         """Ask one target until it owes nothing: as many workers as it takes requests at once, each with one block in hand."""
         pace = self._pace(settings)
         target = open_target(settings, pace)
-        blocks, rate = self._owed(settings.name, target.block), ErrorRate(self.limits.stop_at_error_rate)
+        rate = ErrorRate(self.limits.stop_at_error_rate)
+        if (rule := self.loaded.campaign.stop) is not None:
+            stopping = self._resumed(Stopping(rule, self.plan, settings.name), settings.name)
+            blocks = self._owed_in_rounds(settings.name, target.block, stopping)
+        else:
+            stopping, blocks = None, self._owed(settings.name, target.block)
+        first = next(blocks, None)
+        if first is None:
+            return
+        blocks = itertools.chain([first], blocks)
         counts.gate = pace.gate if isinstance(settings, EndpointTarget) else None
         try:
             async with asyncio.TaskGroup() as group:
@@ -226,7 +243,7 @@ class Sampler:
                 if not (isinstance(settings, EndpointTarget) and settings.concurrency and target.block == 1):
                     await opening
                 for _ in range(min(target.width, max(1, counts.planned - counts.done))):
-                    group.create_task(self._work(settings, target, pace, blocks, counts, rate))
+                    group.create_task(self._work(settings, target, pace, blocks, counts, rate, stopping))
         except* TargetError as group_of:
             raise _first(group_of) from None
         finally:
@@ -262,7 +279,28 @@ class Sampler:
                     if (position, first) not in done:
                         yield _Block(position, range(first, min(first + block, samples)))
 
-    async def _work(self, settings: Settings, target: Target, pace: Pace, blocks: Iterator[_Block], counts: Counts, rate: ErrorRate) -> None:
+    def _resumed(self, stopping: Stopping, target: str) -> Stopping:
+        """What the journal holds already counts."""
+        if self.progress.targets[target].done:
+            for position, replies in self.journal.replies(self.plan.positions(target)):
+                stopping.note(position, replies)
+        return stopping
+
+    def _owed_in_rounds(self, target: str, block: int, stopping: Stopping) -> Iterator[_Block]:
+        """What asks for the name, one sample of each question after the other, for as long as its arm is undecided; then the rest."""
+        positions = self.plan.positions(target)
+        counts = self.progress.targets[target]
+        done = self.journal.done(positions) if counts.done else set()
+        for position, number in stopping.order():
+            if (position, number) in done:
+                continue
+            if stopping.wants(position):
+                yield _Block(position, range(number, number + 1))
+            else:
+                counts.planned -= 1
+        yield from (owed for owed in self._owed(target, block) if owed.position not in stopping.arms)
+
+    async def _work(self, settings: Settings, target: Target, pace: Pace, blocks: Iterator[_Block], counts: Counts, rate: ErrorRate, stopping: Stopping | None) -> None:
         """One worker: a block, its reply, the journal, the next block."""
         sampling = self.loaded.campaign.sampling
         trial, prompt_bound = None, 0
@@ -293,6 +331,8 @@ class Sampler:
                     self.spending.release(*bound, settings.price, sent=True)
             booked = response.booked if target.paced else self._book(bound, response, settings)
             failed = 0 if response.whole else response.having("failed")
+            if stopping is not None and (decision := stopping.note(block.position, response.replies)):
+                self.progress.decided(settings.name, trial.arm.label, decision)
             counts.waiting += size
             self._unsaved.append(Sampled(trial, response, booked))
             self._more.set()

@@ -243,27 +243,20 @@ def evidence_beyond(hits: int, samples: int, threshold: float, side: str) -> flo
 
 
 def sequence(hits: int, samples: int, alpha: float = 0.05) -> Interval:
-    """Anytime-valid confidence sequence of a rate over the questions asked, at ``1 - alpha``; looked at after whole rounds.
+    """Anytime-valid bounds of a rate over the questions asked, each one-sided at ``1 - alpha``; looked at after whole rounds.
 
-    All rates r for which ``B(h + ½, n - h + ½) / B(½, ½) < r^h (1-r)^(n-h) / alpha``: the mixture with Jeffreys' prior (Robbins 1970; Howard et al. 2021,
-    Annals of Statistics 49(2), doi:10.1214/20-AOS1991). Looking as often as one likes costs nothing. Without samples it is 0 to 1.
+    The rates that `evidence_beyond` has not ruled out: a confidence sequence (Darling and Robbins 1967, doi:10.1073/pnas.58.1.66; Howard et al. 2021, Annals of
+    Statistics 49(2), doi:10.1214/20-AOS1991). Looking as often as one likes costs nothing. Without samples it is 0 to 1.
     """
     if not samples:
         return Interval(0.0, 1.0)
-    bound = math.log(1 / alpha) - float(special.betaln(hits + 0.5, samples - hits + 0.5) - special.betaln(0.5, 0.5))
+    enough, seen = math.log(1 / alpha), hits / samples
 
-    def inside(rate: float) -> bool:
-        return float(special.xlogy(hits, rate) + special.xlogy(samples - hits, 1 - rate)) + bound > 0
-
-    seen = hits / samples
-    return Interval(_edge(inside, seen, 0.0), _edge(inside, seen, 1.0))
-
-
-def _edge(inside: Any, held: float, out: float) -> float:
-    """Where ``inside`` ends between a place that is in and the end of the scale (bisection to 1e-9)."""
-    if inside(out):
+    def edge(side: str, end: float) -> float:
+        held, out = seen, end
+        while abs(out - held) > 1e-7:
+            middle = (held + out) / 2
+            held, out = (held, middle) if evidence_beyond(hits, samples, middle, side) >= enough else (middle, out)
         return out
-    while abs(out - held) > 1e-9:
-        middle = (held + out) / 2
-        held, out = (middle, out) if inside(middle) else (held, middle)
-    return out
+
+    return Interval(0.0 if hits == 0 else edge("above", 0.0), 1.0 if hits == samples else edge("below", 1.0))

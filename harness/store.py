@@ -254,6 +254,14 @@ class Journal:
         with self.engine.connect() as connection:
             return {(position, first) for position, first in connection.execute(query)}
 
+    def replies(self, positions: range) -> Iterator[tuple[int, list[Reply]]]:
+        """(position, replies) of each block in the journal, of trials at some places."""
+        c = responses.c
+        query = sa.select(c.position, c.replies).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop).order_by(c.position, c.first)
+        with self.engine.connect() as connection:
+            for position, said in connection.execution_options(yield_per=1000).execute(query):
+                yield position, _replies.decode(said)
+
     def forget_failed(self) -> int:
         """Take blocks with a failed sample out of the journal, so that they are owed again; how many samples that were."""
         c = responses.c

@@ -79,6 +79,8 @@ def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> 
     limits = [CAVEAT, "A name is not a lineage: whose weights these are is a question for the weights themselves."]
     questions = int(names["questions"].max()) if len(names) and names["questions"].notna().any() else 0
     limits.append(f"Intervals (95 %) are for questions like the {questions} that were asked; other questions, sampling parameters or days may differ.")
+    if campaign.stop:
+        limits.append(f"Sampling could stop early, once the rate of {name_of('name', campaign.stop.identity)} was clear; for that name, anytime_low and anytime_high in tally.csv hold nonetheless.")
     if campaign.claim is None:
         return Story("none", "The campaign names no claim to test; the rates stand below.", [], limits)
     target, identity = campaign.claim.target, campaign.claim.identity
