@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -27,6 +26,7 @@ from harness.errors import RunError
 from harness.rates import confusion
 from harness.report import page
 from harness.runs import Run, campaign_of
+from harness.sampler import versions
 from harness.tally import TABLES, tally
 
 FORMAT: Final = 1
@@ -77,7 +77,7 @@ def bundle(run: Run, to: Path) -> str:
             for path in folders.every(kind, pattern):
                 root = next(root for root in folders.candidates(kind) if path.is_relative_to(root))
                 files[f"{kind}/{path.relative_to(root).as_posix()}"] = path
-        manifest = Manifest(FORMAT, run.name, len(tables.samples), {"truename": metadata.version("truename")}, {name: _sha256(path) for name, path in sorted(files.items())})
+        manifest = Manifest(FORMAT, run.name, len(tables.samples), versions(), {name: _sha256(path) for name, path in sorted(files.items())})
         packed = folder / "bundle.zip"
         with zipfile.ZipFile(packed, "w") as archive:
             archive.comment = MARK + b"0" * 64

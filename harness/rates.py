@@ -158,7 +158,9 @@ def counted(samples: pd.DataFrame, campaign: Campaign) -> Counted:
     cells = Cells(recited)
     measures.append(Measure("recital", cells, sorted(cells.identities | {b.identity for b in load_backstories()}), lambda probe: probe in backstory))
     measures.append(Measure("stance", Cells(samples["stance"]), list(STANCES), lambda probe: True))
-    questions, _ = pd.factorize(samples["language"].astype(str) + "\0" + samples["question"].astype(str))
+    languages, _ = pd.factorize(samples["language"])
+    ids, known = pd.factorize(samples["question"])
+    questions, _ = pd.factorize(languages.astype(np.int64) * len(known) + ids)
     return Counted(samples, campaign, measures, questions, (samples["status"] == "ok").to_numpy())
 
 

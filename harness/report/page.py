@@ -214,6 +214,7 @@ def recitals(keeper: Keeper, campaign: Campaign) -> list[dict[str, Any]]:
                 "run": recited.longest_run,
                 "odds": f"{recited.log10_odds:.0f}",
                 "p": f"{recited.p_value:.2g}" if recited.p_value else "under 1e-300",
+                "rarest": f"{max(run.rarity for run in recited.runs):.0f}",
                 "entities": recited.entities,
                 "reply": _around(text, [(run.start, run.end, f"{run.rarity:.0f}") for run in recited.runs]),
                 "reference": _pieces(reference.text, _found_in(reference.text, passages)),
