@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -141,7 +142,7 @@ def verify(path: Path) -> Checked:
             if not whole and not changed:
                 changed = ["(the archive around the files)"]
             recounted = [] if changed else _recounted(Path(scratch), manifest)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as problem:
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as problem:
         if whole:
             raise RunError(f"this is no bundle: {problem}", where=str(path), next="give a file that truename bundle made") from None
         raise RunError(f"the bundle was changed or damaged; it cannot be unpacked: {problem}", where=str(path), next="ask for the file again") from None
