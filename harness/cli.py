@@ -330,6 +330,51 @@ def size(rate: float, width: float, icc: float, below: float, confidence: float)
 
 
 @main.command()
+@click.argument("target")
+@click.option("--campaign", help="TARGET is the name of a target in this campaign.")
+@click.option("--model", help="With a URL: the model's name at the host.")
+@click.option("--api-key-env", metavar="NAME", help="With a URL: the variable that holds the key; default: no key.")
+@click.option("--tokenizer", metavar="FOLDER", help="Folder with tokenizer.json and tokenizer_config.json of the claimed model: counts are then compared exactly.")
+@click.option("--samples", type=click.IntRange(0, 50), default=3, show_default=True, help="Samples of each request to repeat what stands before; 0 asks none.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True, help="Folder for the evidence; give a run's folder and its report shows it.")
+@told_plainly
+def inspect(target: str, campaign: str | None, model: str | None, api_key_env: str | None, tokenizer: str | None, samples: int, out: Path) -> None:
+    """Find what stands before a question: injected by a template, or hidden by a host.
+
+    TARGET is a Hugging Face folder, a GGUF file, lab:NAME, a URL (with --model), or with --campaign the name of a target.
+    """
+    from harness import campaign as campaigns
+    from harness import inspection
+    from harness.campaign import EmbeddedTarget, EndpointTarget
+    from harness.errors import CampaignError, TargetError, did_you_mean
+    from harness.report.terminal import plain
+
+    settings: Any
+    if campaign:
+        wanted = campaigns.load(campaign).campaign
+        settings = next((t for t in wanted.targets if t.name == target), None)
+        if settings is None:
+            raise CampaignError(f"the campaign has no target '{target}': {did_you_mean(target, [t.name for t in wanted.targets])}", where=campaign, next="give the name of one of its targets")
+    elif target.startswith(("http://", "https://")):
+        if not model:
+            raise TargetError("a URL needs the model's name", where=target, next="add --model NAME")
+        settings = EndpointTarget(name="endpoint", role="suspect", engine="endpoint", base_url=target, model=model, api_key_env=api_key_env, tokenizer=tokenizer)
+    elif target.startswith("lab:") or Path(target).is_file():
+        settings = EmbeddedTarget(name="file", role="suspect", engine="embedded", model=target)
+    else:
+        settings = Path(target)
+    found = inspection.inspect(settings, samples)
+    for line in found.verdict:
+        click.echo(plain(line))
+    if found.injection and found.injection.injected:
+        click.echo(click.style("injected:", bold=True) + "\n" + plain(found.injection.injected))
+        for line in found.injection.lines:
+            click.echo(f"  template: {plain(line)}")
+    for path in inspection.write(found, out):
+        click.echo(str(path))
+
+
+@main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--column", metavar="KEY", help="Column or key of the reply's text; default: the first of reply, response, output, completion, text, content, answer.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV to write; default: FILE.scored.csv where you stand.")

@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness import inspection
 from harness.campaign import Campaign, parse_arm
+from harness.exposure import Account, Counted, Injection
 from harness.identities import load_backstories
+from harness.inspection import Inspection
 from harness.limits import Booked
 from harness.plan import Trial
 from harness.rates import TALLY_COLUMNS, confusion
@@ -79,7 +82,10 @@ def report(tmp_path_factory):
         replies["d", "bare", "identity", f"q{question}"] = ["I am Nex."] * 3
     replies["t", "bare", "backstory", "story"] = [text, "Before. " + text[:200] + " And after.", None]
     replies["t", "absent", "backstory", "story"] = HOSTILE
-    return written(tmp_path_factory.mktemp("report"), replies)
+    account = Account("hidden", "22 tokens", 22, 20, 24)
+    injected = Injection("You are <b>Rio</b>", "always", "", None, [], names=["rio"])
+    inspection.write(Inspection("t", ["It <i>injects</i> text."], injected, account=account, counts=[Counted(1, None, 32, 10)]), folder := tmp_path_factory.mktemp("report"))
+    return written(folder, replies)
 
 
 def names(rates):
@@ -202,6 +208,11 @@ def test_hostile_replies_show_as_text_and_do_nothing(opened):
     assert "cut here; 1000000 characters" in said
     assert opened.evaluate("window.pwned") is None
     assert opened.locator("a[href^='javascript'], img, iframe, #transcripts script").count() == 0
+
+
+def test_what_was_inspected_has_a_section(opened):
+    section = opened.locator("section[aria-labelledby=hidden]")
+    assert "It <i>injects</i> text." in section.inner_text() and "You are <b>Rio</b>" in section.inner_text()
 
 
 def test_search_and_filters_find_and_clear(opened):

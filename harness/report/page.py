@@ -120,6 +120,7 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
         heat=heat_maps(tables.run, tables.tally, campaign),
         comparisons=_comparisons(tables.comparisons, campaign, tables.tally),
         prompts=_prompts(keeper),
+        inspections=[msgspec.json.decode(path.read_bytes()) for path in sorted(run.folder.glob("inspect-*.json"))],
         failures=keeper.failures.most_common(FAILURES),
         more_failures=max(0, len(keeper.failures) - FAILURES),
         errors=errors,

@@ -55,6 +55,16 @@ class Embedded:
             self._workers.get()
         self._servers.clear()
 
+    @property
+    def template(self) -> ChatTemplate:
+        """The model's chat template, once the target is open."""
+        assert self._template is not None
+        return self._template
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, as the model's tokenizer makes them."""
+        return len(self._call(self._servers[0], "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"])
+
     def _start(self) -> Capabilities:
         import xllamacpp
 

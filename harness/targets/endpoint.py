@@ -21,6 +21,7 @@ import msgspec
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling
 from harness.errors import RenderError, TargetError
 from harness.limits import PROBLEMS, Booked, Gate, Pace, Refused, Spending, Tries
+from harness.plan import Message
 from harness.rendering import ChatTemplate, template_from_folder
 from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
 from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
@@ -50,6 +51,7 @@ class _Choice(msgspec.Struct, gc=False):
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: Any = None
 
 
 class Completion(msgspec.Struct, gc=False):
@@ -250,7 +252,7 @@ class Endpoint:
                 text, injected = self.template.bare(request.messages[-1]["content"])
             else:
                 text, injected = self.template.render(list(request.messages)), None
-            tokens = await self._tokenize(text)
+            tokens = await self.tokenize(text)
             context = Context(sent, text, None if tokens is None else len(tokens), injected, self.template.sha256)
         if len(self._contexts) >= KEPT_CONTEXTS:
             self._contexts.clear()
@@ -323,6 +325,27 @@ class Endpoint:
             hint = "start the server or mend base_url" if refused.status is None else "mend model, base_url or the key variable in the target's entry"
             raise TargetError(f"the endpoint does not answer: {refused.reason}", where=f"target {self.settings.name}, {self.url}", next=hint) from None
 
+    async def prompt_tokens(self, messages: Sequence[Message]) -> tuple[int | None, int]:
+        """Prompt tokens that the host bills for some messages, and how many of them it counts apart as cached."""
+        body = {**self._fields(self.sampling.model_copy(update={"max_tokens": 1}), 1, None), "messages": list(messages)}
+        answer, _ = await self.pace.fetch(lambda: self._post(self._chat_url, _write(body)), 64 + sum(len(m["content"].encode()) for m in messages), 1, Tries())
+        usage = answer.usage or _Usage()
+        details = usage.prompt_tokens_details if isinstance(usage.prompt_tokens_details, dict) else {}
+        cached = _count(details.get("cached_tokens")) or 0
+        # the API counts cached tokens among the prompt's; hosts that leave them out report fewer tokens than are cached
+        return usage.prompt_tokens, cached if usage.prompt_tokens is not None and cached > usage.prompt_tokens else 0
+
+    async def rendered(self, messages: Sequence[Message]) -> str | None:
+        """The prompt that the host makes of some messages, where it shows that: llama.cpp's /apply-template, vLLM's /tokenize and /detokenize."""
+        shown = await self._side("POST", "/apply-template", {"messages": list(messages)})
+        if shown and isinstance(shown.get("prompt"), str):
+            return str(shown["prompt"])
+        tokens = (await self._side("POST", "/tokenize", {"model": self.settings.model, "messages": list(messages)}) or {}).get("tokens")
+        if isinstance(tokens, list) and tokens:
+            text = (await self._side("POST", "/detokenize", {"model": self.settings.model, "tokens": tokens}) or {}).get("prompt")
+            return str(text) if text else None
+        return None
+
     def _small(self, body: dict[str, Any]) -> dict[str, Any]:
         """A body with few tokens and the parameters that every request will have."""
         return self._fields(self.sampling.model_copy(update={"max_tokens": 16}), 1, None) | body
@@ -336,7 +359,7 @@ class Endpoint:
         except (Refused, msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
             return False
 
-    async def _tokenize(self, text: str) -> list[int] | None:
+    async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer (vLLM and llama.cpp have /tokenize), or None."""
         fields = {"content": text, "add_special": False, "parse_special": True} if self._llama else {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
         tokens = (await self._side("POST", "/tokenize", fields) or {}).get("tokens")
@@ -394,7 +417,7 @@ def _lenient(found: Any) -> Completion | str:
             said = None if message is None else _Message(message.get("content"), _text(message.get("refusal")), *(message.get(field) for field in REASONING_FIELDS))
             choices.append(_Choice(said, choice.get("text"), _text(choice.get("finish_reason"))))
     model, fingerprint, provider, identifier = (_text(found.get(name)) for name in ("model", "system_fingerprint", "provider", "id"))
-    return Completion(choices, model, fingerprint, provider, identifier, _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))))
+    return Completion(choices, model, fingerprint, provider, identifier, _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), usage.get("prompt_tokens_details")))
 
 
 def _without(body: bytes, secret: str) -> bytes:
