@@ -408,6 +408,177 @@ def eval_classifier(labels: Path, out: Path, worst: int) -> None:
 
 
 @main.group()
+def audit() -> None:
+    """Watch endpoints: run audits that are due, keep their schedule, show what they found."""
+
+
+@audit.command(name="run")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Run it now, due or not.")
+@click.option("--at", metavar="INSTANT", help="Take this for the present, such as 2026-11-24T12:00:00+00:00 (to play a schedule again).")
+@click.option("--fail-on", type=click.Choice(["alarm"]), help="Exit with 1 where an alarm was raised.")
+@RESULTS
+@STORE
+@told_plainly
+def audit_run(name: str, force: bool, at: str | None, fail_on: str | None, results: Path, store: str | None) -> None:
+    """Run the audit NAME if it is due (or was begun and left), judge what it saw, tell whom it may concern, and exit.
+
+    Exit codes: 0 done or nothing due, 1 alarm (with --fail-on alarm), 2 a mistake in the audit, 3 it could not be scored.
+    """
+    import datetime
+
+    from harness import audit as auditing
+    from harness import audits
+    from harness.errors import AuditError
+    from harness.report.terminal import plain
+
+    try:
+        now = datetime.datetime.fromisoformat(at) if at else None
+    except ValueError:
+        raise AuditError(f"'{at}' is no instant", next="write it as 2026-11-24T12:00:00+00:00") from None
+    if now is not None and now.tzinfo is None:
+        now = now.replace(tzinfo=datetime.UTC)
+    loaded = audits.load(name)
+    found = auditing.run_audit(loaded, results, store, now=now, forced=force)
+    if found.state == "nothing due":
+        following = loaded.audit.schedule.next(now or datetime.datetime.now(datetime.UTC))
+        click.echo(f"nothing is due; next at {following:%Y-%m-%d %H:%M} UTC" if following else "nothing is due")
+    else:
+        click.echo(plain(f"{loaded.audit.audit} due {found.due}: {found.state}" + (f", {found.reason}" if found.reason else "")))
+    for event in found.raised:
+        click.echo(plain("\n".join([f"ALARM {event.headline}", *(f"  {change}" for change in event.changes)])))
+    for problem in found.untold:
+        click.echo(plain(f"not told yet, {problem}"), err=True)
+    if found.state in ("silent", "stopped"):
+        sys.exit(3)
+    if fail_on and any(event.kind != "recovered" for event in found.raised):
+        sys.exit(1)
+
+
+@audit.command()
+@click.argument("names", nargs=-1)
+@click.option("--http", metavar="HOST:PORT", help="Serve the page, /metrics and /health here, such as 127.0.0.1:8300.")
+@click.option("--token-env", metavar="NAME", help="Variable that holds the token; needed where others can reach the page.")
+@RESULTS
+@STORE
+@told_plainly
+def serve(names: tuple[str, ...], http: str | None, token_env: str | None, results: Path, store: str | None) -> None:
+    """Keep the schedule of some audits (of all in probes/audits/, if none is named) until stopped."""
+    import os
+
+    from harness import alarms, audits
+    from harness.audit import store_url
+    from harness.errors import AuditError
+    from harness.serve import Server
+
+    token = os.environ.get(token_env) if token_env else None
+    if token_env and not token:
+        raise AuditError(f"the environment variable {token_env} is not set", next=f"export {token_env}=...")
+    wanted = list(names) or [path.stem for path in audits.known()]
+    if not wanted:
+        raise AuditError("there is no audit to serve", where="probes/audits", next="write one; docs/audits.md has an example")
+    for name in wanted:
+        alarms.check(audits.load(name).audit)
+    server = Server(wanted, results, store_url(results, store), http, token)
+    click.echo(f"keeping the schedule of {', '.join(wanted)}" + (f"; page at {server.address}" if server.address else ""))
+    server.run()
+    click.echo("stopped; what was under way is saved")
+
+
+@audit.command()
+@RESULTS
+@STORE
+@told_plainly
+def status(results: Path, store: str | None) -> None:
+    """What each audit saw last, and the alarms."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.audit import store_url
+    from harness.history import History
+    from harness.report.terminal import plain
+    from harness.store import open_engine
+
+    history = History(open_engine(store_url(results, store)))
+    last = {row["audit"]: row for row in history.rows()}
+    table = Table(box=None, pad_edge=False)
+    for column in ("audit", "last due (UTC)", "state", "names given", "alarms"):
+        table.add_column(column)
+    raised = history.alarms()
+    for name, row in last.items():
+        entry = next((e for e in reversed(history.entries(name)) if e.due == row["due"]), None)
+        shares = []
+        for target, seen in (entry.seen if entry else {}).items():
+            for arm, found in seen.arms.items():
+                best = max(found.names, key=lambda n: found.names[n], default=None) if found.samples else None
+                shares.append(f"{target} {arm}: " + (f"{best} {found.names[best]} of {found.samples}" if best else f"none of {found.samples}"))
+        state = row["status"] + (f": {row['reason']}" if row["reason"] else "")
+        table.add_row(name, row["due"], Text(plain(state)), Text(plain("\n".join(shares))), str(sum(e.audit == name for e in raised)))
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table if last else "no audit was run yet")
+    for event in raised[-10:]:
+        console.print(Text(plain(f"{event.due}  {event.headline}")))
+
+
+@audit.command(name="page")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for index.html; default: the results' folder.")
+@RESULTS
+@STORE
+@told_plainly
+def audit_page(out: Path | None, results: Path, store: str | None) -> None:
+    """Write the time lines of all audits as a page that needs no server."""
+    from harness.audit import store_url
+    from harness.history import History
+    from harness.report import timeline
+    from harness.store import open_engine
+
+    click.echo(str(timeline.write(History(open_engine(store_url(results, store))), results, out or results)))
+
+
+@audit.command()
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for node_exporter's text-file collector; default: print.")
+@RESULTS
+@STORE
+@told_plainly
+def metrics(out: Path | None, results: Path, store: str | None) -> None:
+    """Write what the audits found as Prometheus metrics."""
+    from prometheus_client import generate_latest
+
+    from harness.audit import store_url
+    from harness.history import History
+    from harness.metrics import registry
+    from harness.store import open_engine
+    from harness.tables import write_bytes
+
+    said = generate_latest(registry(History(open_engine(store_url(results, store)))))
+    if out:
+        write_bytes(said, out)
+    else:
+        click.echo(said.decode(), nl=False)
+
+
+@audit.command()
+@click.option("--older-than", "days", type=click.IntRange(min=0), required=True, metavar="DAYS", help="Age of the audits whose prompts and replies are deleted.")
+@RESULTS
+@STORE
+@told_plainly
+def forget(days: int, results: Path, store: str | None) -> None:
+    """Delete prompts and replies of old audits; tallies, what was seen, and alarms are kept for ever."""
+    import datetime
+
+    from harness.audit import store_url
+    from harness.history import History, stamp, utcnow
+    from harness.store import open_engine
+
+    names = History(open_engine(store_url(results, store))).forget_replies(stamp(utcnow() - datetime.timedelta(days=days)))
+    for name in names:
+        for file in ("samples.csv", "overlap.csv", "report.html"):
+            (results / name / file).unlink(missing_ok=True)
+    click.echo(f"prompts and replies of {len(names)} audits are deleted; their tallies are kept")
+
+
+@main.group()
 def lab() -> None:
     """The lab: small stand-in models that reproduce the founding case. Not the models they stand for."""
 

@@ -7,7 +7,8 @@ TruenameError
 ├── TargetError        a target cannot be opened: wrong path, broken GGUF, missing package or key, refused connection
 ├── RenderError        a chat template cannot be rendered, or not in the way that an arm needs
 ├── StoreError         the journal of samples: locked, unreadable, or of another campaign
-└── RunError           a run folder or a sample that does not exist
+├── RunError           a run folder or a sample that does not exist
+└── AuditError         an audit that cannot be kept: bad schedule, unknown campaign or channel
 
 A sample that fails is none of these: it is a row with its reason (see `harness.targets.Reply`).
 """
@@ -35,6 +36,10 @@ class TruenameError(Exception):
 
 
 class CampaignError(TruenameError):
+    pass
+
+
+class AuditError(TruenameError):
     pass
 
 

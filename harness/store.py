@@ -107,6 +107,47 @@ responses = Table(
     Column("saved", String(40), nullable=False),
     sqlite_with_rowid=False,
 )
+#: One row an audit that was due. The unique key keeps two servers from the same one; who works on it holds a lease.
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("audit", String(64), nullable=False),
+    Column("due", String(40), nullable=False),
+    Column("run", String(100), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("started", String(40), nullable=False),
+    Column("ended", String(40)),
+    Column("leased_until", String(40), nullable=False),
+    Column("holder", String(100), nullable=False),
+    Column("observed", Text),
+    Column("requests", Integer, nullable=False),
+    Column("tokens", sa.BigInteger, nullable=False),
+    Column("money", Float, nullable=False),
+    sa.UniqueConstraint("audit", "due"),
+)
+#: One row an alarm. The event's name is unique: it is raised once.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event", String(200), nullable=False, unique=True),
+    Column("audit", String(64), nullable=False),
+    Column("due", String(40), nullable=False),
+    Column("raised", String(40), nullable=False),
+    Column("content", Text, nullable=False),
+)
+#: One row an alarm and channel, once it was told there; ``attempts`` counts those that failed too.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event", String(200), primary_key=True),
+    Column("channel", String(64), primary_key=True),
+    Column("told", String(40)),
+    Column("attempts", Integer, nullable=False),
+    Column("problem", Text),
+)
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 _replies = msgspec.json.Decoder(list[Reply])
 _contexts = msgspec.json.Decoder(Context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import math
 from typing import Final, NamedTuple
@@ -54,6 +55,42 @@ def forest(rows: list[str], series: list[str], points: list[Point], label: str) 
         for side in axes.spines.values():
             side.set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.4)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        plt.close(figure)
+    return themed(out.getvalue(), label)
+
+
+def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None]], alarms: list[datetime.datetime], label: str) -> str:
+    """Rates over time: a line and a band of its interval for each series (None: no value), a dashed line at each alarm."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import dates
+    from matplotlib import pyplot as plt
+
+    settings = {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
+    with plt.rc_context(settings):
+        figure, axes = plt.subplots(figsize=(9.5, 2.6))
+        for number, (name, points) in enumerate(series.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            at = [t for t, p in zip(times, points, strict=True) if p is not None]
+            known = [p for p in points if p is not None]
+            axes.vlines(at, [100 * p.low for p in known], [100 * p.high for p in known], color=colour, linewidth=1.5, alpha=0.4)
+            axes.plot(at, [100 * p.rate for p in known], MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4, linewidth=1, label=name.replace("$", r"\$"))
+        for moment in alarms:
+            axes.axvline(moment, color=INK, linewidth=1, linestyle="--")
+        axes.set_ylim(-4, 104)
+        axes.set_yticks(range(0, 101, 25), [f"{y} %" for y in range(0, 101, 25)])
+        locator = dates.AutoDateLocator(maxticks=8)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        axes.tick_params(length=0)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2)
         out = io.StringIO()
         figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
         plt.close(figure)

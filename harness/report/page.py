@@ -99,9 +99,8 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
     known = run.journal.describe() or {}
     capabilities = run.journal.capabilities()
     templates = injected(tables.samples)
-    script, style = _asset("page.js"), _asset("page.css")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(HERE))
-    environment.filters |= {"safe_text": lambda value: plain(str(value)), "arm": short_arm}
+    script, style = asset("page.js"), asset("page.css")
+    environment = templates_here()
     told = story(tables.tally, campaign, templates)
     return environment.get_template("page.html.j2").render(
         run=run.name,
@@ -129,12 +128,25 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
         shown_transcripts=min(keeper.seen, sum(map(len, keeper.drawn.values()))),
         script=script,
         style=style,
-        policy=f"default-src 'none'; script-src 'sha256-{_digest(script)}'; style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'",
+        policy=policy(style, script),
     )
 
 
+def templates_here() -> jinja2.Environment:
+    """The report's templates; everything is escaped."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(HERE))
+    environment.filters |= {"safe_text": lambda value: plain(str(value)), "arm": short_arm}
+    return environment
+
+
+def policy(style: str, script: str | None) -> str:
+    """A Content-Security-Policy that allows one style and one script, by hash, and nothing else."""
+    own = f"script-src 'sha256-{_digest(script)}'; " if script else ""
+    return f"default-src 'none'; {own}style-src 'sha256-{_digest(style)}'; base-uri 'none'; form-action 'none'"
+
+
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return (HERE / name).read_text("utf-8")
 
 
