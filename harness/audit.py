@@ -55,8 +55,7 @@ def run_audit(loaded: LoadedAudit, results: Path, store: str | None, *, now: dat
     alarms.check(audit)
     now = now or utcnow()
     url = store_url(results, store)
-    history = History(open_engine(url))
-    try:
+    with History(open_engine(url)) as history:
         if (holder := history.running(audit.audit)) is not None:
             return Outcome("held", None, None, f"{holder} works on it", [], [])
         left_over = history.abandoned(audit.audit)
@@ -76,8 +75,6 @@ def run_audit(loaded: LoadedAudit, results: Path, store: str | None, *, now: dat
         raised = [event for event in judge(audit, history.entries(audit.audit), _baseline(loaded, history, url, results)) if history.raise_(event)]
         untold = alarms.tell(audit, history, _evidence(results, history))
         return Outcome("silent" if seen is None else "done", due, name, reason, raised, untold)
-    finally:
-        history.engine.dispose()
 
 
 def _evidence(results: Path, history: History) -> Callable[[Event], str]:
@@ -93,7 +90,7 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
         return None, "the month's budget is used up", (0, 0, 0.0)
     stop = threading.Event()
     threading.Thread(target=_renewing, args=(history, audit.audit, due, stop), daemon=True).start()
-    reason, sampler = None, None
+    reason, sampler, run = None, None, None
     try:
         cut = loaded.capped(least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
         run = runs.create(cut, name, results, url)
@@ -114,6 +111,8 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
         return None, problem.what, (0, 0, 0.0)
     finally:
         stop.set()
+        if run is not None:
+            run.journal.engine.dispose()
 
 
 def _observed(run: runs.Run, observer: Observer) -> dict[str, Seen] | None:

@@ -501,6 +501,7 @@ def status(results: Path, store: str | None) -> None:
     from harness.store import open_engine
 
     history = History(open_engine(store_url(results, store)))
+    click.get_current_context().call_on_close(history.engine.dispose)
     last = {row["audit"]: row for row in history.rows()}
     table = Table(box=None, pad_edge=False)
     for column in ("audit", "last due (UTC)", "state", "names given", "alarms"):
@@ -533,7 +534,8 @@ def audit_page(out: Path | None, results: Path, store: str | None) -> None:
     from harness.report import timeline
     from harness.store import open_engine
 
-    click.echo(str(timeline.write(History(open_engine(store_url(results, store))), results, out or results)))
+    with History(open_engine(store_url(results, store))) as history:
+        click.echo(str(timeline.write(history, results, out or results)))
 
 
 @audit.command()
@@ -551,7 +553,8 @@ def metrics(out: Path | None, results: Path, store: str | None) -> None:
     from harness.store import open_engine
     from harness.tables import write_bytes
 
-    said = generate_latest(registry(History(open_engine(store_url(results, store)))))
+    with History(open_engine(store_url(results, store))) as history:
+        said = generate_latest(registry(history))
     if out:
         write_bytes(said, out)
     else:
@@ -571,7 +574,8 @@ def forget(days: int, results: Path, store: str | None) -> None:
     from harness.history import History, stamp, utcnow
     from harness.store import open_engine
 
-    names = History(open_engine(store_url(results, store))).forget_replies(stamp(utcnow() - datetime.timedelta(days=days)))
+    with History(open_engine(store_url(results, store))) as history:
+        names = history.forget_replies(stamp(utcnow() - datetime.timedelta(days=days)))
     for name in names:
         for file in ("samples.csv", "overlap.csv", "report.html"):
             (results / name / file).unlink(missing_ok=True)

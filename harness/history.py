@@ -37,6 +37,12 @@ class History:
         self.engine = engine
         self.holder = f"{socket.gethostname()}/{os.getpid()}"
 
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.dispose()
+
     def claim(self, audit: str, due: str, run: str) -> bool:
         """Take an audit that is due, or one whose worker is gone; False where another has it, or it is over."""
         until = stamp(utcnow() + LEASE)

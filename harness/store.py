@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Engine, Float, Integer, MetaData, String, Table, Text
 from sqlalchemy.dialects import sqlite
 
+from harness import migrations
 from harness.errors import StoreError
 from harness.limits import Booked
 from harness.plan import Trial
@@ -167,16 +168,43 @@ def open_engine(url: str) -> Engine:
     StoreError
         The database cannot be opened, or was written by a newer truename.
     """
+    engine = None
     try:
         engine = sa.create_engine(url)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _sqlite_pragmas)
-        metadata.create_all(engine)
-    except sa.exc.SQLAlchemyError as problem:
+        try:
+            _bring_up(engine)
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+            _bring_up(engine)  # another process did the same at the same moment
+    except (sa.exc.SQLAlchemyError, ImportError, StoreError) as problem:
+        if engine is not None:
+            engine.dispose()
+        if isinstance(problem, StoreError):
+            raise
         raise StoreError(
-            f"cannot open the journal: {getattr(problem, 'orig', None) or problem}", where=sa.make_url(url).render_as_string(), next="check the path or URL, and that it may be written"
+            f"cannot open the journal: {getattr(problem, 'orig', None) or problem}",
+            where=sa.make_url(url).render_as_string(),
+            next="check the path or URL, and that it may be written (PostgreSQL: pip install 'truename[postgres]')",
         ) from None
     return engine
+
+
+def _bring_up(engine: Engine) -> None:
+    """The schema of today: made anew, or migrated from the one that is there."""
+    found = migrations.revision_of(engine)
+    if found == migrations.HEAD:
+        return
+    if found is None:
+        there = set(sa.inspect(engine).get_table_names())
+        if "responses" not in there:  # an empty database, or one of before the first revision, which is refused when its run is opened
+            metadata.create_all(engine)
+            migrations.stamp(engine, migrations.HEAD)
+            return
+        migrations.stamp(engine, migrations.FIRST)
+    elif found > migrations.HEAD:
+        raise StoreError("the database was written by a newer truename", where=engine.url.render_as_string(), next="update truename, or give another database")
+    migrations.upgrade(engine)
 
 
 def _sqlite_pragmas(connection: Any, _: Any) -> None:

@@ -32,7 +32,7 @@ from harness.cli import main
 from harness.drift import Counts
 from harness.errors import AuditError
 from harness.history import History, left
-from harness.store import open_engine, sqlite_url
+from harness.store import open_engine
 from harness.watching import ArmSeen, Entry, Event, Seen, judge
 
 ROOT = Path(__file__).parent.parent
@@ -174,8 +174,8 @@ EVENT = Event("watch/2026-03-06T06:00:00Z/shop", "watch", "change", "shop", "202
 
 
 @pytest.fixture
-def history(tmp_path):
-    made = History(open_engine(sqlite_url(tmp_path / "audits.sqlite")))
+def history(database):
+    made = History(open_engine(database))
     yield made
     made.engine.dispose()
 
@@ -285,38 +285,38 @@ def told(history):
     return [(e.kind, e.due[8:10]) for e in history.alarms("watch")]
 
 
-def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_same(tmp_path, serve):
+def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_same(tmp_path, serve, database):
     shop, hook = Shop(serve), Receiver(serve)
     loaded = prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
     results = tmp_path / "results"
     for day in range(1, 31):
         shop.day = day
         now = START + (day - 1) * DAY
-        outcome = run_audit(loaded, results, None, now=now)
+        outcome = run_audit(loaded, results, database, now=now)
         assert outcome.state == ("silent" if 19 <= day <= 21 else "done"), (day, outcome)
-        assert run_audit(loaded, results, None, now=now + DAY / 2).state == "nothing due"
-    history = History(open_engine(sqlite_url(results / "audits.sqlite")))
+        assert run_audit(loaded, results, database, now=now + DAY / 2).state == "nothing due"
+    history = History(open_engine(database))
     assert told(history) == EXPECTED
     assert [(e["kind"], e["due"][8:10]) for e in hook.posted] == EXPECTED
     change = history.alarms("watch")[0]
     assert any("name nex: " in c for c in change.changes) and any("+22 tokens" in c for c in change.changes)
-    status = truename("audit", "status", "--results", results)
+    status = truename("audit", "status", "--results", results, "--store", database)
     assert status.exit_code == 0 and "watch: shop has changed since 2026-03-11" in status.output and "shop absent: nex 30 of 30" in status.output
-    page = truename("audit", "page", "--results", results)
+    page = truename("audit", "page", "--results", results, "--store", database)
     assert page.exit_code == 0
     text = (results / "index.html").read_text("utf-8")
     assert text.count('class="box alarm"') == len(EXPECTED) and "watch-20260311T060000Z/report.html" in text
-    metrics = truename("audit", "metrics", "--results", results).output
+    metrics = truename("audit", "metrics", "--results", results, "--store", database).output
     assert 'truename_alarms{audit="watch",kind="change"} 2.0' in metrics and 'truename_audit_rate{arm="absent",audit="watch",identity="nex",target="shop"} 1.0' in metrics
     assert (results / "watch-20260311T060000Z/tally.csv").is_file()
-    forgotten = truename("audit", "forget", "--older-than", "0", "--results", results)
+    forgotten = truename("audit", "forget", "--older-than", "0", "--results", results, "--store", database)
     assert "of 30 audits" in forgotten.output
     assert (results / "watch-20260311T060000Z/tally.csv").is_file() and not (results / "watch-20260311T060000Z/samples.csv").exists()
     assert told(history) == EXPECTED and len(history.rows("watch")) == 30
     history.engine.dispose()
 
 
-def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve):
+def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve, database):
     shop, hook = Shop(serve), Receiver(serve)
     prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
     rng, kills = random.Random(3), 0
@@ -324,7 +324,7 @@ def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve):
     for day in (1, 2, 9, 10, 11, 12, 18, 19, 20, 22, 23, 30):
         shop.day = day
         at = (START + (day - 1) * DAY).isoformat()
-        command = [sys.executable, "-m", "harness.cli", "audit", "run", str(tmp_path / "watch.yaml"), "--at", at, "--results", str(tmp_path / "results")]
+        command = [sys.executable, "-m", "harness.cli", "audit", "run", str(tmp_path / "watch.yaml"), "--at", at, "--results", str(tmp_path / "results"), "--store", database]
         for _ in range(2):
             running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
@@ -335,7 +335,7 @@ def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve):
                 kills += 1
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode in (0, 3), done.stderr
-    history = History(open_engine(sqlite_url(tmp_path / "results/audits.sqlite")))
+    history = History(open_engine(database))
     assert kills >= 8
     assert told(history) == EXPECTED
     assert [row["status"] for row in history.rows("watch")].count("running") == 0
@@ -352,8 +352,8 @@ def get(url, **headers):
         return refused.code, refused.read().decode()
 
 
-def serving(tmp_path, *arguments, **more):
-    command = [sys.executable, "-m", "harness.cli", "audit", "serve", str(tmp_path / "watch.yaml"), "--results", str(tmp_path / "results"), *arguments]
+def serving(tmp_path, database, *arguments, **more):
+    command = [sys.executable, "-m", "harness.cli", "audit", "serve", str(tmp_path / "watch.yaml"), "--results", str(tmp_path / "results"), "--store", database, *arguments]
     running = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), **more}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said = running.stdout.readline()
     return running, said, (re.search(r"http://\S+", said) or [None])[0]
@@ -366,14 +366,14 @@ def until(condition, seconds=40):
         time.sleep(0.1)
 
 
-def test_two_servers_run_what_was_missed_once_show_it_and_go_quietly(tmp_path, serve):
+def test_two_servers_run_what_was_missed_once_show_it_and_go_quietly(tmp_path, serve, database):
     shop = Shop(serve)
     prepared(tmp_path, shop)
-    servers = [serving(tmp_path, "--http", "127.0.0.1:0") for _ in range(2)]
+    servers = [serving(tmp_path, database, "--http", "127.0.0.1:0") for _ in range(2)]
     try:
         url = servers[0][2]
         assert get(f"{url}/health") == (200, "ok\n")
-        history = History(open_engine(sqlite_url(tmp_path / "results/audits.sqlite")))
+        history = History(open_engine(database))
         until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"])
         time.sleep(1)
         (row,) = history.rows("watch")
@@ -391,11 +391,11 @@ def test_two_servers_run_what_was_missed_once_show_it_and_go_quietly(tmp_path, s
             assert running.returncode == 0 and "what was under way is saved" in said, problems
 
 
-def test_others_reach_the_page_with_a_token_only(tmp_path, serve):
+def test_others_reach_the_page_with_a_token_only(tmp_path, serve, database):
     prepared(tmp_path, Shop(serve))
     refused = truename("audit", "serve", tmp_path / "watch.yaml", "--results", tmp_path / "results", "--http", "0.0.0.0:0")
     assert refused.exit_code == 2 and "needs a token" in refused.output
-    running, _, url = serving(tmp_path, "--http", "127.0.0.1:0", "--token-env", "PAGE_TOKEN", PAGE_TOKEN="t0ken")
+    running, _, url = serving(tmp_path, database, "--http", "127.0.0.1:0", "--token-env", "PAGE_TOKEN", PAGE_TOKEN="t0ken")
     try:
         assert get(url)[0] == 401 and get(f"{url}/metrics")[0] == 401 and get(f"{url}/health")[0] == 200
         assert get(f"{url}/?token=t0ken")[0] == 200 and get(url, Authorization="Bearer t0ken")[0] == 200 and get(url, Authorization="Bearer x")[0] == 401

@@ -15,8 +15,8 @@ from harness.targets import Context, Reply, Response
 
 
 @pytest.fixture
-def journal(tmp_path):
-    engine = open_engine(sqlite_url(tmp_path / "j.sqlite"))
+def journal(database):
+    engine = open_engine(database)
     yield Journal(engine, "r")
     engine.dispose()
 
@@ -45,7 +45,7 @@ def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal):
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\u202e", "=1+1", "é" * 100_000])
 def test_any_text_can_be_kept(journal, text):
     journal.save([sampled("a", 0, text=text)])
-    kept = next(journal.rows())
+    (kept,) = journal.rows()
     assert kept["text"] == kept["raw"] == kept["rendered_prompt"] == text.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
 
 

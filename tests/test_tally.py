@@ -19,7 +19,7 @@ from harness.plan import Trial
 from harness.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
 from harness.report.story import short_arm
 from harness.report.terminal import plain, show
-from harness.store import Journal, Sampled, open_engine, sqlite_url
+from harness.store import Journal, Sampled, open_engine
 from harness.tables import neutral
 from harness.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
 from harness.targets import Reply, Response
@@ -30,8 +30,8 @@ CAMPAIGN = Campaign.model_validate(
 
 
 @pytest.fixture
-def journal(tmp_path):
-    engine = open_engine(sqlite_url(tmp_path / "j.sqlite"))
+def journal(database):
+    engine = open_engine(database)
     yield Journal(engine, "c")
     engine.dispose()
 
