@@ -92,7 +92,7 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
     threading.Thread(target=_renewing, args=(history, audit.audit, due, stop), daemon=True).start()
     reason, sampler, run = None, None, None
     try:
-        cut = loaded.capped(least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
+        cut = loaded.at(due, least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
         run = runs.create(cut, name, results, url)
         try:
             check(cut.campaign.targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -85,7 +86,7 @@ class Alarm(Strict):
     """What counts as an alarm: ``alpha`` bounds the chance of ever a false one about rates, for each target."""
 
     alpha: float = Field(0.01, gt=0, lt=0.5)
-    on: list[Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]] = ["rates", "model", "template", "prompt_tokens", "silence"]
+    watch: list[Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]] = ["rates", "model", "template", "prompt_tokens", "silence"]
     claimed_rate: float = Field(0.5, gt=0, lt=1, description="baseline: claim: the presented identity is given at least this often")
 
 
@@ -158,9 +159,13 @@ class LoadedAudit(NamedTuple):
     campaign: Loaded
     where: str
 
-    def capped(self, budget: Budget) -> Loaded:
-        """The campaign under a budget, as a text of its own."""
-        wanted = self.campaign.campaign.model_copy(update={"budget": budget})
+    def at(self, due: str, budget: Budget) -> Loaded:
+        """The campaign of one audit, under a budget, as a text of its own. Its seed is its own too: audits are to be independent."""
+        sampling = self.campaign.campaign.sampling
+        if sampling.seed is not None:
+            seed = int.from_bytes(hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()[:4], "big") >> 1
+            sampling = sampling.model_copy(update={"seed": seed})
+        wanted = self.campaign.campaign.model_copy(update={"budget": budget, "sampling": sampling})
         return Loaded(wanted, yaml.safe_dump(wanted.model_dump(mode="json"), sort_keys=False, allow_unicode=True), self.campaign.folder)
 
 

@@ -91,7 +91,7 @@ class Observer:
         arm = seen.arms.setdefault(row["arm"], ArmSeen())
         tokens = row["rendered_tokens"] if row["rendered_tokens"] is not None else row["prompt_tokens"]
         if tokens is not None:
-            arm.prompt_tokens[row["trial"]] = int(tokens)
+            arm.prompt_tokens[f"{row['probe']}/{row['language']}/{row['question']}"] = int(tokens)
         if scored.verdict is None:
             return
         arm.replies += 1
@@ -175,11 +175,11 @@ class _Regime:
             if before and fresh:
                 (loud if fact in on else quiet).append(f"{fact}: {', '.join(sorted(before)[:3])} before, {', '.join(fresh[:3])} now")
         for arm, found in now.arms.items():
-            before_tokens = {trial: tokens for seen in self.baseline for trial, tokens in seen.arms.get(arm, ArmSeen()).prompt_tokens.items()}
-            shifts = Counter(tokens - before_tokens[trial] for trial, tokens in found.prompt_tokens.items() if trial in before_tokens)
+            before_tokens = {asked: tokens for seen in self.baseline for asked, tokens in seen.arms.get(arm, ArmSeen()).prompt_tokens.items()}
+            shifts = Counter(tokens - before_tokens[asked] for asked, tokens in found.prompt_tokens.items() if asked in before_tokens)
             if shifts.total() >= 3:
-                shift, trials = shifts.most_common(1)[0]
-                if shift and trials >= 0.9 * shifts.total():
+                shift, questions = shifts.most_common(1)[0]
+                if shift and questions >= 0.9 * shifts.total():
                     (loud if "prompt_tokens" in on else quiet).append(f"under {arm}, prompts have {shift:+d} tokens: text stands before the question that did not before, or no longer does")
         return loud, quiet
 
@@ -193,11 +193,11 @@ def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | No
     silent = False
     for entry in history:
         if not entry.seen:
-            if not silent and "silence" in audit.alarm.on:
+            if not silent and "silence" in audit.alarm.watch:
                 events.append(Event(f"{audit.audit}/{entry.due}/silence", audit.audit, "silence", None, entry.due, entry.due, entry.run, [entry.reason or "no reply could be scored"]))
             silent = True
             continue
-        if silent and "silence" in audit.alarm.on:
+        if silent and "silence" in audit.alarm.watch:
             events.append(Event(f"{audit.audit}/{entry.due}/recovered", audit.audit, "recovered", None, entry.due, entry.due, entry.run))
         silent = False
         for target, seen in sorted(entry.seen.items()):
@@ -223,10 +223,10 @@ def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | No
 
 
 def _change(audit: Audit, target: str, entry: Entry, regime: _Regime) -> Event | None:
-    found = regime.changes() if "rates" in audit.alarm.on else {}
+    found = regime.changes() if "rates" in audit.alarm.watch else {}
     p = drift.adjusted([*(change for change, _ in found.values()), *[Change(0.0, 0)] * max(0, FAMILY - len(found))])
     drifted = sorted((value, change.since, words) for value, (change, words) in zip(p, found.values(), strict=False) if value < audit.alarm.alpha)
-    loud, quiet = regime.facts(audit.alarm.on)
+    loud, quiet = regime.facts(audit.alarm.watch)
     if not drifted and not loud:
         return None
     since = entry.due if not drifted else regime.later[drifted[0][1]][0]

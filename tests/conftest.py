@@ -95,3 +95,41 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return f"{server}/{name}"
+
+
+@pytest.fixture
+def watched() -> Iterator[Callable[..., Any]]:
+    """Opens a page in a Chromium of the machine, in a tab that notes its troubles and requests.
+
+    The browser is started at the first call: while it runs, no other event loop can run in this thread.
+    """
+    executable = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+    with contextlib.ExitStack() as stack:
+        browser: list[Any] = []
+
+        def start(url: str, scheme: str = "light") -> Any:
+            if executable is None:
+                pytest.skip("no Chromium is installed: apt-get install chromium runs the browser tests")
+            if not browser:
+                from playwright.sync_api import sync_playwright
+
+                browser.append(stack.enter_context(sync_playwright()).chromium.launch(executable_path=executable, args=["--no-sandbox"]))
+                stack.callback(browser[0].close)
+            tab = browser[0].new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
+            tab.trouble, tab.requests = [], []
+            tab.on("console", lambda message: tab.trouble.append(message.text))
+            tab.on("pageerror", lambda error: tab.trouble.append(str(error)))
+            tab.on("request", lambda asked: tab.requests.append(asked.url))
+            tab.goto(url)
+            return tab
+
+        yield start
+
+
+def axe(tab: Any) -> list[Any]:
+    """What axe-core finds wrong with a page, all details open."""
+    import axe_playwright_python
+
+    tab.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    tab.evaluate(Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8"))
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in tab.evaluate("axe.run()")["violations"]]

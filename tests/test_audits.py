@@ -21,8 +21,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import xllamacpp
 from aiosmtpd.controller import Controller
 from click.testing import CliRunner
+from conftest import axe
 from openai_server import chat
 
 from harness import alarms, audits, drift, watching
@@ -32,6 +34,7 @@ from harness.cli import main
 from harness.drift import Counts
 from harness.errors import AuditError
 from harness.history import History, left
+from harness.lab.build import build
 from harness.store import open_engine
 from harness.watching import ArmSeen, Entry, Event, Seen, judge
 
@@ -87,7 +90,7 @@ def test_when_an_audit_was_due_last(cron, zone, now, due):
         ({"baselin": "first"}, "unknown key 'baselin'"),
         ({"campaign": "no-such"}, "no such campaign"),
         ({"targets": ["shpo"]}, "no target 'shpo'"),
-        ({"alarm": {"on": ["weather"]}}, "alarm.on"),
+        ({"alarm": {"watch": ["weather"]}}, "alarm.watch"),
     ],
 )
 def test_a_wrong_audit_is_told(tmp_path, change, said):
@@ -139,11 +142,11 @@ def test_silence_and_recovery_are_told_once_each_and_a_return_is_a_change():
 
 
 def test_what_is_not_asked_for_does_not_alarm_but_is_told_beside_what_does():
-    assert judge(audit(alarm={"on": ["silence"]}), entries(seen("nex"), seen("rio", model="x"))) == []
+    assert judge(audit(alarm={"watch": ["silence"]}), entries(seen("nex"), seen("rio", model="x"))) == []
     moved = [seen("nex"), {"shop": Seen(seen("nex")["shop"].arms, {"model": ["m"], "fingerprint": ["b"]}, 0, "nex")}]
     moved[0]["shop"].facts["fingerprint"] = ["a"]
     assert judge(audit(), entries(*moved)) == []
-    (event,) = judge(audit(alarm={"on": ["fingerprint"]}), entries(*moved))
+    (event,) = judge(audit(alarm={"watch": ["fingerprint"]}), entries(*moved))
     assert event.changes == ["fingerprint: a before, b now"]
 
 
@@ -254,11 +257,29 @@ def test_a_month_has_a_budget():
     assert left(wanted.budget.month, (1, 0, 5.0)) is None
 
 
+class Lab:
+    """The lab's donor and suspect, each behind llama.cpp's own server: the suspect's template is the hidden prompt."""
+
+    def __init__(self):
+        self.servers = {}
+        for model in ("donor", "suspect"):
+            parameters = xllamacpp.CommonParams()
+            parameters.model.path = str(build(model, "gguf"))
+            parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.warmup = 4096, 4, -1, False
+            self.servers[model] = xllamacpp.Server(parameters)
+
+    def answer(self, hidden, body):
+        url = f"{self.servers['suspect' if hidden else 'donor'].listening_address}/v1/chat/completions"
+        request = urllib.request.Request(url, data=msgspec.json.encode(body | {"temperature": 0.7}), headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as found:
+            return msgspec.json.decode(found.read()) | {"system_fingerprint": "same", "model": "m"}
+
+
 class Shop:
     """A host that serves one model, then another behind a hidden prompt, goes down, and returns."""
 
-    def __init__(self, serve):
-        self.day = 1
+    def __init__(self, serve, lab=None):
+        self.day, self.lab = 1, lab
         self.host = serve(self.answer)
 
     def answer(self, path, body, number):
@@ -267,6 +288,8 @@ class Shop:
         if "messages" not in body:
             return (404, {}, b"{}")
         hidden = 11 <= self.day <= 18
+        if self.lab:
+            return self.lab.answer(hidden, body)
         tokens = 9 + len(body["messages"][-1]["content"].split()) + 22 * hidden
         said = "I am Rio, an assistant made by IplanRio." if hidden else "I am Nex, made by Nex-AGI."
         return chat(*[said] * body.get("n", 1), usage={"prompt_tokens": tokens, "completion_tokens": 9, "total_tokens": tokens + 9})
@@ -285,8 +308,9 @@ def told(history):
     return [(e.kind, e.due[8:10]) for e in history.alarms("watch")]
 
 
-def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_same(tmp_path, serve, database):
-    shop, hook = Shop(serve), Receiver(serve)
+def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_same(tmp_path, serve, database, watched):
+    lab = Lab() if database.startswith("sqlite") else None
+    shop, hook = Shop(serve, lab), Receiver(serve)
     loaded = prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
     results = tmp_path / "results"
     for day in range(1, 31):
@@ -299,15 +323,21 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
     assert told(history) == EXPECTED
     assert [(e["kind"], e["due"][8:10]) for e in hook.posted] == EXPECTED
     change = history.alarms("watch")[0]
-    assert any("name nex: " in c for c in change.changes) and any("+22 tokens" in c for c in change.changes)
+    assert any("name nex: " in c for c in change.changes) and any(f"{25 if lab else 22:+d} tokens" in c for c in change.changes)
     status = truename("audit", "status", "--results", results, "--store", database)
-    assert status.exit_code == 0 and "watch: shop has changed since 2026-03-11" in status.output and "shop absent: nex 30 of 30" in status.output
+    assert status.exit_code == 0 and "watch: shop has changed since 2026-03-11" in status.output and re.search(r"shop absent: nex (2[5-9]|30) of 30", status.output)
     page = truename("audit", "page", "--results", results, "--store", database)
     assert page.exit_code == 0
     text = (results / "index.html").read_text("utf-8")
     assert text.count('class="box alarm"') == len(EXPECTED) and "watch-20260311T060000Z/report.html" in text
+    tab = watched((results / "index.html").as_uri())
+    assert tab.trouble == [] and tab.requests == [(results / "index.html").as_uri()]
+    assert tab.locator(".chart svg").count() == 1 and tab.locator(".alarm").count() == len(EXPECTED)
+    assert axe(tab) == []
+    tab.click("a[href$='watch-20260311T060000Z/report.html']")
+    assert "truename report" in tab.inner_text("header")
     metrics = truename("audit", "metrics", "--results", results, "--store", database).output
-    assert 'truename_alarms{audit="watch",kind="change"} 2.0' in metrics and 'truename_audit_rate{arm="absent",audit="watch",identity="nex",target="shop"} 1.0' in metrics
+    assert 'truename_alarms{audit="watch",kind="change"} 2.0' in metrics and 'truename_audit_rate{arm="absent",audit="watch",identity="nex",target="shop"}' in metrics
     assert (results / "watch-20260311T060000Z/tally.csv").is_file()
     forgotten = truename("audit", "forget", "--older-than", "0", "--results", results, "--store", database)
     assert "of 30 audits" in forgotten.output
@@ -321,7 +351,7 @@ def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve, databas
     prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
     rng, kills = random.Random(3), 0
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for day in (1, 2, 9, 10, 11, 12, 18, 19, 20, 22, 23, 30):
+    for day in (1, 2, 10, 11, 12, 19, 20, 22, 30):
         shop.day = day
         at = (START + (day - 1) * DAY).isoformat()
         command = [sys.executable, "-m", "harness.cli", "audit", "run", str(tmp_path / "watch.yaml"), "--at", at, "--results", str(tmp_path / "results"), "--store", database]
@@ -336,7 +366,7 @@ def test_killed_at_random_moments_the_month_is_the_same(tmp_path, serve, databas
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode in (0, 3), done.stderr
     history = History(open_engine(database))
-    assert kills >= 8
+    assert kills >= 5
     assert told(history) == EXPECTED
     assert [row["status"] for row in history.rows("watch")].count("running") == 0
     posted = [e["event"] for e in hook.posted]
@@ -427,3 +457,52 @@ def test_threads_do_not_disturb_each_other(history):
     for worker in workers:
         worker.join()
     assert sorted(won) == [False] * 7 + [True]
+
+
+def test_the_examples_can_be_used(root, monkeypatch):
+    import configparser
+
+    import yaml
+
+    folder = root / "docs/examples"
+    loaded = audits.load(str(folder / "audit.yaml"))
+    assert loaded.audit.notify[0].kind == "webhook" and loaded.campaign.campaign.targets[0].name == "hosted"
+    for name, section, key in (("truename-audit.service", "Service", "ExecStart"), ("truename-audit.timer", "Timer", "OnCalendar")):
+        unit = configparser.ConfigParser(interpolation=None)
+        unit.optionxform = str
+        unit.read_string((folder / name).read_text())
+        assert unit[section][key]
+    job = yaml.safe_load((folder / "cronjob.yaml").read_text())
+    assert (job["kind"], job["spec"]["concurrencyPolicy"]) == ("CronJob", "Forbid")
+    assert job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"][:3] == ["truename", "audit", "run"]
+    steps = yaml.safe_load((folder / "ci.yaml").read_text())["jobs"]["audit"]["steps"]
+    assert any("truename audit run" in step.get("run", "") for step in steps)
+    line = next(line for line in (folder / "crontab").read_text().splitlines() if not line.startswith("#"))
+    Schedule(cron=" ".join(line.split()[:5]))
+    commands = [
+        job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"][1:],
+        ["audit", "run", "shop", "--force", "--fail-on", "alarm"],
+        line.split("bin/truename ")[1].split(" >>")[0].split(),
+    ]
+    for words in commands:  # every option that the examples type exists
+        group, name, *rest = words
+        known = {option for parameter in main.commands[group].commands[name].params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known
+
+
+def test_systemd_takes_the_units(root):
+    import shutil
+
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    done = subprocess.run(["systemd-analyze", "calendar", "*:0/15"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_months_budget_is_a_silence_that_is_told(tmp_path, serve):
+    loaded = prepared(tmp_path, Shop(serve), budget="{month: {requests: 30}}")
+    states = [run_audit(loaded, tmp_path / "results", None, now=START + n * DAY) for n in range(3)]
+    assert [s.state for s in states] == ["done", "done", "silent"]
+    assert states[1].reason.startswith("the budget is reached") and states[2].reason == "the month's budget is used up"
+    assert [e.kind for e in states[2].raised] == ["silence"]
+    assert run_audit(loaded, tmp_path / "results", None, now=START + 31 * DAY).state == "done"

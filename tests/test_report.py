@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from conftest import axe
 from rich.console import Console
 
 from harness import inspection
@@ -160,36 +159,11 @@ def test_the_terminal_shows_the_story_in_eighty_columns(tmp_path):
     assert "\x1b" not in said and "100.0 (66-100)" in said and "████" in said
 
 
-def browser():
-    """A Chromium of the machine, or a word on why there is none."""
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium runs the browser tests")
-    return found
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    executable = browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        started = p.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture(params=["light", "dark"])
-def opened(chromium, report, request):
-    tab = chromium.new_page(viewport={"width": 1200, "height": 900}, color_scheme=request.param)
-    tab.trouble, tab.requests = [], []
-    tab.on("console", lambda message: tab.trouble.append(message.text))
-    tab.on("pageerror", lambda error: tab.trouble.append(str(error)))
-    tab.on("request", lambda asked: tab.requests.append(asked.url))
-    tab.goto(report.as_uri())
+def opened(watched, report, request):
+    tab = watched(report.as_uri(), request.param)
     tab.wait_for_selector("#transcripts li")
-    yield tab
-    tab.close()
+    return tab
 
 
 def test_it_opens_without_errors_and_without_a_request(opened, report):
@@ -242,12 +216,7 @@ def test_everything_is_reached_by_the_keyboard(opened):
 
 
 def test_contrast_and_roles_pass_axe(opened):
-    import axe_playwright_python
-
-    opened.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-    opened.evaluate(Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8"))
-    found = opened.evaluate("axe.run()")
-    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []
+    assert axe(opened) == []
 
 
 def test_it_prints(opened):

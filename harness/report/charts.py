@@ -61,8 +61,8 @@ def forest(rows: list[str], series: list[str], points: list[Point], label: str) 
     return themed(out.getvalue(), label)
 
 
-def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None]], alarms: list[datetime.datetime], label: str) -> str:
-    """Rates over time: a line and a band of its interval for each series (None: no value), a dashed line at each alarm."""
+def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None]], tokens: list[float | None], alarms: list[datetime.datetime], label: str) -> str:
+    """Rates over time with their intervals, a line a series (None: no value, and a gap); under it the prompts' median length; a dashed line at each alarm."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -71,25 +71,30 @@ def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None
 
     settings = {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
     with plt.rc_context(settings):
-        figure, axes = plt.subplots(figsize=(9.5, 2.6))
+        figure, (axes, below) = plt.subplots(2, 1, figsize=(12, 3.6), sharex=True, height_ratios=[4, 1])
         for number, (name, points) in enumerate(series.items()):
             colour = COLOURS[number % len(COLOURS)]
             at = [t for t, p in zip(times, points, strict=True) if p is not None]
             known = [p for p in points if p is not None]
             axes.vlines(at, [100 * p.low for p in known], [100 * p.high for p in known], color=colour, linewidth=1.5, alpha=0.4)
-            axes.plot(at, [100 * p.rate for p in known], MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4, linewidth=1, label=name.replace("$", r"\$"))
+            axes.plot(times, [math.nan if p is None else 100 * p.rate for p in points], MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4, linewidth=1, label=name.replace("$", r"\$"))
+        below.plot(times, [math.nan if n is None else n for n in tokens], "o-", color=INK, markersize=3, linewidth=1)
+        below.set_ylim(0, 1.25 * max([n for n in tokens if n is not None], default=1))
+        below.set_ylabel("prompt\ntokens", rotation=0, ha="right", va="center")
         for moment in alarms:
-            axes.axvline(moment, color=INK, linewidth=1, linestyle="--")
+            for panel in (axes, below):
+                panel.axvline(moment, color=INK, linewidth=1, linestyle="--")
         axes.set_ylim(-4, 104)
         axes.set_yticks(range(0, 101, 25), [f"{y} %" for y in range(0, 101, 25)])
         locator = dates.AutoDateLocator(maxticks=8)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-        axes.tick_params(length=0)
-        axes.grid(axis="y", color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        below.xaxis.set_major_locator(locator)
+        below.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        for panel in (axes, below):
+            panel.tick_params(length=0)
+            panel.grid(axis="y", color=GRID, linewidth=0.8)
+            panel.set_axisbelow(True)
+            for side in panel.spines.values():
+                side.set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2)
         out = io.StringIO()
         figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -88,10 +88,10 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
     series = {plain(name_of("name", identity)): [_point(one, identity) for one in found] for identity in names}
     mine = [event for event in raised if event.audit == name and event.target in (None, target)]
     at = [instant(event.due) for event in mine]
-    label = f"{name}, {target} under {arm}: share of replies by name over time; the same numbers stand in the table below"
+    lengths = [float(statistics.median(one.prompt_tokens.values())) if one and one.prompt_tokens else None for one in found]
+    label = f"{name}, {target} under {arm}: share of replies by name over time, and the prompts' median length; the same numbers stand in the table below"
     table = []
-    for row, one, moment in zip(reversed(rows), reversed(found), reversed(times), strict=True):
-        tokens = statistics.median(one.prompt_tokens.values()) if one and one.prompt_tokens else None
+    for row, one, moment, tokens in zip(reversed(rows), reversed(found), reversed(times), reversed(lengths), strict=True):
         shares = [percent(p.rate, p.low, p.high) if (p := _point(one, identity)) else "NA" for identity in names]
         table.append(
             {
@@ -107,7 +107,7 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
                 "alarms": [event.headline for event in mine if event.due == row["due"]],
             }
         )
-    return Line(name, target, short_arm(arm), charts.timeline(times, series, at, label) if series else "", [{"names": list(series)}, *table])
+    return Line(name, target, short_arm(arm), charts.timeline(times, series, lengths, at, label) if series else "", [{"names": list(series)}, *table])
 
 
 def _point(one: ArmSeen | None, identity: str) -> charts.Point | None:

@@ -1,0 +1,28 @@
+"""A month of audits in compressed time, of a host that swaps the lab's donor for its suspect, goes down, and returns: `python scripts/audit_month.py FOLDER`.
+
+Leaves FOLDER/results with the history and the page, and prints what `truename audit status` prints.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from openai_server import FakeHost
+from test_audits import DAY, START, Lab, Shop, prepared
+
+from harness.audit import run_audit
+
+folder = Path(sys.argv[1])
+folder.mkdir(parents=True, exist_ok=True)
+shop = Shop(FakeHost, Lab())
+loaded = prepared(folder, shop)
+for day in range(1, 31):
+    shop.day = day
+    run_audit(loaded, folder / "results", None, now=START + (day - 1) * DAY)
+shop.host.close()
+for command in ("status", "page"):
+    subprocess.run([sys.executable, "-m", "harness.cli", "audit", command, "--results", str(folder / "results")], check=True)
