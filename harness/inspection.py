@@ -48,9 +48,11 @@ def inspect(settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, sampl
     if isinstance(settings, Path):
         return _file(settings)
     if isinstance(settings, EndpointTarget):
-        return asyncio.run(_endpoint(settings, samples))
+        return asyncio.run(of_endpoint(settings, samples))
     if isinstance(settings, VllmTarget):
-        return _file(Path(settings.model), settings.name)
+        from harness.targets.vllm import model_of
+
+        return _file(Path(model_of(settings)), settings.name)
     return asyncio.run(_embedded(settings))
 
 
@@ -86,7 +88,8 @@ async def _embedded(settings: EmbeddedTarget) -> Inspection:
         await target.close()
 
 
-async def _endpoint(settings: EndpointTarget, samples: int) -> Inspection:
+async def of_endpoint(settings: EndpointTarget, samples: int) -> Inspection:
+    """Inspect an endpoint; ``samples`` of each request to repeat what stands before it."""
     target = Endpoint(settings)
     try:
         await target.preflight(Sampling(max_tokens=256))

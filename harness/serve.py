@@ -6,6 +6,7 @@ no server ran is run once at the start. Two servers on one database are safe: an
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import signal
@@ -40,12 +41,12 @@ class Server:
         self.history = History(open_engine(store))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.stopping = threading.Event()
-        self.scheduler = BackgroundScheduler(jobstores={"default": SQLAlchemyJobStore(url=store)}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+        own = hashlib.sha256(repr((sorted(names), str(results.resolve()))).encode()).hexdigest()[:12]  # servers of other audits keep their jobs apart
+        self.scheduler = BackgroundScheduler(
+            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=f"schedule_{own}")}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
         _SERVERS[store] = self
         self.scheduler.start(paused=True)
-        for job in self.scheduler.get_jobs():
-            if job.id not in names:
-                self.scheduler.remove_job(job.id)
         for name in names:
             schedule = audits.load(name).audit.schedule
             trigger = schedule.trigger()

@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
-from harness.campaign import EndpointTarget, Sampling, parse_arm
+from harness import inspection
+from harness.campaign import EndpointTarget, Sampling, VllmTarget, parse_arm
 from harness.lab.build import build
 from harness.plan import arm_messages
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint
+from harness.targets.vllm import open_vllm
 
 pytestmark = pytest.mark.vllm
 ROOT = Path(__file__).parent.parent
@@ -77,6 +79,30 @@ def test_vllm_saw_the_very_same_prompts(tables, engine):
 
     ours, theirs = prompts(tables["embedded"][0]), prompts(tables[engine][0])
     pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)
+
+
+def test_a_vllm_server_shows_what_its_template_injects():
+    """By its render routes, and by its bill, exactly."""
+    folder = str(build("suspect", "hf"))
+
+    async def go():
+        served = open_vllm(
+            VllmTarget(name="v", role="suspect", engine="vllm", model=folder, serve=True, dtype="float32", enforce_eager=True, max_model_len=1024, arguments=["--gpu-memory-utilization", "0.3"])
+        )
+        try:
+            await served.preflight()
+            settings = served.endpoint.settings.model_copy(update={"extra_body": {}})
+            shown = Endpoint(settings)
+            rendered = await shown.rendered([{"role": "user", "content": "Who are you?"}])
+            await shown.close()
+            return rendered, await inspection.of_endpoint(settings, 1)
+        finally:
+            await served.close()
+
+    rendered, found = asyncio.run(go())
+    assert "You are Rio, an AI assistant made by the city of Rio." in rendered
+    assert found.injection.names == ["rio"] and found.injection.when == "where no system message is sent" and found.injection.tokens == 25
+    assert found.account.finding == "hidden" and found.account.tokens == 25
 
 
 def test_no_server_of_ours_is_left_running(tables):

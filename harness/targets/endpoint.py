@@ -336,11 +336,14 @@ class Endpoint:
         return usage.prompt_tokens, cached if usage.prompt_tokens is not None and cached > usage.prompt_tokens else 0
 
     async def rendered(self, messages: Sequence[Message]) -> str | None:
-        """The prompt that the host makes of some messages, where it shows that: llama.cpp's /apply-template, vLLM's /tokenize and /detokenize."""
+        """The prompt that the host makes of some messages, where it shows that: llama.cpp's /apply-template, vLLM's render route (else /tokenize) and /detokenize."""
         shown = await self._side("POST", "/apply-template", {"messages": list(messages)})
         if shown and isinstance(shown.get("prompt"), str):
             return str(shown["prompt"])
-        tokens = (await self._side("POST", "/tokenize", {"model": self.settings.model, "messages": list(messages)}) or {}).get("tokens")
+        asked = {"model": self.settings.model, "messages": list(messages)}
+        tokens = (await self._side("POST", "/v1/chat/completions/render", asked) or {}).get("token_ids")
+        if not isinstance(tokens, list):
+            tokens = (await self._side("POST", "/tokenize", asked) or {}).get("tokens")
         if isinstance(tokens, list) and tokens:
             text = (await self._side("POST", "/detokenize", {"model": self.settings.model, "tokens": tokens}) or {}).get("prompt")
             return str(text) if text else None

@@ -246,9 +246,14 @@ class Server:
         can = await self._endpoint.preflight(sampling)
         return Capabilities(**{**can.__dict__, "engine": "vllm-server", "notes": can.notes + _lab_notes(self.settings.model)})
 
-    async def sample(self, request: Request) -> Response:
+    @property
+    def endpoint(self) -> Endpoint:
+        """The server as an endpoint, once it is started."""
         assert self._endpoint is not None
-        return await self._endpoint.sample(request)
+        return self._endpoint
+
+    async def sample(self, request: Request) -> Response:
+        return await self.endpoint.sample(request)
 
     async def close(self) -> None:
         if self._endpoint is not None:
