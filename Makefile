@@ -31,7 +31,7 @@ test: lint  ## lint, strict types, tests
 	touch $@
 
 test-vllm: .venv-vllm/installed  ## the tests against a real vLLM, in its own environment
-	.venv-vllm/bin/python -m pytest -m vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
 
 .venv-lab/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-lab

@@ -334,7 +334,8 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
     assert tab.trouble == [] and tab.requests == [(results / "index.html").as_uri()]
     assert tab.locator(".chart svg").count() == 1 and tab.locator(".alarm").count() == len(EXPECTED)
     assert axe(tab) == []
-    tab.click("a[href$='watch-20260311T060000Z/report.html']")
+    point = tab.locator("svg a[href$='watch-20260311T060000Z/report.html']").first
+    point.click()
     assert "truename report" in tab.inner_text("header")
     metrics = truename("audit", "metrics", "--results", results, "--store", database).output
     assert 'truename_alarms{audit="watch",kind="change"} 2.0' in metrics and 'truename_audit_rate{arm="absent",audit="watch",identity="nex",target="shop"}' in metrics

@@ -61,8 +61,11 @@ def forest(rows: list[str], series: list[str], points: list[Point], label: str) 
     return themed(out.getvalue(), label)
 
 
-def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None]], tokens: list[float | None], alarms: list[datetime.datetime], label: str) -> str:
-    """Rates over time with their intervals, a line a series (None: no value, and a gap); under it the prompts' median length; a dashed line at each alarm."""
+def timeline(times: list[datetime.datetime], links: list[str | None], series: dict[str, list[Point | None]], tokens: list[float | None], alarms: list[datetime.datetime], label: str) -> str:
+    """Rates over time with their intervals, a line a series (None: no value, and a gap); under it the prompts' median length; a dashed line at each alarm.
+
+    A point opens its link, where it has one.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -78,6 +81,8 @@ def timeline(times: list[datetime.datetime], series: dict[str, list[Point | None
             known = [p for p in points if p is not None]
             axes.vlines(at, [100 * p.low for p in known], [100 * p.high for p in known], color=colour, linewidth=1.5, alpha=0.4)
             axes.plot(times, [math.nan if p is None else 100 * p.rate for p in points], MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4, linewidth=1, label=name.replace("$", r"\$"))
+            dots = axes.scatter(at, [100 * p.rate for p in known], s=90, alpha=0.01, zorder=9)  # room to click on, over everything
+            dots.set_urls([link for link, p in zip(links, points, strict=True) if p is not None])
         below.plot(times, [math.nan if n is None else n for n in tokens], "o-", color=INK, markersize=3, linewidth=1)
         below.set_ylim(0, 1.25 * max([n for n in tokens if n is not None], default=1))
         below.set_ylabel("prompt\ntokens", rotation=0, ha="right", va="center")
@@ -130,7 +135,13 @@ def themed(svg: str, label: str) -> str:
         root.set(name, value)
     root.attrib.pop("width", None)
     root.attrib.pop("height", None)
-    root.set("role", "img")
+    anchors = list(root.iter(f"{SVG}a"))
+    for anchor in anchors:
+        target = anchor.attrib.pop("{http://www.w3.org/1999/xlink}href", "")
+        anchor.attrib.pop("target", None)
+        anchor.set("href", target)
+        anchor.set("aria-label", f"report {target}")
+    root.set("role", "group" if anchors else "img")
     root.set("aria-label", label)
     return ElementTree.tostring(root, encoding="unicode")
 

@@ -90,15 +90,16 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
     at = [instant(event.due) for event in mine]
     lengths = [float(statistics.median(one.prompt_tokens.values())) if one and one.prompt_tokens else None for one in found]
     label = f"{name}, {target} under {arm}: share of replies by name over time, and the prompts' median length; the same numbers stand in the table below"
+    links = [link.format(run=row["run"]) if (results / row["run"] / "report.html").is_file() else None for row in rows]
     table = []
-    for row, one, moment, tokens in zip(reversed(rows), reversed(found), reversed(times), reversed(lengths), strict=True):
+    for row, one, moment, tokens, opens in zip(reversed(rows), reversed(found), reversed(times), reversed(lengths), reversed(links), strict=True):
         shares = [percent(p.rate, p.low, p.high) if (p := _point(one, identity)) else "NA" for identity in names]
         table.append(
             {
                 "due": f"{moment:%Y-%m-%d %H:%M}",
                 "status": row["status"],
                 "reason": row["reason"],
-                "link": link.format(run=row["run"]) if (results / row["run"] / "report.html").is_file() else None,
+                "link": opens,
                 "run": row["run"],
                 "samples": one.samples if one else 0,
                 "shares": shares,
@@ -107,7 +108,7 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
                 "alarms": [event.headline for event in mine if event.due == row["due"]],
             }
         )
-    return Line(name, target, short_arm(arm), charts.timeline(times, series, lengths, at, label) if series else "", [{"names": list(series)}, *table])
+    return Line(name, target, short_arm(arm), charts.timeline(times, links, series, lengths, at, label) if series else "", [{"names": list(series)}, *table])
 
 
 def _point(one: ArmSeen | None, identity: str) -> charts.Point | None:
