@@ -407,6 +407,17 @@ def eval_classifier(labels: Path, out: Path, worst: int) -> None:
         click.echo(str(path))
 
 
+def _history(results: Path, store: str | None) -> Any:
+    """The audits' history, closed with the command."""
+    from harness.audit import store_url
+    from harness.history import History
+    from harness.store import open_engine
+
+    opened = History(open_engine(store_url(results, store)))
+    click.get_current_context().call_on_close(opened.engine.dispose)
+    return opened
+
+
 @main.group()
 def audit() -> None:
     """Watch endpoints: run audits that are due, keep their schedule, show what they found."""
@@ -495,13 +506,9 @@ def status(results: Path, store: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from harness.audit import store_url
-    from harness.history import History
     from harness.report.terminal import plain
-    from harness.store import open_engine
 
-    history = History(open_engine(store_url(results, store)))
-    click.get_current_context().call_on_close(history.engine.dispose)
+    history = _history(results, store)
     last = {row["audit"]: row for row in history.rows()}
     table = Table(box=None, pad_edge=False)
     for column in ("audit", "last due (UTC)", "state", "names given", "alarms"):
@@ -529,13 +536,9 @@ def status(results: Path, store: str | None) -> None:
 @told_plainly
 def audit_page(out: Path | None, results: Path, store: str | None) -> None:
     """Write the time lines of all audits as a page that needs no server."""
-    from harness.audit import store_url
-    from harness.history import History
     from harness.report import timeline
-    from harness.store import open_engine
 
-    with History(open_engine(store_url(results, store))) as history:
-        click.echo(str(timeline.write(history, results, out or results)))
+    click.echo(str(timeline.write(_history(results, store), results, out or results)))
 
 
 @audit.command()
@@ -547,14 +550,10 @@ def metrics(out: Path | None, results: Path, store: str | None) -> None:
     """Write what the audits found as Prometheus metrics."""
     from prometheus_client import generate_latest
 
-    from harness.audit import store_url
-    from harness.history import History
     from harness.metrics import registry
-    from harness.store import open_engine
     from harness.tables import write_bytes
 
-    with History(open_engine(store_url(results, store))) as history:
-        said = generate_latest(registry(history))
+    said = generate_latest(registry(_history(results, store)))
     if out:
         write_bytes(said, out)
     else:
@@ -570,12 +569,9 @@ def forget(days: int, results: Path, store: str | None) -> None:
     """Delete prompts and replies of old audits; tallies, what was seen, and alarms are kept for ever."""
     import datetime
 
-    from harness.audit import store_url
-    from harness.history import History, stamp, utcnow
-    from harness.store import open_engine
+    from harness.history import stamp, utcnow
 
-    with History(open_engine(store_url(results, store))) as history:
-        names = history.forget_replies(stamp(utcnow() - datetime.timedelta(days=days)))
+    names = _history(results, store).forget_replies(stamp(utcnow() - datetime.timedelta(days=days)))
     for name in names:
         for file in ("samples.csv", "overlap.csv", "report.html"):
             (results / name / file).unlink(missing_ok=True)

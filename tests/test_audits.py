@@ -279,10 +279,11 @@ class Shop:
     """A host that serves one model, then another behind a hidden prompt, goes down, and returns."""
 
     def __init__(self, serve, lab=None):
-        self.day, self.lab = 1, lab
+        self.day, self.lab, self.wait = 1, lab, 0.0
         self.host = serve(self.answer)
 
     def answer(self, path, body, number):
+        time.sleep(self.wait)
         if 19 <= self.day <= 21:
             return (503, {}, b"down")
         if "messages" not in body:
@@ -420,6 +421,28 @@ def test_two_servers_run_what_was_missed_once_show_it_and_go_quietly(tmp_path, s
         for running, _, _ in servers:
             said, problems = running.communicate(timeout=60)
             assert running.returncode == 0 and "what was under way is saved" in said, problems
+
+
+def test_a_server_that_is_killed_with_all_its_work_finishes_it_when_it_is_back(tmp_path, serve, database):
+    shop = Shop(serve)
+    prepared(tmp_path, shop)
+    history = History(open_engine(database))
+    for again in range(3):
+        shop.wait = 0.0 if again == 2 else 0.4
+        running, _, _ = serving(tmp_path, database)
+        if again < 2:
+            until(lambda: history.running("watch") is not None)
+            time.sleep(1.5)
+            worker = int(history.running("watch").rpartition("/")[2])
+            running.kill()
+            os.kill(worker, signal.SIGKILL)
+        else:
+            until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"], 60)
+            running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    (entry,) = history.entries("watch")
+    assert entry.seen["shop"].arms["absent"].samples == 30 and told(history) == []
+    history.engine.dispose()
 
 
 def test_others_reach_the_page_with_a_token_only(tmp_path, serve, database):
