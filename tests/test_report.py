@@ -169,7 +169,7 @@ def opened(watched, report, request):
 def test_it_opens_without_errors_and_without_a_request(opened, report):
     assert opened.trouble == [] and opened.requests == [report.as_uri()]
     verdict = opened.locator(".verdict")
-    assert "The claim does not hold up." in verdict.inner_text() and "0 of 36 replies" in verdict.inner_text()
+    assert "By its own word, the claim does not hold up." in verdict.inner_text() and "0 of 36 replies" in verdict.inner_text()
     assert verdict.bounding_box()["y"] < 300 and opened.locator("figure svg").bounding_box()["y"] < 700  # both on the first screen
     assert opened.locator("mark").count() > 5
 
