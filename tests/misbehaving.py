@@ -48,6 +48,7 @@ class Misbehaving:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        self._loop.run_until_complete(asyncio.sleep(0.05))  # connections just accepted get their handler, and so are closed too
         for writer in self._writers:
             writer.transport.abort()
         tasks = asyncio.all_tasks(self._loop)
