@@ -116,6 +116,11 @@ def test_the_verdict_says_what_the_numbers_say_and_no_more(rates, outcome, said)
     assert ("what the host puts before the question" in told.verdict) == (outcome == "contradicted")
 
 
+def test_a_pool_of_rare_names_is_nobody_and_unlisted_names_are_quoted():
+    told = story(names({("t", "bare"): {"rio": (0, 100), "other:(rare)": (90, 100), "other:zorbly": (5, 100)}}), CAMPAIGN, {})
+    assert told.outcome == "undecided" and '"zorbly" in 5 of 100' in told.verdict and "rare" not in told.verdict
+
+
 def test_no_claim_no_verdict():
     free = CAMPAIGN.model_copy(update={"claim": None})
     assert story(names({("t", "bare"): {"nex": (9, 10)}}), free, {}).outcome == "none"

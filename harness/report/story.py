@@ -10,12 +10,18 @@ import pandas as pd
 from harness import probes
 from harness.campaign import Campaign
 from harness.identities import load_book
+from harness.rates import OTHER
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
 CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."
 #: Arms without any text that names the model, the most telling first.
 PLAIN = ("bare", "empty")
 TITLES = {"name": "says its name is", "maker": "says its maker is", "recital": "recites at least half of the backstory of"}
+
+
+def called(identity: str) -> str:
+    """A name as a sentence gives it: unlisted ones in quotes."""
+    return f'"{identity.removeprefix("other:")}"' if identity.startswith("other:") else name_of("name", identity)
 
 
 class Story(NamedTuple):
@@ -65,7 +71,7 @@ class _Arm:
     def __init__(self, rows: pd.DataFrame, claimed: str) -> None:
         self.scored = int(rows["samples"].iloc[0]) if len(rows) else 0
         self.claimed = rows[rows["identity"] == claimed].iloc[0] if self.scored else None
-        others = rows[(rows["identity"] != claimed) & (rows["hits"] > 0)].sort_values("hits", ascending=False, kind="stable")
+        others = rows[(rows["identity"] != claimed) & (rows["identity"] != OTHER) & (rows["hits"] > 0)]  # a pool of rare names is nobody.sort_values("hits", ascending=False, kind="stable")
         self.other = others.iloc[0] if self.scored and len(others) else None
 
     def said(self, row: Any) -> str:
@@ -96,18 +102,18 @@ def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> 
     assert claimed is not None
     without = "Without any system prompt" if plain == "bare" else "With an empty system prompt"
     if other is not None and other["rate_low"] > claimed["rate_high"]:
-        verdict = f"{without}, {target} does not call itself {name}: {found.said(claimed)}. It calls itself {name_of('name', other['identity'])}: {found.said(other)}."
+        verdict = f"{without}, {target} does not call itself {name}: {found.said(claimed)}. It calls itself {called(other['identity'])}: {found.said(other)}."
         return Story("contradicted", " ".join([verdict, *_source(arms, claimed, name, injected.get(target)), *_beside(names, campaign, plain, str(other["identity"]))]), numbers, limits)
     if claimed["rate_low"] > 0.5 and (other is None or claimed["rate_low"] > other["rate_high"]):
         return Story("supported", f"{without}, {target} calls itself {name}: {found.said(claimed)}.", numbers, limits)
-    said = f"{without}, {target} called itself {name} in {found.said(claimed)}" + (f" and {name_of('name', other['identity'])} in {found.said(other)}" if other is not None else "")
+    said = f"{without}, {target} called itself {name} in {found.said(claimed)}" + (f" and {called(other['identity'])} in {found.said(other)}" if other is not None else "")
     return Story("undecided", f"{said}. That does not settle whose name it is.", numbers, limits)
 
 
 def _numbers(arm: str, found: _Arm, name: str) -> str:
     if found.claimed is None:
         return f"under {short_arm(arm)} nothing was scored"
-    other = f", {name_of('name', found.other['identity'])} in {found.other['hits']}" if found.other is not None else ""
+    other = f", {called(found.other['identity'])} in {found.other['hits']}" if found.other is not None else ""
     return f"under {short_arm(arm)} it named itself {name} in {found.claimed['hits']} of {found.scored} replies{other}"
 
 
@@ -126,4 +132,4 @@ def _beside(names: pd.DataFrame, campaign: Campaign, arm: str, identity: str) ->
     counts = {str(target): (int(hits), int(samples)) for target, hits, samples in zip(rows["target"], rows["hits"], rows["samples"], strict=True)}
     beside = [t for t in campaign.targets if t.role != "suspect" and t.name in counts]
     said = [f"{t.name if t.role == t.name else f'{t.name} ({t.role})'} {counts[t.name][0]} of {counts[t.name][1]}" for t in beside]
-    return [f"Beside it, {name_of('name', identity)} is the name that these give in the same arm: {', '.join(said)}."] if said else []
+    return [f"Beside it, {called(identity)} is the name that these give in the same arm: {', '.join(said)}."] if said else []
