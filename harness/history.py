@@ -6,6 +6,7 @@ import datetime
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -175,8 +176,11 @@ def _is_gone(row: dict[str, Any]) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass
-    return False
+        return False
+    try:  # where nobody reaps it, a killed process stays as a zombie
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
 
 
 def left(cap: Budget, spent: tuple[int, int, float]) -> Budget | None:

@@ -437,7 +437,7 @@ def test_a_server_that_is_killed_with_all_its_work_finishes_it_when_it_is_back(t
             running.kill()
             os.kill(worker, signal.SIGKILL)
         else:
-            until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"], 60)
+            until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"], 150)
             running.send_signal(signal.SIGTERM)
         running.communicate(timeout=60)
     (entry,) = history.entries("watch")
