@@ -121,6 +121,11 @@ def test_a_pool_of_rare_names_is_nobody_and_unlisted_names_are_quoted():
     assert told.outcome == "undecided" and '"zorbly" in 5 of 100' in told.verdict and "rare" not in told.verdict
 
 
+def test_the_name_that_is_given_most_is_told_wherever_it_stands_in_the_tally():
+    told = story(names({("t", "bare"): {"rio": (0, 100), "kimi": (3, 100), "nex": (90, 100)}}), CAMPAIGN, {})
+    assert told.outcome == "contradicted" and "It calls itself Nex: 90 of 100" in told.verdict
+
+
 def test_no_claim_no_verdict():
     free = CAMPAIGN.model_copy(update={"claim": None})
     assert story(names({("t", "bare"): {"nex": (9, 10)}}), free, {}).outcome == "none"

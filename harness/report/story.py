@@ -71,7 +71,8 @@ class _Arm:
     def __init__(self, rows: pd.DataFrame, claimed: str) -> None:
         self.scored = int(rows["samples"].iloc[0]) if len(rows) else 0
         self.claimed = rows[rows["identity"] == claimed].iloc[0] if self.scored else None
-        others = rows[(rows["identity"] != claimed) & (rows["identity"] != OTHER) & (rows["hits"] > 0)]  # a pool of rare names is nobody.sort_values("hits", ascending=False, kind="stable")
+        named = rows[(rows["identity"] != claimed) & (rows["identity"] != OTHER) & (rows["hits"] > 0)]  # a pool of rare names is nobody
+        others = named.sort_values("hits", ascending=False, kind="stable")
         self.other = others.iloc[0] if self.scored and len(others) else None
 
     def said(self, row: Any) -> str:
