@@ -13,11 +13,9 @@ from harness import campaign as campaigns
 from harness import runs
 from harness.limits import Booked
 from harness.plan import Plan
-from harness.rates import confusion
 from harness.report import page
 from harness.sampler import prepare
 from harness.store import Sampled
-from harness.tally import tally
 from harness.targets import Context, Reply, Response
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
@@ -49,13 +47,10 @@ with tempfile.TemporaryDirectory() as scratch:
             batch = []
     run.journal.save(batch)
     began = time.perf_counter()
-    keeper = page.Keeper(len(loaded.campaign.targets) * len(loaded.campaign.arms) * len(loaded.campaign.probes))
-    tables = tally(run.journal, loaded.campaign, folder, look=keeper)
-    counted = time.perf_counter()
-    path = page.write(run, loaded.campaign, tables, keeper, confusion(), folder / "report.html")
-    written = time.perf_counter()
+    path = folder / "report.html"
+    tables = page.write(run, loaded.campaign, path)
     size = path.stat().st_size / 1e6
-    print(f"{len(tables.samples):,} samples scored and tallied in {counted - began:.0f} s, the page written in {written - counted:.1f} s")
+    print(f"{len(tables.samples):,} samples scored, tallied and the page written in {time.perf_counter() - began:.0f} s")
     print(f"file: {size:.1f} MB, {size / 15:.2f} of the limit")
     executable = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
     if executable is None:

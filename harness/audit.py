@@ -14,11 +14,10 @@ from harness.audits import LoadedAudit, OfRun
 from harness.errors import AuditError, TruenameError
 from harness.history import History, least, left, stamp, utcnow
 from harness.plan import Plan
-from harness.rates import confusion
 from harness.report import page
 from harness.sampler import Sampler, prepare
 from harness.store import Journal, open_engine, sqlite_url
-from harness.tally import Scored, score, tally
+from harness.tally import score
 from harness.targets import check
 from harness.watching import Event, Observer, Seen, judge
 
@@ -105,7 +104,11 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
             reason = problem.what
         spent = (0, 0, 0.0) if sampler is None else (sampler.spending.requests, sampler.spending.tokens, sampler.spending.money)
         observer = Observer({t.name: t.identity for t in cut.campaign.targets})
-        seen = _observed(run, observer)
+        try:
+            page.write(run, runs.campaign_of(run), run.folder / "report.html", look=observer)
+        except TruenameError as problem:
+            reason = reason or problem.what
+        seen = None if observer.silent() else observer.seen
         return (None, reason or "no reply could be scored", spent) if seen is None else (seen, reason, spent)
     except TruenameError as problem:
         return None, problem.what, (0, 0, 0.0)
@@ -113,23 +116,6 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
         stop.set()
         if run is not None:
             run.journal.engine.dispose()
-
-
-def _observed(run: runs.Run, observer: Observer) -> dict[str, Seen] | None:
-    """Score the run once: tables, report and observation; None where nothing could be scored."""
-    wanted = runs.campaign_of(run)
-    errors, keeper = confusion(), page.Keeper(len(wanted.targets) * len(wanted.arms) * len(wanted.probes))
-
-    def look(scored: Scored) -> None:
-        keeper(scored)
-        observer(scored)
-
-    try:
-        tables = tally(run.journal, wanted, run.folder, errors=errors, look=look)
-    except TruenameError:
-        return None
-    page.write(run, wanted, tables, keeper, errors, run.folder / "report.html")
-    return None if observer.silent() else observer.seen
 
 
 def _baseline(loaded: LoadedAudit, history: History, url: str, results: Path) -> dict[str, Seen] | None:

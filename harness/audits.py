@@ -18,8 +18,6 @@ from harness.campaign import Budget, Loaded, Name, VariableName
 from harness.errors import AuditError, did_you_mean
 from harness.yamlfiles import Strict, parse, read_text, validate
 
-#: What an alarm may be about. Rates are of names, refusals and lengths of replies.
-SUBJECTS: Final = ("rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence")
 HORIZONS: Final = tuple(datetime.timedelta(hours=h) for h in (2, 26, 24 * 8, 24 * 32, 24 * 367))
 
 

@@ -24,11 +24,10 @@ import sqlalchemy as sa
 from harness import folders, store
 from harness.campaign import public_text
 from harness.errors import RunError
-from harness.rates import confusion
 from harness.report import page
 from harness.runs import Run, campaign_of
 from harness.sampler import versions
-from harness.tally import TABLES, tally
+from harness.tally import TABLES
 
 FORMAT: Final = 1
 MARK: Final = b"truename bundle sha256:"
@@ -69,9 +68,7 @@ def bundle(run: Run, to: Path) -> str:
         folder = Path(scratch)
         copy = _copied(run, folder)
         campaign = campaign_of(copy)
-        errors, keeper = confusion(), page.Keeper(len(campaign.targets) * len(campaign.arms) * len(campaign.probes))
-        tables = tally(copy.journal, campaign, folder, errors=errors, look=keeper)
-        page.write(copy, campaign, tables, keeper, errors, folder / "report.html")
+        tables = page.write(copy, campaign, folder / "report.html")
         copy.journal.engine.dispose()
         files = {name: folder / name for name in ("campaign.yaml", "journal.sqlite", "report.html", *(f"{table}.csv" for table in TABLES))}
         for kind, pattern in (("probes", "**/*.yaml"), ("probes", "**/*.md"), ("prompts", "**/*.j2")):

@@ -138,8 +138,7 @@ def tally(run: str, formats: tuple[str, ...], confusion: Path | None, results: P
     opened = runs.existing(run, results, store)
     campaign = runs.campaign_of(opened)
     tables = make_tables(opened.journal, campaign, opened.folder, formats, rates_of_error(confusion))
-    notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
-    terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, terminal.injected(tables.samples), notes)
+    terminal.show(Console(width=None if sys.stdout.isatty() else 130), tables.tally, campaign, terminal.injected(tables.samples), opened.journal.notes())
     click.echo("\n" + "\n".join(str(opened.folder / f"{table}.csv") for table in TABLES))
 
 
@@ -162,13 +161,14 @@ def report(run: str, in_terminal: bool, out: Path | None, confusion: Path | None
 
     opened = runs.existing(run, results, store)
     campaign = runs.campaign_of(opened)
-    errors, keeper = rates_of_error(confusion), page.Keeper(len(campaign.targets) * len(campaign.arms) * len(campaign.probes))
-    tables = make_tables(opened.journal, campaign, opened.folder, errors=errors, look=keeper)
+    errors = rates_of_error(confusion)
     if in_terminal:
-        notes = sorted({note for can in opened.journal.capabilities().values() for note in can.get("notes", ())})
-        terminal.bars(Console(width=None if sys.stdout.isatty() else 80), tables.tally, campaign, terminal.injected(tables.samples), notes)
+        tables = make_tables(opened.journal, campaign, opened.folder, errors=errors)
+        terminal.bars(Console(width=None if sys.stdout.isatty() else 80), tables.tally, campaign, terminal.injected(tables.samples), opened.journal.notes())
     else:
-        click.echo(str(page.write(opened, campaign, tables, keeper, errors, out or opened.folder / "report.html")))
+        to = out or opened.folder / "report.html"
+        page.write(opened, campaign, to, errors)
+        click.echo(str(to))
 
 
 @main.command()

@@ -106,10 +106,6 @@ class History:
         """Audits that are over, as they are judged."""
         return [Entry(row["due"], row["run"], row["reason"], _seen.decode(row["observed"]) if row["observed"] else {}) for row in self.rows(audit) if row["status"] in ("ok", "silent")]
 
-    def last_due(self, audit: str) -> dict[str, Any] | None:
-        found = self.rows(audit)
-        return found[-1] if found else None
-
     def spent(self, audit: str, month_begins: datetime.datetime) -> tuple[int, int, float]:
         """Requests, tokens and money since a month began."""
         query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in (audits.c.requests, audits.c.tokens, audits.c.money))).where(

@@ -316,6 +316,10 @@ class Journal:
             rows = connection.execute(sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)).all()
         return {target: msgspec.json.decode(text) for target, text in rows}
 
+    def notes(self) -> list[str]:
+        """What everybody has to know of the targets."""
+        return sorted({note for can in self.capabilities().values() for note in can.get("notes", ())})
+
     def done(self, positions: range) -> set[tuple[int, int]]:
         """(position, first sample) of the blocks in the journal, of trials at some places."""
         c = responses.c

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import io
 import math
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal, NamedTuple
 from xml.etree import ElementTree
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -25,15 +27,37 @@ class Point(NamedTuple):
     high: float
 
 
-def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
-    """Rates with intervals: a line a row, a colour and marker a series. Returns the SVG element as text; ``label`` is said aloud in its place."""
+@contextmanager
+def _drawing() -> Iterator[Any]:
+    """Pyplot with the settings of every picture."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
-    with plt.rc_context(settings):
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}):
+        yield plt
+        plt.close("all")
+
+
+def _quiet(axes: Any, grid: Literal["x", "y"]) -> None:
+    """A panel without ticks and frame, with grid lines behind what is drawn."""
+    axes.tick_params(length=0)
+    axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _svg(figure: Any, label: str) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return themed(out.getvalue(), label)
+
+
+def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
+    """Rates with intervals: a line a row, a colour and marker a series. Returns the SVG element as text; ``label`` is said aloud in its place."""
+    with _drawing() as plt:
         height = 0.8 + 0.29 * len(rows)
         figure, axes = plt.subplots(figsize=(7, height))
         spread = 0.5 / max(1, len(series))
@@ -49,16 +73,9 @@ def forest(rows: list[str], series: list[str], points: list[Point], label: str) 
         axes.set_yticks(range(len(rows)), [row.replace("$", r"\$") for row in rows])
         axes.set_xlim(-2, 102)
         axes.set_xticks(range(0, 101, 20), [f"{x} %" for x in range(0, 101, 20)])
-        axes.tick_params(length=0)
-        axes.grid(axis="x", color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        for side in axes.spines.values():
-            side.set_visible(False)
+        _quiet(axes, "x")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.4)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        plt.close(figure)
-    return themed(out.getvalue(), label)
+        return _svg(figure, label)
 
 
 def timeline(times: list[datetime.datetime], links: list[str | None], series: dict[str, list[Point | None]], tokens: list[float | None], alarms: list[datetime.datetime], label: str) -> str:
@@ -66,14 +83,9 @@ def timeline(times: list[datetime.datetime], links: list[str | None], series: di
 
     A point opens its link, where it has one.
     """
-    import matplotlib
-
-    matplotlib.use("svg")
     from matplotlib import dates
-    from matplotlib import pyplot as plt
 
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
-    with plt.rc_context(settings):
+    with _drawing() as plt:
         figure, (axes, below) = plt.subplots(2, 1, figsize=(12, 3.6), sharex=True, height_ratios=[4, 1])
         for number, (name, points) in enumerate(series.items()):
             colour = COLOURS[number % len(COLOURS)]
@@ -95,16 +107,9 @@ def timeline(times: list[datetime.datetime], links: list[str | None], series: di
         below.xaxis.set_major_locator(locator)
         below.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         for panel in (axes, below):
-            panel.tick_params(length=0)
-            panel.grid(axis="y", color=GRID, linewidth=0.8)
-            panel.set_axisbelow(True)
-            for side in panel.spines.values():
-                side.set_visible(False)
+            _quiet(panel, "y")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        plt.close(figure)
-    return themed(out.getvalue(), label)
+        return _svg(figure, label)
 
 
 def themed(svg: str, label: str) -> str:

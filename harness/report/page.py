@@ -12,6 +12,7 @@ import heapq
 import itertools
 import json
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,14 +24,15 @@ import pandas as pd
 from harness import stats
 from harness.campaign import Campaign, public_text
 from harness.identities import load_backstories
-from harness.rates import Confusion, Counted
+from harness.rates import Confusion, Counted, confusion
 from harness.report import charts
-from harness.report.story import TITLES, claimed_identity, measure_of, name_of, percent, short_arm, shown, story
+from harness.report.story import TITLES, claimed_identity, measure_of, name_of, not_scored, percent, rates_of, short_arm, shown, story
 from harness.report.terminal import injected, plain
 from harness.runs import Run
 from harness.scoring import overlap
 from harness.tables import write_bytes
 from harness.tally import Scored, Tables
+from harness.tally import tally as make_tables
 
 HERE: Final = Path(__file__).parent
 #: Transcripts, their bytes, and characters of one text that the page holds at most; counts are always of all samples.
@@ -82,16 +84,24 @@ class Keeper:
                 self.recitals[place] = share, number, scored
 
 
-def write(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors: Confusion, to: Path) -> Path:
-    """Write the page of a run.
+def write(run: Run, campaign: Campaign, to: Path, errors: Confusion | None = None, look: Callable[[Scored], None] = lambda scored: None) -> Tables:
+    """Score a run once: its tables into its folder, its page to ``to``; every sample is shown to ``look`` too.
 
     Raises
     ------
     RunError
-        The disk refuses; what stood at ``to`` before is still there.
+        The run holds no sample, or the disk refuses; what stood at ``to`` before is still there.
     """
+    errors = errors or confusion()
+    keeper = Keeper(len(campaign.targets) * len(campaign.arms) * len(campaign.probes))
+
+    def both(scored: Scored) -> None:
+        keeper(scored)
+        look(scored)
+
+    tables = make_tables(run.journal, campaign, run.folder, errors=errors, look=both)
     write_bytes(render(run, campaign, tables, keeper, errors).encode("utf-8", "replace"), to)
-    return to
+    return tables
 
 
 def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors: Confusion) -> str:
@@ -100,35 +110,37 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
     capabilities = run.journal.capabilities()
     templates = injected(tables.samples)
     script, style = asset("page.js"), asset("page.css")
-    environment = templates_here()
-    told = story(tables.tally, campaign, templates)
-    return environment.get_template("page.html.j2").render(
-        run=run.name,
-        campaign=campaign,
-        claim_name=name_of("name", campaign.claim.identity) if campaign.claim else None,
-        created=str(known.get("created", ""))[:19].replace("T", " "),
-        known={**known, "campaign_source": public_text(str(known.get("campaign_source", "")))},
-        versions=sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
-        capabilities=capabilities,
-        notes=sorted({note for can in capabilities.values() for note in can.get("notes", ())}),
-        templates=templates,
-        told=told,
-        samples=len(tables.samples),
-        pictures=pictures(tables.tally, campaign),
-        recitals=recitals(keeper, campaign),
-        heat=heat_maps(tables.run, tables.tally, campaign),
-        comparisons=_comparisons(tables.comparisons, campaign, tables.tally),
-        prompts=_prompts(keeper),
-        inspections=[msgspec.json.decode(path.read_bytes()) for path in sorted(run.folder.glob("inspect-*.json"))],
-        failures=keeper.failures.most_common(FAILURES),
-        more_failures=max(0, len(keeper.failures) - FAILURES),
-        errors=errors,
-        classifier=method(errors),
-        transcripts=transcripts(keeper),
-        shown_transcripts=min(keeper.seen, sum(map(len, keeper.drawn.values()))),
-        script=script,
-        style=style,
-        policy=policy(style, script),
+    return (
+        templates_here()
+        .get_template("page.html.j2")
+        .render(
+            run=run.name,
+            campaign=campaign,
+            claim_name=name_of("name", campaign.claim.identity) if campaign.claim else None,
+            created=str(known.get("created", ""))[:19].replace("T", " "),
+            known={**known, "campaign_source": public_text(str(known.get("campaign_source", "")))},
+            versions=sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
+            capabilities=capabilities,
+            notes=run.journal.notes(),
+            templates=templates,
+            told=story(tables.tally, campaign, templates),
+            samples=len(tables.samples),
+            pictures=pictures(tables.tally, campaign),
+            recitals=recitals(keeper, campaign),
+            heat=heat_maps(tables.run, tables.tally, campaign),
+            comparisons=_comparisons(tables.comparisons, campaign, tables.tally),
+            prompts=_prompts(keeper),
+            inspections=[msgspec.json.decode(path.read_bytes()) for path in sorted(run.folder.glob("inspect-*.json"))],
+            failures=keeper.failures.most_common(FAILURES),
+            more_failures=max(0, len(keeper.failures) - FAILURES),
+            errors=errors,
+            classifier=method(errors),
+            transcripts=transcripts(keeper),
+            shown_transcripts=min(keeper.seen, sum(map(len, keeper.drawn.values()))),
+            script=script,
+            style=style,
+            policy=policy(style, script),
+        )
     )
 
 
@@ -176,7 +188,7 @@ def pictures(tally: pd.DataFrame, campaign: Campaign) -> list[Picture]:
     made = []
     for probe in campaign.probes:
         measure = measure_of(probe)
-        part = tally[(tally["probe"] == probe) & (tally["measure"] == measure) & (tally["language"] == "all")]
+        part = rates_of(tally, probe, measure)
         claimed = claimed_identity(campaign, measure)
         identities = shown(tally, probe, measure, claimed, IDENTITIES)
         names = [plain(name_of(measure, identity)) for identity in identities]
@@ -190,9 +202,10 @@ def pictures(tally: pd.DataFrame, campaign: Campaign) -> list[Picture]:
                 if row["samples"] and (row["hits"] or identity == claimed):  # zeros of other names stand in the table
                     points.append(charts.Point(number, series, row["rate"], row["rate_low"], row["rate_high"]))
                 cells.append({"text": percent(row["rate"], row["rate_low"], row["rate_high"]), "zero": not row["hits"]})
-            missing = ", ".join(f"{first[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if first[s])
             tokens = first["prompt_tokens_median"]
-            rows.append({"target": target, "arm": short_arm(str(arm)), "tokens": "NA" if pd.isna(tokens) else f"{tokens:g}", "samples": int(first["samples"]), "cells": cells, "missing": missing})
+            rows.append(
+                {"target": target, "arm": short_arm(str(arm)), "tokens": "NA" if pd.isna(tokens) else f"{tokens:g}", "samples": int(first["samples"]), "cells": cells, "missing": not_scored(first)}
+            )
         if not rows:
             continue
         label = f"{probe}: share of replies by target and arm, with 95 % intervals; the same numbers stand in the table below"

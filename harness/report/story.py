@@ -10,7 +10,7 @@ import pandas as pd
 from harness import probes
 from harness.campaign import Campaign
 from harness.identities import load_book
-from harness.rates import OTHER
+from harness.rates import OTHER, STATUSES
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
 CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."
@@ -54,10 +54,19 @@ def name_of(measure: str, identity: str) -> str:
     return load_book().name_of("maker" if measure == "maker" else "name", identity)
 
 
+def rates_of(tally: pd.DataFrame, probe: str, measure: str) -> pd.DataFrame:
+    """The rows of a tally that tell one measure of a probe, all languages together."""
+    return tally[(tally["probe"] == probe) & (tally["measure"] == measure) & (tally["language"] == "all")]
+
+
+def not_scored(row: Any) -> str:
+    """How many replies of a tally's row were not scored, by what became of them."""
+    return ", ".join(f"{row[status]} {status}" for status in STATUSES if row[status])
+
+
 def shown(tally: pd.DataFrame, probe: str, measure: str, claimed: str | None, most: int) -> list[str]:
     """The identities worth a column: the claimed one, even at zero, then those with the most hits."""
-    part = tally[(tally["probe"] == probe) & (tally["measure"] == measure) & (tally["language"] == "all")]
-    best = part.groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
+    best = rates_of(tally, probe, measure).groupby("identity")["hits"].sum().sort_values(ascending=False, kind="stable")
     return [*([claimed] if claimed else []), *(str(i) for i in best.index if best[i] > 0 and i != claimed)][:most]
 
 
@@ -82,7 +91,7 @@ class _Arm:
 def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> Story:
     """The story of a run's tally; ``injected`` is what each target's chat template puts before a question, where that is known."""
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
-    names = tally[(tally["probe"] == probe) & (tally["measure"] == "name") & (tally["language"] == "all")]
+    names = rates_of(tally, probe, "name")
     limits = [CAVEAT, "A name is not a lineage: whose weights these are is a question for the weights themselves."]
     questions = int(names["questions"].max()) if len(names) and names["questions"].notna().any() else 0
     limits.append(f"Intervals (95 %) are for questions like the {questions} that were asked; other questions, sampling parameters or days may differ.")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.campaign import Campaign
-from harness.report.story import TITLES, claimed_identity, measure_of, name_of, percent, short_arm, shown, story
+from harness.report.story import TITLES, claimed_identity, measure_of, name_of, not_scored, percent, rates_of, short_arm, shown, story
 
 MOST_COLUMNS = 5
 BAR = 20
@@ -33,7 +33,7 @@ def show(console: Console, tally: pd.DataFrame, campaign: Campaign, templates: d
     """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
     for probe in campaign.probes:
         measure = measure_of(probe)
-        part = tally[(tally["probe"] == probe) & (tally["measure"] == measure) & (tally["language"] == "all")]
+        part = rates_of(tally, probe, measure)
         if not part.empty:
             console.print(_table(part, probe, measure, shown(tally, probe, measure, claimed_identity(campaign, measure), MOST_COLUMNS)))
             console.print()
@@ -64,12 +64,8 @@ def _table(part: pd.DataFrame, probe: str, measure: str, identities: list[str]) 
         first, by_identity = rows.iloc[0], rows.set_index("identity")
         cells = [percent(*by_identity.loc[i, ["rate", "rate_low", "rate_high"]]) for i in identities]
         tokens = first["prompt_tokens_median"]
-        table.add_row(str(target), short_arm(str(arm)), "NA" if pd.isna(tokens) else f"{tokens:g}", str(first["samples"]), *cells, _missing(first))
+        table.add_row(str(target), short_arm(str(arm)), "NA" if pd.isna(tokens) else f"{tokens:g}", str(first["samples"]), *cells, not_scored(first))
     return table
-
-
-def _missing(row: Any) -> str:
-    return ", ".join(f"{row[s]} {s}" for s in ("failed", "truncated", "empty", "unsupported") if row[s])
 
 
 def bars(console: Console, tally: pd.DataFrame, campaign: Campaign, templates: dict[str, str], notes: list[str]) -> None:
@@ -80,7 +76,7 @@ def bars(console: Console, tally: pd.DataFrame, campaign: Campaign, templates: d
     console.print(Text(told.verdict))
     for probe in campaign.probes:
         measure = measure_of(probe)
-        part = tally[(tally["probe"] == probe) & (tally["measure"] == measure) & (tally["language"] == "all")]
+        part = rates_of(tally, probe, measure)
         if part.empty:
             continue
         claimed = claimed_identity(campaign, measure)
@@ -96,7 +92,7 @@ def bars(console: Console, tally: pd.DataFrame, campaign: Campaign, templates: d
                 about = ("", "") if number else (str(target), short_arm(str(arm)))
                 table.add_row(*about, Text(plain(name_of(measure, str(row["identity"])))), bar(row["rate"], row["rate_low"], row["rate_high"]), percent(row["rate"], row["rate_low"], row["rate_high"]))
             if best.empty:
-                table.add_row(str(target), short_arm(str(arm)), "no identity", "", _missing(rows.iloc[0]) or f"of {rows.iloc[0]['samples']}")
+                table.add_row(str(target), short_arm(str(arm)), "no identity", "", not_scored(rows.iloc[0]) or f"of {rows.iloc[0]['samples']}")
         console.print(Text(f"\n{probe}: {TITLES[measure]} ...", style="bold"))
         console.print(table)
     console.print()

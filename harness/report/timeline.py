@@ -30,6 +30,7 @@ class Line(NamedTuple):
     target: str
     arm: str
     svg: str
+    names: list[str]
     rows: list[dict[str, Any]]
 
 
@@ -50,9 +51,9 @@ def render(history: History, results: Path, link: str = "{run}/report.html") -> 
 
 def write(history: History, results: Path, to: Path) -> Path:
     """Write the page into a folder, as `index.html`."""
-    write_bytes(
-        render(history, results, link=str(results.resolve()) + "/{run}/report.html" if to.resolve() != results.resolve() else "{run}/report.html").encode("utf-8", "replace"), to / "index.html"
-    )
+    beside = to.resolve() == results.resolve()
+    page = render(history, results, "{run}/report.html" if beside else f"{results.resolve()}/{{run}}/report.html")
+    write_bytes(page.encode("utf-8", "replace"), to / "index.html")
     return to / "index.html"
 
 
@@ -108,7 +109,7 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
                 "alarms": [event.headline for event in mine if event.due == row["due"]],
             }
         )
-    return Line(name, target, short_arm(arm), charts.timeline(times, links, series, lengths, at, label) if series else "", [{"names": list(series)}, *table])
+    return Line(name, target, short_arm(arm), charts.timeline(times, links, series, lengths, at, label) if series else "", list(series), table)
 
 
 def _point(one: ArmSeen | None, identity: str) -> charts.Point | None:
