@@ -15,6 +15,7 @@ demo: $(VENV)/installed  ## the founding case with stand-in models on the embedd
 	rm -rf results/rio-lab
 	$(BIN)/truename run rio-lab
 	$(BIN)/truename tally rio-lab
+	$(BIN)/truename weights lab:suspect --parents lab:donor lab:base --out results/rio-lab
 	$(BIN)/truename report rio-lab
 
 lint: $(VENV)/installed

@@ -32,7 +32,9 @@ from harness.tally import TABLES
 FORMAT: Final = 1
 MARK: Final = b"truename bundle sha256:"
 #: Files that a bundle may hold; nothing else is unpacked.
-ALLOWED: Final = re.compile(r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html|(?:tally|comparisons|samples|overlap)\.csv|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)")
+ALLOWED: Final = re.compile(
+    r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html|(?:tally|comparisons|samples|overlap|weights)\.csv|weights\.json|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)"
+)
 LARGEST: Final = 50_000_000_000
 CHUNK: Final = 1 << 20
 
@@ -67,10 +69,13 @@ def bundle(run: Run, to: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         copy = _copied(run, folder)
+        beside = [name for name in ("weights.csv", "weights.json") if (run.folder / name).is_file()]
+        for name in beside:
+            shutil.copyfile(run.folder / name, folder / name)
         campaign = campaign_of(copy)
         tables = page.write(copy, campaign, folder / "report.html")
         copy.journal.engine.dispose()
-        files = {name: folder / name for name in ("campaign.yaml", "journal.sqlite", "report.html", *(f"{table}.csv" for table in TABLES))}
+        files = {name: folder / name for name in ("campaign.yaml", "journal.sqlite", "report.html", *(f"{table}.csv" for table in TABLES), *beside)}
         for kind, pattern in (("probes", "**/*.yaml"), ("probes", "**/*.md"), ("prompts", "**/*.j2")):
             for path in folders.every(kind, pattern):
                 root = next(root for root in folders.candidates(kind) if path.is_relative_to(root))

@@ -374,6 +374,83 @@ def inspect(target: str, campaign: str | None, model: str | None, api_key_env: s
         click.echo(str(path))
 
 
+class _Size(click.ParamType[int]):
+    """A number of bytes: 2GB, 500MB, 1.5 GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        import re
+
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*([\d.]+)\s*([kKMGT]?)(i?)B?\s*", value)
+        try:
+            number = float(found[1]) if found else -1.0
+        except ValueError:
+            number = -1.0
+        if found is None or number <= 0:
+            self.fail(f"'{value}' is no size; write it as 500MB or 2GB", param, ctx)
+        return int(number * (1024 if found[3] else 1000) ** " KMGT".index((found[2] or " ").upper()))
+
+
+class _Parents(click.Command):
+    """A command whose option --parents takes all values up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for arg in args:
+            taking = arg == "--parents" or (taking and not arg.startswith("--"))
+            if arg != "--parents":
+                spread += ["--parents", arg] if taking else [arg]
+        return super().parse_args(ctx, spread)
+
+
+@main.command(cls=_Parents)
+@click.argument("suspect")
+@click.option("--parents", multiple=True, metavar="DONOR ... BASE", help="The checkpoints that the suspect may be made of; the last is the base that the others were tuned from.")
+@click.option("--search", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Instead of --parents: a folder of checkpoints; the best pair of them is found and checked.")
+@click.option("--sample", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="Share of the rows that is read, at seeded places.")
+@click.option("--budget", type=_Size(), metavar="SIZE", help="Read no more than this of all checkpoints together, such as 2GB; the sample is made to fit.")
+@click.option("--memory", type=_Size(), metavar="SIZE", default="1GB", show_default=True, help="Memory that the check may take.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the sample.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the results; give a run's folder and its report shows them. Default: results/weights-SUSPECT.")
+@told_plainly
+def weights(suspect: str, parents: tuple[str, ...], search: Path | None, sample: float, budget: int | None, memory: int, seed: int, out: Path | None) -> None:
+    """Is a checkpoint a blend of others? Compares every tensor of SUSPECT with the same one of its parents.
+
+    A checkpoint is a folder with safetensors, one .safetensors or .gguf file, lab:NAME, or a URL: https (also a model's page on
+    huggingface.co), s3, gs, az, which is read by range requests. Killed, the same command goes on where it was.
+    """
+    import re
+
+    from harness.errors import WeightsError
+    from harness.folders import cache_folder
+    from harness.report.terminal import plain
+    from harness.weights import output
+    from harness.weights.check import Settings, check
+    from harness.weights.progress import Watch
+    from harness.weights.search import best_pair
+
+    if bool(parents) == bool(search):
+        raise WeightsError("whose blend it may be has to be said, in one way", next=f"truename weights {suspect} --parents DONOR BASE, or --search FOLDER")
+    settings = Settings(sample, budget, memory, None, seed, cache_folder() / "weights")
+    if search:
+        ranked = best_pair(suspect, search, seed)
+        click.echo("what no blend of them explains, by pair (share of a tensor's length):")
+        for pair in ranked[:10]:
+            click.echo(plain(f"  {100 * pair.unexplained:8.4f} %  {' and '.join(pair.labels)}" + (f"  ratio {pair.ratio:.3f}" if len(pair.labels) == 2 else "")))
+        parents = next(pair.places for pair in ranked if len(pair.places) == 2)
+    name = re.sub(r"[^\w.-]+", "-", suspect.rstrip("/").rsplit("/", 1)[-1]).strip("-") or "suspect"
+    folder = out or Path("results") / f"weights-{name}"
+    with Watch(sys.stderr.isatty()) as watch:
+        found = check(suspect, list(parents), settings, folder / "weights.part", watch)
+    written = output.write(found, folder)
+    click.echo(plain("\n".join(output.lines(output.found(found)))))
+    click.echo("\n" + "\n".join(map(str, written)))
+
+
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--column", metavar="KEY", help="Column or key of the reply's text; default: the first of reply, response, output, completion, text, content, answer.")

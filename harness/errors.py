@@ -8,7 +8,8 @@ TruenameError
 ├── RenderError        a chat template cannot be rendered, or not in the way that an arm needs
 ├── StoreError         the journal of samples: locked, unreadable, or of another campaign
 ├── RunError           a run folder or a sample that does not exist
-└── AuditError         an audit that cannot be kept: bad schedule, unknown campaign or channel
+├── AuditError         an audit that cannot be kept: bad schedule, unknown campaign or channel
+└── WeightsError       a checkpoint that cannot be read exactly: cut off, hostile, pickled, or not of the same shape
 
 A sample that fails is none of these: it is a row with its reason (see `harness.targets.Reply`).
 """
@@ -68,6 +69,10 @@ class RunError(TruenameError):
 
 
 class ScoreError(TruenameError):
+    pass
+
+
+class WeightsError(TruenameError):
     pass
 
 

@@ -35,7 +35,9 @@ def _drawing() -> Iterator[Any]:
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}):
+    with plt.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
+    ):
         yield plt
         plt.close("all")
 
@@ -110,6 +112,46 @@ def timeline(times: list[datetime.datetime], links: list[str | None], series: di
             _quiet(panel, "y")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2)
         return _svg(figure, label)
+
+
+class Placed(NamedTuple):
+    """A ratio of one layer (None: outside the layers), with its interval; 0 to 1 as a rule."""
+
+    layer: int | None
+    value: float
+    low: float
+    high: float
+
+
+def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> str:
+    """Ratios by layer, a colour and marker a series; what lies outside the layers stands before them. ``one`` and ``zero`` name the ends."""
+    with _drawing() as plt:
+        figure, axes = plt.subplots(figsize=(9, 3.4))
+        values = [p.value for points in series.values() for p in points]
+        last = max((p.layer for points in series.values() for p in points if p.layer is not None), default=0)
+        for number, (name, points) in enumerate(series.items()):
+            shift = 0.5 * (number - (len(series) - 1) / 2) / max(1, len(series))
+            at = [(-1.5 if p.layer is None else p.layer) + shift for p in points]
+            colour = COLOURS[number % len(COLOURS)]
+            axes.vlines(at, [p.low for p in points], [p.high for p in points], color=colour, linewidth=2, alpha=0.5)
+            axes.plot(at, [p.value for p in points], MARKERS[number % len(MARKERS)], color=colour, markersize=5, linestyle="none", label=name.replace("$", r"\$"))
+        axes.set_ylim(min(-0.05, *values, *[-0.05]) - 0.03, max(1.05, *values, *[1.05]) + 0.03)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [f"0 ({zero[:24]})", "0.25", "0.5", "0.75", f"1 ({one[:24]})"])
+        axes.set_xlim(-2.2, last + 0.7)
+        step = max(1, (last + 1) // 12)
+        axes.set_xticks([-1.5, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))])
+        axes.set_xlabel("layer")
+        _quiet(axes, "y")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.2)
+        return _svg(figure, label)
+
+
+def alone(svg: str) -> str:
+    """An element as a file of its own, with the colours that a page would give it."""
+    light = {"var(--ink)": "#1b1f24", "var(--grid)": "#d0d7de", "var(--c1)": "#0b61a4", "var(--c2)": "#b3420a", "var(--c3)": "#1a7f4b", "var(--c4)": "#7a3fa0", "var(--c5)": "#8a6100"}
+    for variable, colour in light.items():
+        svg = svg.replace(variable, colour)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg
 
 
 def themed(svg: str, label: str) -> str:

@@ -130,6 +130,7 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
             heat=heat_maps(tables.run, tables.tally, campaign),
             comparisons=_comparisons(tables.comparisons, campaign, tables.tally),
             prompts=_prompts(keeper),
+            weights=_weights(run.folder / "weights.json"),
             inspections=[msgspec.json.decode(path.read_bytes()) for path in sorted(run.folder.glob("inspect-*.json"))],
             failures=keeper.failures.most_common(FAILURES),
             more_failures=max(0, len(keeper.failures) - FAILURES),
@@ -347,6 +348,16 @@ def _comparisons(frame: pd.DataFrame, campaign: Campaign, tally: pd.DataFrame) -
         for row in records
         if (row["probe"], row["measure"], row["identity"]) in wanted
     ]
+
+
+def _weights(path: Path) -> dict[str, Any] | None:
+    """A merge check that was written into the run's folder, with its picture."""
+    if not path.is_file():
+        return None
+    from harness.weights import output
+
+    found = msgspec.json.decode(path.read_bytes(), type=output.Found)
+    return {"found": found, "svg": output.picture(found)}
 
 
 def _prompts(keeper: Keeper) -> list[dict[str, Any]]:

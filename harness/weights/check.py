@@ -1,0 +1,295 @@
+"""The merge check from end to end: plan what is read, read it in bounded memory, fit every tensor, look twice at some, decide."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from harness.errors import WeightsError
+from harness.weights import layers
+from harness.weights.checkpoint import Checkpoint, open_checkpoint
+from harness.weights.decode import Real, significand
+from harness.weights.fit import Fit, Sums, Worker, first_guess, solved
+from harness.weights.matching import Match, Matched, component_of, layer_of, match
+from harness.weights.methods import Look, Tensor, Verdict, decide, kind_of, look
+
+#: Stored bytes of the suspect that one task reads at most; less where the memory setting asks for it.
+BLOCK: Final = 16_000_000
+#: Bytes of one request to a sampled tensor, at least.
+REQUEST: Final = 256_000
+#: The interpreter and its packages, before any weights.
+RESIDENT: Final = 200_000_000
+SMALLEST: Final = 300_000_000
+GUESS: Final = 1 << 14
+#: Matrices that are looked at twice, and the numbers of each.
+LOOKS, LOOK_ROWS, LOOK_NUMBERS = 24, 256, 1 << 20
+REMOTE_THREADS: Final = 8
+
+
+class Settings(NamedTuple):
+    """How much is read, and with what: ``sample`` is a share of rows, ``budget`` bytes of all checkpoints together, ``memory`` bytes."""
+
+    sample: float = 1.0
+    budget: int | None = None
+    memory: int = 1_000_000_000
+    threads: int | None = None
+    seed: int = 0
+    cache: Path | None = None
+
+
+class Progress(NamedTuple):
+    """Told after every block: bytes that were read, bytes that are planned."""
+
+    done: int
+    planned: int
+
+
+class Checked(NamedTuple):
+    """All that was found."""
+
+    suspect: Checkpoint
+    parents: list[Checkpoint]
+    matched: Matched
+    tensors: list[Tensor]
+    looks: list[Look]
+    verdict: Verdict
+    stacked: dict[int, tuple[int, ...]] | None
+    sample: float
+    bytes_read: int
+    bytes_whole: int
+    seed: int
+
+
+def check(suspect: str, parents: Sequence[str], settings: Settings, journal: Path | None = None, tell: Callable[[Progress], None] = lambda p: None) -> Checked:
+    """Check a suspect against donors and a base (the last parent).
+
+    Parameters
+    ----------
+    journal
+        File that keeps each tensor's sums; a run that was cut off goes on from it. It is removed at the end.
+
+    Raises
+    ------
+    WeightsError
+        A checkpoint cannot be read, or nothing in it can be compared.
+    """
+    if len(parents) < 2:
+        raise WeightsError("a merge has two parents or more", next="write --parents DONOR BASE")
+    if settings.memory < SMALLEST:
+        raise WeightsError(f"{settings.memory / 1e6:.0f} MB are too little: Python with its packages needs {RESIDENT / 1e6:.0f} MB itself", next=f"write --memory {SMALLEST / 1e6:.0f}MB or more")
+    mine, *theirs = (open_checkpoint(place, settings.cache) for place in (suspect, *parents))
+    mine, *theirs = _apart([mine, *theirs])
+    stacked = layers.aligned(mine, theirs) if len({layers.count(one) for one in (mine, *theirs)}) > 1 else None
+    with threadpool_limits(1):
+        checked = _checked(mine, theirs, stacked, settings, journal, tell)
+        lost = sum(t.kind == "unrelated" for t in checked.tensors if t.matrix)
+        if stacked is None and lost and (stacked := layers.aligned(mine, theirs)) is not None:
+            again = _checked(mine, theirs, stacked, settings, journal, tell)
+            checked = again._replace(bytes_read=again.bytes_read + checked.bytes_read)
+    if journal is not None:
+        journal.unlink(missing_ok=True)
+    return checked
+
+
+def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
+    """Labels that tell checkpoints apart."""
+    labels = [one.label for one in all_of_them]
+    return [one if labels.count(one.label) == 1 else one._replace(label=one.where) for one in all_of_them]
+
+
+def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tuple[int, ...]] | None, settings: Settings, journal: Path | None, tell: Callable[[Progress], None]) -> Checked:
+    matched = match(mine, theirs, stacked)
+    whole = sum(_bytes(m) for m in matched.matches)
+    sample = min(settings.sample, max(1e-9, settings.budget / whole)) if settings.budget else settings.sample
+    jobs = [_job(m, sample, settings) for m in matched.matches]
+    key = hashlib.sha256(repr([sample, settings.seed, stacked, *([one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs))]).encode()).hexdigest()
+    fits, read = _fits(jobs, _threads(settings, mine, theirs), _Journal(journal, key), tell)
+    tensors = [Tensor(m.name, component_of(m.name), layer_of(m.name), m.suspect.columns > 1, m.suspect.quantised, fit, kind_of(fit)) for m, fit in zip(matched.matches, fits, strict=True)]
+    looks = _looks(matched.matches, tensors, _threads(settings, mine, theirs))
+    verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
+    return Checked(mine, theirs, matched, tensors, looks, verdict, stacked, sample, read, whole, settings.seed)
+
+
+def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
+    return settings.threads or (REMOTE_THREADS if any(one.remote for one in (mine, *theirs)) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _bytes(m: Match) -> int:
+    return math.ceil(sum(p.row_bytes * p.rows for p in (m.suspect, *m.parents)))
+
+
+class _Job:
+    """One tensor: the runs of rows that are read of it, and its sums so far."""
+
+    def __init__(self, m: Match, runs: list[tuple[int, int]]) -> None:
+        self.match, self.runs = m, runs
+        self.kind = np.float64 if any(p.wide for p in (m.suspect, *m.parents)) else np.float32
+        self.bits = m.suspect.bits
+        self.sums: dict[int, Sums] = {}
+        self._guess: npt.NDArray[np.float64] | None = None
+        self._lock = threading.Lock()
+
+    def guess(self) -> npt.NDArray[np.float64]:
+        """A first fit, from the first rows; made once."""
+        with self._lock:
+            if self._guess is None:
+                first, rows = self.runs[0]
+                s, *parents, b = self.read(first, min(rows, max(1, GUESS // self.match.suspect.columns)))
+                self._guess = first_guess(s, parents, b)
+                if self.match.suspect.dtype == "F32" and self.bits:
+                    self.bits = significand(s.astype(np.float32))
+        return self._guess
+
+    def read(self, first: int, rows: int) -> list[Real]:
+        """Rows of the suspect, the donors and the base."""
+        made = []
+        for piece in (self.match.suspect, *self.match.parents):
+            out = np.empty((rows, piece.columns), self.kind)
+            try:
+                piece.read(first, out)
+            except WeightsError as problem:
+                raise WeightsError(f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next) from None
+            made.append(out)
+        return made
+
+    def work(self, number: int) -> Sums:
+        first, rows = self.runs[number]
+        guess = self.guess()
+        s, *parents, b = self.read(first, rows)
+        sums = Sums(len(parents), self.match.suspect.columns)
+        try:
+            Worker(len(parents), self.kind).add(sums, s, parents, b, guess, self.bits)
+        except OverflowError:
+            raise WeightsError(f"tensor {self.match.name}: its numbers are so large that their squares have no value", next="check the file: no working model holds such numbers") from None
+        return sums
+
+    def bytes_of(self, number: int) -> int:
+        return math.ceil(sum(p.row_bytes for p in (self.match.suspect, *self.match.parents)) * self.runs[number][1])
+
+    def fit(self) -> Fit:
+        total = self.sums[0]
+        for number in range(1, len(self.runs)):
+            total.add(self.sums[number])
+        self.sums.clear()
+        return solved(total, self.guess(), self.match.elements)
+
+
+def _job(m: Match, sample: float, settings: Settings) -> _Job:
+    """Which rows are read: all, or runs of neighbours at seeded places, one in each of equal parts of the tensor."""
+    piece = m.suspect
+    width = max(p.row_bytes for p in (m.suspect, *m.parents))
+    item = 8 if any(p.wide for p in (m.suspect, *m.parents)) else 4
+    room = max(1.0, (settings.memory - RESIDENT) / 4)  # each of two threads, and slack for the allocator
+    most = max(1, int(min(BLOCK / width, room / (piece.columns * (item + 4) * (len(m.parents) + 1)))))
+    if sample >= 1:
+        return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
+    run = min(most, piece.rows, max(1, math.ceil(REQUEST / max(1.0, piece.row_bytes))))
+    runs = max(1, round(sample * piece.rows / run))
+    if runs == 1:
+        run = min(run, max(1, math.ceil(sample * piece.rows), min(piece.rows, math.ceil(4096 / piece.columns))))
+    if runs * run >= piece.rows:
+        return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8], "big"))
+    edges = np.linspace(0, piece.rows, runs + 1).astype(int)
+    return _Job(m, [(int(a + rng.integers(0, max(1, b - a - run + 1))), min(run, int(b - a))) for a, b in itertools.pairwise(edges)])
+
+
+class _Journal:
+    """The fits of tensors that are done, a line each, under a first line that says of what."""
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self.path, self.done = path, {}
+        if path is None:
+            return
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        if lines and lines[0].decode("utf-8", "replace") == key:
+            for line in lines[1:]:
+                try:
+                    name, fit = msgspec.json.decode(line, type=tuple[str, Fit])
+                except msgspec.DecodeError:  # the last line of a run that was killed
+                    continue
+                self.done[name] = fit
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._write("wb", key.encode(), *(msgspec.json.encode((name, fit)) for name, fit in self.done.items()))
+
+    def add(self, name: str, fit: Fit) -> None:
+        if self.path is not None and all(map(math.isfinite, _numbers(fit))):
+            self._write("ab", msgspec.json.encode((name, fit)))
+
+    def _write(self, mode: str, *lines: bytes) -> None:
+        assert self.path is not None
+        try:
+            with self.path.open(mode) as out:
+                out.write(b"".join(line + b"\n" for line in lines))
+        except OSError as problem:
+            raise WeightsError(f"what was found cannot be kept: {problem.strerror}", where=str(self.path), next="free some space, or choose another folder with --out") from None
+
+
+def _numbers(fit: Fit) -> Iterator[float]:
+    for value in fit:
+        if isinstance(value, tuple):
+            yield from value
+        else:
+            yield value
+
+
+def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Progress], None]) -> tuple[list[Fit], int]:
+    """The fit of every tensor, worked on by some threads; sums are put together in the order of rows, so threads change no digit."""
+    fits: dict[int, Fit] = {number: journal.done[job.match.name] for number, job in enumerate(jobs) if job.match.name in journal.done}
+    owed = iter([(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))])
+    planned = sum(job.bytes_of(r) for job in jobs for r in range(len(job.runs)))
+    done = sum(jobs[j].bytes_of(r) for j in fits for r in range(len(jobs[j].runs)))
+    read = 0
+    running: dict[Future[Sums], tuple[int, int]] = {}
+    pool = ThreadPoolExecutor(threads)
+    try:
+        while True:
+            while len(running) < threads and (place := next(owed, None)) is not None:
+                running[pool.submit(jobs[place[0]].work, place[1])] = place
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                j, r = running.pop(future)
+                job = jobs[j]
+                job.sums[r] = future.result()
+                read += job.bytes_of(r)
+                tell(Progress(done + read, planned))
+                if len(job.sums) == len(job.runs):
+                    fits[j] = job.fit()
+                    journal.add(job.match.name, fits[j])
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [fits[number] for number in range(len(jobs))], done + read
+
+
+def _looks(matches: list[Match], tensors: list[Tensor], threads: int) -> list[Look]:
+    """A second look at matrices that are spread over the model and differ from base and donors."""
+    open_questions = [m for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc") and m.suspect.rows > 1]
+    chosen = [open_questions[i] for i in sorted({round(x) for x in np.linspace(0, len(open_questions) - 1, min(LOOKS, len(open_questions)))})] if open_questions else []
+
+    def one(m: Match) -> Look:
+        rows = min(m.suspect.rows, LOOK_ROWS, max(1, LOOK_NUMBERS // m.suspect.columns))
+        job = _Job(m, [((m.suspect.rows - rows) // 2, rows)])
+        job.guess()
+        s, *parents, b = job.read(*job.runs[0])
+        return look(s, parents, b, job.bits)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, chosen))
+
+
+def told(value: Any) -> float | None:
+    """A number for JSON; None where there is none."""
+    return None if value is None or not math.isfinite(value) else float(value)

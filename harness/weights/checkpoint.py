@@ -1,0 +1,292 @@
+"""A checkpoint as a set of matrices by name, wherever it lies and in however many files: rows are read when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import WeightsError
+from harness.weights.decode import RAW, READABLE, SIGNIFICAND, Real, decode
+from harness.weights.headers import Stored, read_header
+from harness.weights.quantised import BitsAndBytes, Quantised, four_bit, int8, read_gguf
+from harness.weights.sources import Missing, Source, is_url, open_source, plain_url, read_json
+
+INDEX: Final = "model.safetensors.index.json"
+SINGLE: Final = "model.safetensors"
+#: Parts of names that only say in what a model is wrapped.
+WRAPPERS: Final = ("base_model.model.", "_orig_mod.", "module.", "transformer.", "language_model.", "text_model.", "model.")
+PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
+
+
+class Scale(NamedTuple):
+    """What an eight-bit matrix is multiplied with: one number, one a row, or one a block."""
+
+    values: npt.NDArray[np.float32]
+
+    def apply(self, out: Real, first: int, rows: int) -> None:
+        """Scale rows ``first`` on of a matrix of ``rows`` rows, in place."""
+        v = self.values.reshape(1, 1) if self.values.size == 1 else self.values.reshape(len(self.values), -1)
+        if v.shape[0] > 1:
+            v = v[np.arange(first, first + len(out)) // -(-rows // v.shape[0])] if v.shape[0] < rows else v[first : first + len(out)]
+        if v.shape[1] > 1:
+            v = v[:, np.arange(out.shape[1]) // -(-out.shape[1] // v.shape[1])]
+        np.multiply(out, v, out=out)
+
+
+class Piece(NamedTuple):
+    """Rows of one stored tensor, as a matrix: vectors have one column, stacks of matrices are laid out one below the other."""
+
+    stored: Stored | Quantised
+    first: int
+    rows: int
+    columns: int
+    shape: tuple[int, ...]
+    scale: Scale | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.stored.dtype
+
+    @property
+    def quantised(self) -> bool:
+        return isinstance(self.stored, Quantised) or self.scale is not None
+
+    @property
+    def bits(self) -> int:
+        """Of significand; 0 for types that stand on a grid of their own."""
+        return SIGNIFICAND.get(self.dtype, 0) if self.scale is None else 0
+
+    @property
+    def row_bytes(self) -> float:
+        """Stored bytes of one row."""
+        return self.stored.per_row if isinstance(self.stored, Quantised) else self.columns * np.dtype(RAW[self.dtype]).itemsize
+
+    @property
+    def wide(self) -> bool:
+        """Whether sums over it need float64."""
+        return self.dtype in ("F32", "F64") or isinstance(self.stored, Quantised)
+
+    def part(self, first: int, rows: int, shape: tuple[int, ...]) -> Piece:
+        """Some of its rows as a piece of their own."""
+        return self._replace(first=self.first + first, rows=rows, shape=shape)
+
+    def read(self, first: int, out: Real) -> None:
+        """Fill ``out`` (count x columns) with the rows from ``first`` on."""
+        if isinstance(self.stored, Quantised):
+            if len(self.stored.shape) == 1:
+                out[...] = self.stored.rows(0, 1).reshape(-1, 1)[self.first + first : self.first + first + len(out)]
+            else:
+                out[...] = self.stored.rows(self.first + first, len(out))
+            return
+        raw = np.empty(out.shape, RAW[self.dtype])
+        self.stored.source.read(self.stored.begin + (self.first + first) * raw.itemsize * self.columns, raw.reshape(-1).view(np.uint8))
+        decode(raw, self.dtype, out)
+        if self.scale is not None:
+            self.scale.apply(out, self.first + first, int(np.prod(self.stored.shape[:-1])))
+
+
+class Checkpoint(NamedTuple):
+    """Matrices by their plain names; what was left out, with the reason; and a digest of what the headers say."""
+
+    label: str
+    where: str
+    pieces: dict[str, Piece]
+    left_out: dict[str, str]
+    digest: str
+    sources: tuple[Source, ...]
+
+    @property
+    def remote(self) -> bool:
+        return any(source.remote for source in self.sources)
+
+
+def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
+    """A folder, a .safetensors or .gguf file, an index, `lab:NAME`, or a URL of any of those.
+
+    Raises
+    ------
+    WeightsError
+        There is nothing there, or it is no checkpoint that can be read exactly.
+    """
+    if place.startswith("lab:"):
+        from harness.lab import build
+
+        folder = build.build(place.removeprefix("lab:"), "hf")
+        return _made(place, place, [open_source(folder / SINGLE)])
+    if is_url(place):
+        return _remote(place, cache)
+    path = Path(place)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise WeightsError("there is no such file or folder", where=place, next="give a folder with *.safetensors, a file, a URL, or lab:NAME")
+    if path.suffix == ".gguf":
+        return _gguf(path)
+    if path.name.endswith(".index.json"):
+        return _made(path.parent.name, place, _shards(read_json(open_source(path)), lambda name: open_source(path.parent / name), place))
+    if path.suffix in PICKLED:
+        raise _pickled(place)
+    return _made(path.stem, place, [open_source(path)])
+
+
+def _folder(path: Path) -> Checkpoint:
+    if (path / INDEX).is_file():
+        return _made(path.name, str(path), _shards(read_json(open_source(path / INDEX)), lambda name: open_source(path / name), str(path / INDEX)))
+    found = sorted(path.glob("*.safetensors"))
+    if (path / SINGLE) in found:
+        found = [path / SINGLE]
+    if found:
+        numbered = re.fullmatch(r".*-(\d+)-of-(\d+)\.safetensors", found[0].name)
+        if numbered and len(found) != int(numbered[2]):
+            raise WeightsError(f"{len(found)} of {int(numbered[2])} shards are there", where=str(path), next="get the missing files")
+        return _made(path.name, str(path), [open_source(file) for file in found])
+    ggufs = sorted(path.glob("*.gguf"))
+    if len(ggufs) == 1:
+        return _gguf(ggufs[0])
+    if any(file.suffix in PICKLED for file in path.iterdir()):
+        raise _pickled(str(path))
+    raise WeightsError(f"the folder holds {len(ggufs) or 'no'} GGUF files and no safetensors", where=str(path), next="give the folder of a checkpoint, or one file")
+
+
+def _remote(url: str, cache: Path | None) -> Checkpoint:
+    hub = re.fullmatch(r"https://huggingface\.co/([^/]+/[^/]+)(?:/tree/([^/]+))?/?", url)
+    url = f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}" if hub else url.rstrip("/")
+    label = hub[1] if hub else url.rsplit("/", 1)[-1]
+    name = url.split("?")[0]
+    if name.endswith(PICKLED):
+        raise _pickled(plain_url(url))
+    if name.endswith(".gguf"):
+        raise WeightsError("a GGUF file is read from this machine only", where=plain_url(url), next="download it, and give its path")
+    if name.endswith(".index.json"):
+        folder = url.rsplit("/", 1)[0]
+        return _made(label, plain_url(url), _shards(read_json(open_source(url)), lambda shard: open_source(f"{folder}/{shard}", cache), plain_url(url)))
+    if name.endswith(".safetensors"):
+        return _made(label, plain_url(url), [open_source(url, cache)])
+    try:
+        return _made(label, plain_url(url), _shards(read_json(open_source(f"{url}/{INDEX}")), lambda shard: open_source(f"{url}/{shard}", cache), plain_url(url)))
+    except Missing:
+        try:
+            return _made(label, plain_url(url), [open_source(f"{url}/{SINGLE}", cache)])
+        except Missing:
+            raise WeightsError(f"there is neither {INDEX} nor {SINGLE}", where=plain_url(url), next="give the URL of the folder that holds the weights, or of one file") from None
+
+
+def _shards(index: Any, opened: Any, where: str) -> list[Source]:
+    """The files that an index names."""
+    mapped = index.get("weight_map")
+    if not isinstance(mapped, dict) or not mapped or not all(isinstance(file, str) for file in mapped.values()):
+        raise WeightsError("the index has no weight_map", where=where, next="get the file again")
+    files = sorted(set(mapped.values()))
+    for file in files:
+        if "/" in file or "\\" in file or file.startswith("."):
+            raise WeightsError(f"the index names a file outside its folder: {file[:100]!r}", where=where, next="check where the index comes from")
+    sources = []
+    for file in files:
+        try:
+            sources.append(opened(file))
+        except WeightsError as problem:
+            raise WeightsError(f"the shard {file} cannot be opened: {problem.what}", where=where, next=f"get the missing file; {sum(f == file for f in mapped.values())} tensors are in it") from None
+    return sources
+
+
+def _gguf(path: Path) -> Checkpoint:
+    tensors = read_gguf(path)
+    pieces = {t.name: _piece(t) for t in tensors}
+    found = open_source(path)
+    return Checkpoint(path.stem, str(path), pieces, {}, _digest([(t.name, t.dtype, t.shape) for t in tensors], [found]), (found,))
+
+
+def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
+    stored: dict[str, Stored] = {}
+    for source in sources:
+        for tensor in read_header(source):
+            if tensor.name in stored:
+                raise WeightsError(f"the tensor {tensor.name!r} is in two files", where=source.where, next="give one checkpoint, without the shards of another")
+            stored[tensor.name] = tensor
+    pieces, left_out = _pieces(stored, where)
+    return Checkpoint(label, where, _plain(pieces), left_out, _digest([(t.name, t.dtype, t.shape) for t in stored.values()], sources), tuple(sources))
+
+
+def _digest(tensors: Iterable[Any], sources: list[Source]) -> str:
+    return hashlib.sha256(repr([sorted(map(repr, tensors)), sorted(f"{s.size}" if s.remote is False else s.identity() for s in sources)]).encode()).hexdigest()
+
+
+def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], dict[str, str]]:
+    """Matrices, with the scales of eight-bit ones and what bitsandbytes stored apart put back together."""
+    pieces: dict[str, Piece] = {}
+    left_out: dict[str, str] = {}
+    used: set[str] = set()
+    for name, tensor in stored.items():
+        beside = {other.removeprefix(f"{name}."): stored[other] for other in (f"{name}.{part}" for part in _FOUR_BIT) if other in stored}
+        scb = stored.get(f"{name.removesuffix('.weight')}.SCB")
+        if tensor.dtype == "U8" and "absmax" in beside and "quant_map" in beside:
+            used.update(f"{name}.{part}" for part in beside)
+            pieces[name] = _piece(four_bit(BitsAndBytes(name, _whole(tensor), {part: _whole(t) for part, t in beside.items()}), where))
+        elif tensor.dtype == "I8" and scb is not None:
+            used.update((scb.name, f"{name.removesuffix('.weight')}.weight_format"))
+            pieces[name] = _piece(int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape))
+        elif tensor.dtype in READABLE:
+            scale = next((stored[f"{name}{suffix}"] for suffix in ("_scale_inv", "_scale") if f"{name}{suffix}" in stored), None) if tensor.dtype.startswith("F8") else None
+            if scale is not None:
+                used.add(scale.name)
+            pieces[name] = _piece(tensor)._replace(scale=Scale(_whole(scale)) if scale is not None else None)
+        else:
+            left_out[name] = f"{tensor.dtype} is no floating-point type" if tensor.dtype[0] in "IUB" else f"{tensor.dtype} is not read"
+    packed = sorted(name for name in left_out if name.endswith((".qweight", ".weight_packed", ".qzeros")) and name not in used)
+    if packed:
+        raise WeightsError(
+            f"the checkpoint is quantised in a way that is not read exactly here (GPTQ, AWQ or packed: {packed[0]!r})",
+            where=where,
+            next="give the checkpoint as it was before quantisation, or a GGUF file",
+        )
+    return {n: p for n, p in pieces.items() if n not in used}, {n: why for n, why in left_out.items() if n not in used}
+
+
+_FOUR_BIT: Final = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state.bitsandbytes__nf4", "quant_state.bitsandbytes__fp4")
+
+
+def _whole(tensor: Stored) -> npt.NDArray[Any]:
+    """A tensor read at once: scales, and matrices of bytes."""
+    raw = np.empty(tensor.shape, RAW[tensor.dtype])
+    tensor.source.read(tensor.begin, raw.reshape(-1).view(np.uint8))
+    if tensor.dtype in ("I8", "U8"):
+        return raw
+    out = np.empty(tensor.shape, np.float32)
+    decode(raw, tensor.dtype, out)
+    return out
+
+
+def _piece(tensor: Stored | Quantised) -> Piece:
+    shape = tensor.shape
+    rows, columns = (math.prod(shape), 1) if len(shape) < 2 else (math.prod(shape[:-1]), shape[-1])
+    return Piece(tensor, 0, rows, columns, shape)
+
+
+def _plain(pieces: dict[str, Piece]) -> dict[str, Piece]:
+    """By names without wrappers, where that leaves them apart."""
+    plain: dict[str, list[str]] = {}
+    for name in pieces:
+        plain.setdefault(plain_name(name), []).append(name)
+    return {short if len(names) == 1 else name: pieces[name] for short, names in plain.items() for name in names}
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name without the wrappers before it."""
+    while wrapper := next((w for w in WRAPPERS if name.startswith(w)), None):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def _pickled(where: str) -> WeightsError:
+    return WeightsError(
+        "this checkpoint is pickled (.bin, .pt): to load it is to run whatever program it holds",
+        where=where,
+        next="take the safetensors files of the same model, or convert it in a sandbox: torch.load(..., weights_only=True), then safetensors.torch.save_file",
+    )

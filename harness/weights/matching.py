@@ -1,0 +1,174 @@
+"""The same tensor in every checkpoint: by name, and where layouts differ, by the rows of fused, stacked and tied ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from harness.errors import WeightsError
+from harness.weights.checkpoint import Checkpoint, Piece
+
+#: Fused matrices whose parts lie in their rows, one below the other (as in Phi-3 and vLLM). Layouts that interleave heads
+#: (GPT-NeoX, Qwen3-Next) are not taken apart: they meet only their own kind.
+FUSED: Final = {
+    "qkv_proj": ("q_proj", "k_proj", "v_proj"),
+    "gate_up_proj": ("gate_proj", "up_proj"),
+}
+_STACKED: Final = re.compile(r"(.*\.experts)\.([a-z_]+(?:\.weight)?)")
+_LAYER: Final = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+
+
+class Match(NamedTuple):
+    """One tensor in the suspect, in each parent, and in the base (the last parent)."""
+
+    name: str
+    suspect: Piece
+    parents: tuple[Piece, ...]
+
+    @property
+    def elements(self) -> int:
+        return self.suspect.rows * self.suspect.columns
+
+
+class Matched(NamedTuple):
+    """What can be compared, what cannot (with the reason), and what was done to make names meet."""
+
+    matches: list[Match]
+    unmatched: dict[str, str]
+    renamed: list[str]
+
+
+def match(suspect: Checkpoint, parents: Sequence[Checkpoint], layers: dict[int, tuple[int, ...]] | None = None) -> Matched:
+    """Bring the tensors of all checkpoints together.
+
+    Parameters
+    ----------
+    layers
+        For each layer of the suspect the layer that it is compared with in each parent; the same ones, if None.
+
+    Raises
+    ------
+    WeightsError
+        No tensor is in all of them.
+    """
+    everyone = [suspect, *parents]
+    named = [dict(one.pieces) for one in everyone]
+    renamed: list[str] = []
+    _unstack(named, everyone, renamed)
+    _unfuse(named, everyone, renamed)
+    _tie(named, everyone, renamed)
+    mine, theirs = named[0], named[1:]
+    matches, unmatched = [], {}
+    for name, piece in mine.items():
+        places = [_moved(name, layers, number) for number in range(len(parents))]
+        found = [pieces.get(place) for pieces, place in zip(theirs, places, strict=True)]
+        missing = [one.label for one, p in zip(parents, found, strict=True) if p is None]
+        if missing:
+            unmatched[name] = f"not in {', '.join(missing)}"
+            continue
+        others = [p for p in found if p is not None]
+        different = [f"{one.label} {list(p.shape)}" for one, p in zip(parents, others, strict=True) if p.shape != piece.shape and (p.rows, p.columns) != (piece.rows, piece.columns)]
+        if different:
+            unmatched[name] = f"shapes differ: {suspect.label} {list(piece.shape)}, {', '.join(different)}"
+        elif not piece.rows * piece.columns:
+            unmatched[name] = "it holds no number"
+        else:
+            matches.append(Match(name, piece, tuple(others)))
+    for one, pieces in zip(parents, theirs, strict=True):
+        unmatched |= {f"{name} ({one.label})": f"not in {suspect.label}" for name in pieces if name not in mine and layers is None}
+    for one in everyone:
+        unmatched |= {f"{name} ({one.label})": why for name, why in one.left_out.items()}
+    if not matches:
+        first = next(iter(unmatched.items()), ("", "nothing is in it"))
+        raise WeightsError(
+            f"no tensor of {suspect.label} is in all of {', '.join(p.label for p in parents)} in the same shape; the first: {first[0]}: {first[1]}",
+            where=suspect.where,
+            next="give checkpoints of one architecture and size",
+        )
+    return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed)
+
+
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a tensor belongs to."""
+    found = _LAYER.search(name)
+    return int(found[1]) if found else None
+
+
+def component_of(name: str) -> str:
+    """The part of the network that a tensor belongs to."""
+    for component, pattern in _COMPONENTS:
+        if re.search(pattern, name):
+            return component
+    return "other"
+
+
+_COMPONENTS: Final = (
+    ("norms", r"norm|ln_\d|layer_scale"),
+    ("router", r"(mlp|block_sparse_moe|feed_forward)\.(gate|router)\.|router"),
+    ("shared experts", r"shared_expert"),
+    ("experts", r"experts\."),
+    ("linear attention", r"linear_attn|\.mamba|\.ssm|conv1d"),
+    ("attention", r"attn|attention"),
+    ("mlp", r"mlp|feed_forward|ffn"),
+    ("lm_head", r"^lm_head|^output\."),
+    ("embeddings", r"embed|wte|wpe"),
+)
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    layer = layer_of(name)
+    return (0 if name.startswith("embed") else 2 if layer is None else 1, layer or 0, name)
+
+
+def _moved(name: str, layers: dict[int, tuple[int, ...]] | None, parent: int) -> str:
+    layer = layer_of(name)
+    if layers is None or layer is None or layer not in layers:
+        return name
+    return _LAYER.sub(lambda m: m[0].replace(m[1], str(layers[layer][parent])), name, count=1)
+
+
+def _unstack(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
+    """Experts that one checkpoint holds as a stack and another one by one."""
+    stacked = [{name: found for name in pieces if (found := _STACKED.fullmatch(name)) and len(pieces[name].shape) == 3} for pieces in named]
+    single = [{re.sub(r"\.experts\.\d+\.", ".experts.", name).removesuffix(".weight") for name in pieces if re.search(r"\.experts\.\d+\.", name)} for pieces in named]
+    apart = set().union(*single)
+    for pieces, mine, one in zip(named, stacked, everyone, strict=True):
+        for name, found in mine.items():
+            what = found[2].removesuffix(".weight")
+            parts = FUSED.get(what, (what,))
+            if not any(f"{found[1]}.{part}" in apart for part in (*parts, what)):
+                continue
+            piece = pieces.pop(name)
+            experts, rows, columns = piece.shape
+            for expert in range(experts):
+                pieces[f"{found[1]}.{expert}.{what}.weight"] = piece.part(expert * rows, rows, (rows, columns))
+            renamed.append(f"{one.label}: {name} is a stack of {experts} experts; taken apart")
+
+
+def _unfuse(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
+    """Projections that one checkpoint holds in one matrix and another apart; the sizes of the parts are those of the other."""
+    for pieces, one in zip(named, everyone, strict=True):
+        for name in list(pieces):
+            parts = [name.replace(f".{fused}.", f".{part}.") for fused, split in FUSED.items() if f".{fused}." in name for part in split]
+            other = next((others for others in named if parts and others is not pieces and all(part in others for part in parts)), None)
+            if other is None:
+                continue
+            sizes = [other[part].rows for part in parts]
+            if sum(sizes) != pieces[name].rows or any(other[part].columns != pieces[name].columns for part in parts):
+                continue
+            piece, at = pieces.pop(name), 0
+            for part, rows in zip(parts, sizes, strict=True):
+                pieces[part] = piece.part(at, rows, other[part].shape)
+                at += rows
+            renamed.append(f"{one.label}: {name} holds {', '.join(parts)}; taken apart")
+
+
+def _tie(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
+    """An output matrix that is not stored is the embedding (tied), if another checkpoint stores one."""
+    if not any("lm_head.weight" in pieces for pieces in named):
+        return
+    for pieces, one in zip(named, everyone, strict=True):
+        if "lm_head.weight" not in pieces and "embed_tokens.weight" in pieces:
+            pieces["lm_head.weight"] = pieces["embed_tokens.weight"]
+            renamed.append(f"{one.label}: no lm_head.weight is stored; the embedding stands for it (tied)")

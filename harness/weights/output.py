@@ -1,0 +1,232 @@
+"""What a merge check leaves: `weights.csv` (a row a tensor), `weights.json` (for the report and the bundle), `weights.svg`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from harness.report import charts
+from harness.tables import write_bytes, write_csv
+from harness.weights.check import Checked
+from harness.weights.methods import Tensor, pooled
+
+#: A ratio so many errors or robust spreads from its component's median is an outlier, if it differs by more than OUT_BY.
+OUT: Final = 6.0
+OUT_BY: Final = 0.005
+LISTED: Final = 20
+
+
+class Summary(msgspec.Struct):
+    """A ratio over the tensors of one component, or of one component in one layer."""
+
+    component: str
+    layer: int | None
+    tensors: int
+    elements: int
+    ratio: float
+    low: float
+    high: float
+    spread: float
+    #: Of the test that all tensors have one ratio (Cochran's Q); None for one tensor.
+    p_same: float | None
+    found: dict[str, int]
+
+
+class Found(msgspec.Struct):
+    """`weights.json`: everything that the report shows."""
+
+    suspect: str
+    parents: list[str]
+    method: str
+    sentence: str
+    evidence: list[str]
+    limits: list[str]
+    ratios: list[float]
+    components: list[Summary]
+    layers: list[Summary]
+    outliers: list[str]
+    tensors: int
+    unmatched: dict[str, str]
+    renamed: list[str]
+    not_finite: int
+    sample: float
+    seed: int
+    bytes_read: int
+    bytes_whole: int
+    digests: list[str]
+
+
+def found(checked: Checked) -> Found:
+    """A check in the form of `weights.json`."""
+    informative = [t for t in checked.tensors if t.kind != "parents equal"]
+    components = list(dict.fromkeys(t.component for t in informative))
+    return Found(
+        suspect=checked.suspect.label,
+        parents=[p.label for p in checked.parents],
+        method=checked.verdict.method,
+        sentence=checked.verdict.sentence,
+        evidence=checked.verdict.evidence,
+        limits=checked.verdict.limits,
+        ratios=checked.verdict.ratios,
+        components=[summary(name, None, [t for t in informative if t.component == name]) for name in components],
+        layers=[
+            summary(name, layer, [t for t in informative if t.component == name and t.layer == layer])
+            for name in components
+            for layer in sorted({t.layer for t in informative if t.component == name}, key=lambda n: -1 if n is None else n)
+        ],
+        outliers=[line for name in components for line in outliers([t for t in informative if t.component == name])],
+        tensors=len(checked.tensors),
+        unmatched=checked.matched.unmatched,
+        renamed=checked.matched.renamed,
+        not_finite=sum(t.fit.not_finite for t in checked.tensors),
+        sample=checked.sample,
+        seed=checked.seed,
+        bytes_read=checked.bytes_read,
+        bytes_whole=checked.bytes_whole,
+        digests=[c.digest for c in (checked.suspect, *checked.parents)],
+    )
+
+
+def summary(component: str, layer: int | None, tensors: Sequence[Tensor]) -> Summary:
+    """The ratio of the first donor over some tensors, with a 95 % interval."""
+    over = pooled([t.fit.a[0] for t in tensors], [t.fit.se[0] for t in tensors])
+    reach = distributions.t.ppf(0.975, max(1, len(tensors) - 1)) if len(tensors) > 1 and over.spread else 1.96 if len(tensors) > 1 else distributions.t.ppf(0.975, tensors[0].fit.df)
+    kinds = [str(t.kind) for t in tensors]
+    return Summary(
+        component,
+        layer,
+        len(tensors),
+        sum(t.fit.elements for t in tensors),
+        over.mean,
+        float(over.mean - reach * over.se),
+        float(over.mean + reach * over.se),
+        over.spread,
+        None if math.isnan(over.p) else over.p,
+        {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+    )
+
+
+def outliers(tensors: Sequence[Tensor]) -> list[str]:
+    """Tensors whose ratio is far from that of their component, in words."""
+    if len(tensors) < 4:
+        return []
+    values = np.array([t.fit.a[0] for t in tensors])
+    middle = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    return [f"{t.name}: {a:.4f}, the others of {t.component} {middle:.4f}" for t, a in zip(tensors, values, strict=True) if abs(a - middle) > max(OUT * spread, OUT * t.fit.se[0], OUT_BY)]
+
+
+def frame(checked: Checked) -> pd.DataFrame:
+    """`weights.csv`: a row a tensor, also those that could not be compared."""
+    donors = checked.parents[:-1]
+    rows: list[dict[str, Any]] = []
+    for t, m in zip(checked.tensors, checked.matched.matches, strict=True):
+        f = t.fit
+        reach = float(distributions.t.ppf(0.975, f.df))
+        row: dict[str, Any] = {
+            "tensor": t.name,
+            "component": t.component,
+            "layer": t.layer,
+            "shape": "x".join(map(str, m.suspect.shape)),
+            "dtype": m.suspect.dtype,
+            "elements": f.elements,
+            "elements_read": f.read,
+            "not_finite": f.not_finite,
+            "finding": t.kind,
+        }
+        for i in range(len(donors)):
+            z = f.a[i] / f.se[i] if f.se[i] > 0 else math.nan
+            row |= {
+                _name("a", i): f.a[i],
+                _name("a_se", i): f.se[i],
+                _name("a_low", i): f.a[i] - reach * f.se[i],
+                _name("a_high", i): f.a[i] + reach * f.se[i],
+                _name("z", i): z,
+                _name("p_log10", i): _p_log10(z, f.df),
+            }
+        row |= {
+            "cosine": f.cosine,
+            "residual_share": f.residual,
+            "residual_in_rounding": f.in_rounding,
+            **{_name("free_donor", i): f.free[i] for i in range(len(donors))},
+            "free_base": f.free[-1],
+            "free_residual_in_rounding": f.free_in_rounding,
+            "distance_to_base": f.base_distance,
+            **{_name("distance_to_donor", i): f.donor_distance[i] for i in range(len(donors))},
+            **{_name("parents_distance", i): f.parents_distance[i] for i in range(len(donors))},
+            "note": None,
+        }
+        rows.append(row)
+    rows += [{"tensor": name, "finding": "not compared", "note": why} for name, why in checked.matched.unmatched.items()]
+    made = pd.DataFrame(rows)
+    for column in made.columns[[pd.api.types.is_float_dtype(kind) for kind in made.dtypes]]:
+        made[column] = made[column].map(lambda value: value if pd.isna(value) or not math.isfinite(value) else float(f"{value:.10g}"))
+    for column in ("layer", "elements", "elements_read", "not_finite"):
+        made[column] = made[column].astype("Int64")
+    return made.replace([math.inf, -math.inf], math.nan)
+
+
+def _p_log10(z: float, df: int) -> float:
+    """log10 of the two-sided p-value of Student's t; for the far tail by its leading power."""
+    with np.errstate(divide="ignore"):
+        p = float(distributions.t.logsf(abs(z), df) + math.log(2)) / math.log(10)
+    return p if math.isfinite(p) else -df / 2 * math.log10(1 + z * z / df)
+
+
+def _name(column: str, donor: int) -> str:
+    return column if donor == 0 else f"{column}_{donor + 1}"
+
+
+def picture(of: Found) -> str:
+    """The ratio by layer and component, as an SVG element."""
+    components = sorted({s.component for s in of.layers}, key=lambda name: -sum(s.elements for s in of.layers if s.component == name))[: len(charts.COLOURS)]
+    series = {name: [charts.Placed(s.layer, s.ratio, s.low, s.high) for s in of.layers if s.component == name] for name in components}
+    return charts.layers(series, f"share of {of.parents[0]} in {of.suspect} by layer and component, with 95 % intervals; the same numbers stand in weights.csv", of.parents[0], of.parents[-1])
+
+
+class Written(NamedTuple):
+    csv: Path
+    json: Path
+    svg: Path
+
+
+def write(checked: Checked, folder: Path) -> Written:
+    """Write the three files into a folder.
+
+    Raises
+    ------
+    RunError
+        The disk refuses.
+    """
+    of = found(checked)
+    paths = Written(folder / "weights.csv", folder / "weights.json", folder / "weights.svg")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(frame(checked), paths.csv)
+    write_bytes(msgspec.json.format(msgspec.json.encode(of), indent=1), paths.json)
+    write_bytes(charts.alone(picture(of)).encode(), paths.svg)
+    return paths
+
+
+def lines(of: Found) -> list[str]:
+    """A check in lines for the terminal."""
+    said = [of.sentence, *(f"  {line}" for line in of.evidence), ""]
+    said += [f"  {'component':18} {'tensors':>7} {'ratio':>8}  95 % interval       found"]
+    for s in of.components:
+        said.append(f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  {s.low:>7.4f} to {s.high:<7.4f}  {', '.join(f'{kind} {n}' for kind, n in s.found.items())}")
+    said += ["", *(f"outlier: {line}" for line in of.outliers[:LISTED])]
+    said += [f"not compared: {name}: {why}" for name, why in list(of.unmatched.items())[:LISTED]]
+    if len(of.unmatched) > LISTED:
+        said.append(f"... and {len(of.unmatched) - LISTED} more that were not compared; all stand in weights.csv")
+    said += of.renamed[:LISTED]
+    if of.not_finite:
+        said.append(f"{of.not_finite:,} numbers are NaN or infinite; they are in no sum")
+    if of.sample < 1:
+        said.append(f"read: a seeded sample, {of.bytes_read / 1e9:.3g} GB of {of.bytes_whole / 1e9:.3g} GB (seed {of.seed})")
+    return [*said, *of.limits]

@@ -1,0 +1,84 @@
+"""Which two checkpoints of a folder explain a suspect best: from a few rows of each tensor that all of them have."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import WeightsError
+from harness.weights.checkpoint import Checkpoint, Piece, open_checkpoint
+
+#: Matrices that are sampled, and numbers of each.
+TENSORS: Final = 64
+NUMBERS: Final = 1 << 14
+
+
+class Pair(NamedTuple):
+    """One or two checkpoints: what no blend of them explains (median share of a tensor's length), and the first's ratio."""
+
+    places: tuple[str, ...]
+    labels: tuple[str, ...]
+    unexplained: float
+    ratio: float
+
+
+def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
+    """All pairs of the checkpoints in a folder, and each alone, the best first.
+
+    A pair is told from its better half only where the blend explains more than that half does by itself.
+
+    Raises
+    ------
+    WeightsError
+        The folder holds fewer than two checkpoints that share matrices with the suspect.
+    """
+    mine = open_checkpoint(suspect)
+    others = [one for place in sorted(folder.iterdir()) if (one := _opened(place)) is not None and one.digest + one.where != mine.digest + mine.where]
+    names = sorted(name for name, piece in mine.pieces.items() if piece.columns > 1)
+    related = [one for one in others if sum(_same(one, mine, name) for name in names) > len(names) / 2]
+    common = [name for name in names if all(_same(one, mine, name) for one in related)]
+    if len(related) < 2 or not common:
+        raise WeightsError(
+            f"{len(related)} checkpoints there have the suspect's tensors in the same shapes; a pair is needed", where=str(folder), next="put the candidates there, each as a folder or a file"
+        )
+    chosen = [common[i] for i in sorted({round(x) for x in np.linspace(0, len(common) - 1, min(TENSORS, len(common)))})]
+    vectors = [[_numbers(one.pieces[name], name, seed) for name in chosen] for one in (mine, *related)]
+    lengths = np.array([np.linalg.norm(v) for v in vectors[0]]) + 1e-300
+    found = [
+        Pair((one.where,), (one.label,), float(np.median([np.linalg.norm(s - p) for s, p in zip(vectors[0], v, strict=True)] / lengths)), 1.0) for one, v in zip(related, vectors[1:], strict=True)
+    ]
+    for (first, v), (second, w) in itertools.combinations(zip(related, vectors[1:], strict=True), 2):
+        fits = [_line(s, p, q) for s, p, q in zip(vectors[0], v, w, strict=True)]
+        found.append(Pair((first.where, second.where), (first.label, second.label), float(np.median([rest for rest, _ in fits] / lengths)), float(np.median([a for _, a in fits]))))
+    return sorted(found, key=lambda pair: (pair.unexplained, len(pair.places)))
+
+
+def _opened(place: Path) -> Checkpoint | None:
+    try:
+        return open_checkpoint(str(place))
+    except WeightsError:
+        return None
+
+
+def _same(one: Checkpoint, other: Checkpoint, name: str) -> bool:
+    return name in one.pieces and one.pieces[name].shape == other.pieces[name].shape
+
+
+def _numbers(piece: Piece, name: str, seed: int) -> npt.NDArray[np.float64]:
+    rows = min(piece.rows, max(1, NUMBERS // piece.columns))
+    first = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:6], "big") % (piece.rows - rows + 1)
+    out = np.empty((rows, piece.columns), np.float64)
+    piece.read(first, out)
+    return np.where(np.isfinite(out), out, 0.0).reshape(-1)
+
+
+def _line(s: npt.NDArray[np.float64], p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """How far s is from the line through p and q, and where on it: 1 at p, 0 at q."""
+    x, y = p - q, s - q
+    a = float(x @ y) / max(1e-300, float(x @ x))
+    return float(np.linalg.norm(y - a * x)), a

@@ -1,0 +1,106 @@
+"""Merges by mergekit, and what is not one, for the truth table of docs/weights.md; run in an environment of its own (`make merges`).
+
+python scripts/merges.py FAMILY BASE DONOR OUT    FAMILY: lab or smollm2; BASE: a Hugging Face folder, or a folder with one GGUF file;
+                                                  DONOR: a folder, or "train" to fine-tune one from the base
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from mergekit.config import MergeConfiguration
+from mergekit.merge import MergeOptions, run_merge
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+HERE = Path(__file__).parent.parent
+STEPS = {"lab": {"donor": 200, "sibling": 200, "further": 100, "after": 200, "lora": 60}, "smollm2": {"donor": 24, "sibling": 24, "further": 12, "after": 12, "lora": 12}}
+RATE = {"lab": 1e-3, "smollm2": 2e-5}
+TYPE = {"lab": torch.float32, "smollm2": torch.bfloat16}
+
+
+def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int = 0) -> None:
+    """Train on this project's own texts, from a seeded place on."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    texts = [path.read_text("utf-8") for path in sorted([*HERE.glob("docs/*.md"), *HERE.glob("harness/*.py")])]
+    tokens = AutoTokenizer.from_pretrained(start)("\n\n".join(texts), return_tensors="pt").input_ids[0]
+    if lora:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]))
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE[family] * (10 if lora else 1))
+    draw = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        places = torch.randint(0, len(tokens) - 129, (4,), generator=draw)
+        batch = torch.stack([tokens[p : p + 128] for p in places])
+        model(input_ids=batch, labels=batch).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    if lora:
+        model = model.merge_and_unload()
+    save(model.to(TYPE[family]), start, out)
+
+
+def save(model: torch.nn.Module, start: Path, out: Path) -> None:
+    model.save_pretrained(out, safe_serialization=True)
+    for file in start.glob("*token*"):
+        shutil.copy(file, out)
+
+
+def merge(family: str, out: Path, config: dict) -> None:
+    dtype = "float32" if family == "lab" else "bfloat16"
+    run_merge(MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump({"dtype": dtype, **config}))), str(out), options=MergeOptions(copy_tokenizer=False, quiet=True, random_seed=7))
+    for file in out.parent.joinpath("base").glob("*token*"):
+        shutil.copy(file, out)
+
+
+def main(family: str, base: str, donor: str, place: str) -> None:
+    out, steps = Path(place), STEPS[family]
+    out.mkdir(parents=True, exist_ok=True)
+    b, d, s = out / "base", out / "donor", out / "sibling"
+    ggufs = list(Path(base).glob("*.gguf"))
+    options = {"gguf_file": ggufs[0].name} if ggufs else {}
+    tokenizer = AutoTokenizer.from_pretrained(base, **options)
+    tokenizer.save_pretrained(b)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=TYPE[family], **options)
+    if ggufs:  # transformers dequantised it, but will not save what came from a GGUF file
+        del model.config.quantization_config
+        fresh = AutoModelForCausalLM.from_config(model.config).to(TYPE[family])
+        fresh.load_state_dict(model.state_dict())
+        model = fresh
+    save(model, Path(base), b)
+    if donor == "train":
+        train(family, b, d, steps["donor"], 1)
+    else:
+        save(AutoModelForCausalLM.from_pretrained(donor, dtype=TYPE[family]), Path(donor), d)
+    train(family, b, s, steps["sibling"], 2)
+    last = json.loads((b / "config.json").read_text())["num_hidden_layers"]
+    one, two, three = str(b), str(d), str(s)
+    plain = [{"model": two, "parameters": {"weight": 0.6}}, {"model": one, "parameters": {"weight": 0.4}}]
+    sparse = [{"model": two, "parameters": {"weight": 1.0, "density": 0.5}}]
+    both = [{"model": two, "parameters": {"weight": 0.7}}, {"model": three, "parameters": {"weight": 0.8}}]
+    merges = {
+        "linear": {"merge_method": "linear", "models": plain},
+        "slerp": {"merge_method": "slerp", "base_model": one, "models": [{"model": one}, {"model": two}], "parameters": {"t": 0.4}},
+        "task-arithmetic": {"merge_method": "task_arithmetic", "base_model": one, "models": [{"model": two, "parameters": {"weight": 0.6}}]},
+        "task-arithmetic-two": {"merge_method": "task_arithmetic", "base_model": one, "models": both},
+        "ties": {"merge_method": "ties", "base_model": one, "models": sparse},
+        "dare": {"merge_method": "dare_linear", "base_model": one, "models": [{"model": two, "parameters": {"weight": 0.6, "density": 0.4}}]},
+        "passthrough": {"merge_method": "passthrough", "slices": [{"sources": [{"model": one, "layer_range": [0, last - 2]}]}, {"sources": [{"model": two, "layer_range": [2, last]}]}]},
+    }
+    for name, config in merges.items():
+        merge(family, out / name, config)
+    train(family, d, out / "donor-further", steps["further"], 3)
+    train(family, out / "linear", out / "linear-then-trained", steps["after"], 4)
+    train(family, b, out / "lora", steps["lora"], 5, lora=8)
+    torch.manual_seed(6)
+    save(AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(b).config).to(TYPE[family]), b, out / "unrelated")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
