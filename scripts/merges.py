@@ -19,11 +19,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 HERE = Path(__file__).parent.parent
 STEPS = {"lab": {"donor": 200, "sibling": 200, "further": 100, "after": 200, "lora": 60}, "smollm2": {"donor": 24, "sibling": 24, "further": 12, "after": 12, "lora": 12}}
-RATE = {"lab": 1e-3, "smollm2": 2e-5}
+RATE = {"lab": 1e-3, "smollm2": 3e-4}
+NEAR = 1e-5  # the rate of a donor that stays within the rounding of its base
 TYPE = {"lab": torch.float32, "smollm2": torch.bfloat16}
 
 
-def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int = 0) -> None:
+def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int = 0, rate: float | None = None) -> None:
     """Train on this project's own texts, from a seeded place on."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
@@ -33,7 +34,7 @@ def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int 
         from peft import LoraConfig, get_peft_model
 
         model = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]))
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE[family] * (10 if lora else 1))
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=(rate or RATE[family]) * (3 if lora else 1))
     draw = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         places = torch.randint(0, len(tokens) - 129, (4,), generator=draw)
@@ -98,6 +99,9 @@ def main(family: str, base: str, donor: str, place: str) -> None:
     train(family, d, out / "donor-further", steps["further"], 3)
     train(family, out / "linear", out / "linear-then-trained", steps["after"], 4)
     train(family, b, out / "lora", steps["lora"], 5, lora=8)
+    if TYPE[family] == torch.bfloat16:
+        train(family, b, out / "near-donor", 12, 8, rate=NEAR)
+        merge(family, out / "linear-of-near-donor", {"merge_method": "linear", "models": [{**plain[0], "model": str(out / "near-donor")}, plain[1]]})
     torch.manual_seed(6)
     save(AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(b).config).to(TYPE[family]), b, out / "unrelated")
 

@@ -21,7 +21,7 @@ from harness.errors import WeightsError
 from harness.weights import layers
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
-from harness.weights.fit import Fit, Sums, Worker, first_guess, solved
+from harness.weights.fit import Fit, Sums, Worker, first_guess, rounding_bias, solved
 from harness.weights.matching import Match, Matched, component_of, layer_of, match
 from harness.weights.methods import Look, Tensor, Verdict, decide, kind_of, look
 
@@ -32,7 +32,7 @@ REQUEST: Final = 256_000
 #: The interpreter and its packages, before any weights.
 RESIDENT: Final = 200_000_000
 SMALLEST: Final = 300_000_000
-GUESS: Final = 1 << 14
+GUESS: Final = 1 << 16
 #: Matrices that are looked at twice, and the numbers of each.
 LOOKS, LOOK_ROWS, LOOK_NUMBERS = 24, 256, 1 << 20
 REMOTE_THREADS: Final = 8
@@ -138,6 +138,7 @@ class _Job:
         self.kind = np.float64 if any(p.wide for p in (m.suspect, *m.parents)) else np.float32
         self.bits = m.suspect.bits
         self.sums: dict[int, Sums] = {}
+        self.bias: npt.NDArray[np.float64] | None = None
         self._guess: npt.NDArray[np.float64] | None = None
         self._lock = threading.Lock()
 
@@ -150,6 +151,7 @@ class _Job:
                 self._guess = first_guess(s, parents, b)
                 if self.match.suspect.dtype == "F32" and self.bits:
                     self.bits = significand(s.astype(np.float32))
+                self.bias = rounding_bias(parents, b, self._guess, self.bits) if self.bits else None
         return self._guess
 
     def read(self, first: int, rows: int) -> list[Real]:
@@ -183,7 +185,7 @@ class _Job:
         for number in range(1, len(self.runs)):
             total.add(self.sums[number])
         self.sums.clear()
-        return solved(total, self.guess(), self.match.elements)
+        return solved(total, self.guess(), self.match.elements, self.bias)
 
 
 def _job(m: Match, sample: float, settings: Settings) -> _Job:

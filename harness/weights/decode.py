@@ -49,6 +49,14 @@ def rounding(values: Real, bits: int, scratch: Real) -> float:
     return float(np.dot(flat, flat)) * 4.0 ** (1 - bits) / 12
 
 
+def rounded(values: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float32]:
+    """Values as a type with so many bits of significand would store them (round half to even; its range is not regarded)."""
+    drop = np.uint32(24 - bits)
+    said = values.view(np.uint32)
+    half = (np.uint32(1) << (drop - np.uint32(1))) - np.uint32(1)
+    return ((said + half + ((said >> drop) & np.uint32(1))) >> drop << drop).view(np.float32)
+
+
 def significand(values: npt.NDArray[np.float32]) -> int:
     """Bits of significand that float32 values really use: 8 or 11 where a merge was computed in a coarser type and stored wider."""
     used = int(np.bitwise_or.reduce(values.reshape(-1).view(np.uint32))) if values.size else 0

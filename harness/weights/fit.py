@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.weights.decode import Real, grid, rounding
+from harness.weights.decode import Real, grid, rounded, rounding
 
 #: Numbers that are worked on at once: a few arrays of them fit in a core's cache.
 CHUNK: Final = 1 << 16
@@ -49,14 +49,30 @@ class Sums:
 
 def first_guess(s: Real, parents: list[Real], b: Real) -> npt.NDArray[np.float64]:
     """Least squares on a few rows; 0 or 1 exactly, where it is that up to the arithmetic."""
-    y, x = (s - b).astype(np.float64).reshape(-1), np.stack([(p - b).astype(np.float64).reshape(-1) for p in parents])
+    y, x = (s - b).reshape(-1), np.stack([(p - b).reshape(-1) for p in parents])
     sound = np.isfinite(y) & np.isfinite(x).all(axis=0)
-    y, x = y[sound], x[:, sound]
-    if not y.size or not x.any():
-        return np.zeros(len(parents))
-    guess = np.linalg.lstsq(x.T, y, rcond=None)[0]
+    if not sound.all():
+        y, x = y[sound], x[:, sound]
+    guess = np.asarray(np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True) @ (x @ y).astype(np.float64), np.float64)
     near = np.rint(guess)
     return np.where(np.abs(guess - near) < 1e-6, near, guess)
+
+
+def rounding_bias(parents: list[Real], b: Real, guess: npt.NDArray[np.float64], bits: int) -> npt.NDArray[np.float64]:
+    """How far the ratios of an exact blend are moved at most by storing it, at the guess and at what would have been moved there.
+
+    Where parents differ by few grid steps, rounding follows the difference: 0.6 of one step is stored as one.
+    """
+    if bits >= 24:
+        return np.zeros(len(parents))
+    b32, x = b.astype(np.float32), [(p - b).astype(np.float32) for p in parents]
+    most = step = np.zeros(len(guess))
+    for times in range(4):
+        at = guess - times * step
+        moved = first_guess(rounded(b32 + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)), bits), [b32 + xi for xi in x], b32) - at
+        step = moved if times == 0 else step
+        most = np.maximum(most, np.abs(moved))
+    return most
 
 
 class Worker:
@@ -147,6 +163,8 @@ class Fit(NamedTuple):
     #: Coefficient of each donor on (donor - base), standard errors, degrees of freedom of the clusters.
     a: tuple[float, ...]
     se: tuple[float, ...]
+    #: The part of the standard error that storing an exact blend can move its ratio by; all tensors may share its sign.
+    bias: tuple[float, ...]
     df: int
     #: Free coefficients of each donor and of the base, and the standard error of their sum.
     free: tuple[float, ...]
@@ -162,13 +180,15 @@ class Fit(NamedTuple):
     base_distance: float
     donor_distance: tuple[float, ...]
     parents_distance: tuple[float, ...]
+    #: Distance of each donor from the base, by the suspect's rounding.
+    parents_in_rounding: tuple[float, ...]
     #: Cosines of the suspect with the base, and of each donor with the base.
     base_cosine: float
     parents_cosine: tuple[float, ...]
 
 
-def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int) -> Fit:
-    """What follows from the sums of one tensor."""
+def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, bias: npt.NDArray[np.float64] | None = None) -> Fit:
+    """What follows from the sums of one tensor; ``bias`` of the ratios by rounding goes into their errors."""
     k = len(guess)
     inverse = np.asarray(np.linalg.pinv(sums.xx, rcond=1e-12, hermitian=True), np.float64)
     delta = np.asarray(inverse @ sums.xe, np.float64)
@@ -179,6 +199,7 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int) -> Fit:
     ss = max(0.0, yy + 2 * yb + sums.bb)
     variance, df = _clustered(sums, delta, inverse)
     floor = sums.noise / max(1, sums.n) * np.diag(inverse)
+    moved = np.zeros(k) if bias is None else bias**2
     # the free fit: y = sum a_i x_i + c b, solved for the residual of the first guess
     wide = np.block([[sums.xx, sums.xb[:, None]], [sums.xb[None, :], np.array([[sums.bb]])]])
     scale = np.sqrt(np.maximum(np.diag(wide), 1e-300))
@@ -195,7 +216,8 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int) -> Fit:
         read=sums.n + sums.bad,
         not_finite=sums.bad,
         a=tuple(map(float, a)),
-        se=tuple(float(math.sqrt(max(v, f, 0.0))) for v, f in zip(np.diag(variance), floor, strict=True)),
+        se=tuple(float(math.sqrt(max(v, f, 0.0) + m)) for v, f, m in zip(np.diag(variance), floor, moved, strict=True)),
+        bias=tuple(map(float, np.sqrt(moved))),
         df=df,
         free=(*map(float, donors), float(1 - donors.sum() + extra)),
         free_sum_se=math.sqrt(max(0.0, spread * float(inverse_wide[k, k]))),
@@ -209,6 +231,7 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int) -> Fit:
         base_distance=_share(yy, ss),
         donor_distance=tuple(_share(d, ss) for d in to_donors),
         parents_distance=tuple(_share(float(sums.xx[i, i]), sums.bb) for i in range(k)),
+        parents_in_rounding=tuple(_share(float(sums.xx[i, i]), sums.noise) for i in range(k)),
         base_cosine=(yb + sums.bb) / math.sqrt(ss * sums.bb) if ss * sums.bb > 0 else math.nan,
         parents_cosine=tuple(float(sums.xb[i] + sums.bb) / math.sqrt(pp[i] * sums.bb) if pp[i] * sums.bb > 0 else math.nan for i in range(k)),
     )

@@ -18,12 +18,14 @@ EXACT: Final = 2.5
 #: A tensor whose best combination of all parents leaves this share of its length (or more) shares nothing with them; under the other, it does.
 UNRELATED: Final = 0.9
 RELATED: Final = 0.6
+#: Parents that differ by less than so many times the rounding of the stored type (about one and a half grid steps) cannot be told from it.
+CLOSE: Final = 5.0
 #: From this distance on, a ratio is neither 0 nor 1.
 AWAY: Final = 0.1
 #: Z-score from which a direction counts as found.
 FOUND: Final = 6.0
 
-Kind = Literal["same as base", "same as donor", "blend", "arc", "near", "unrelated", "parents equal"]
+Kind = Literal["same as base", "same as donor", "blend", "arc", "near", "unrelated", "parents equal", "too close"]
 Method = Literal[
     "independent", "base itself", "donor itself", "fine-tune of the base", "fine-tune of the donor", "linear merge", "task arithmetic", "SLERP", "TIES", "DARE", "sparse merge",
     "layer stacking", "LoRA on the base", "LoRA on the donor", "quantised copy", "linear merge, changed afterwards", "cannot tell",
@@ -40,6 +42,8 @@ def kind_of(fit: Fit) -> Kind:
         return "same as donor"
     if fit.free_residual > UNRELATED:
         return "unrelated"
+    if min(fit.parents_in_rounding) < CLOSE:
+        return "too close"
     if arc(fit) is not None:
         return "arc"
     within = EXACT * max(1.0, *map(abs, fit.free))  # beyond the parents, their own rounding is stretched, too
@@ -78,6 +82,8 @@ class Look(NamedTuple):
 
     #: Of the numbers where donor and base clearly differ, the share where the suspect has the base's.
     zeros: float
+    #: Share of all numbers that are not the base's.
+    moved: float
     #: The ratio over the others, and its residual by the rounding.
     kept: float
     kept_in_rounding: float
@@ -106,7 +112,7 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int) -> Look:
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
     noise = rounding(np.ascontiguousarray(s), bits, np.empty_like(s)) if bits else math.inf
     levels = [len(np.unique(row)) for row in s[:8]], [len(np.unique(row)) for row in b[:8]]
-    return Look(zeros, ratio, within, _auc(largest[dropped], largest[kept]), _rank(y, noise), _rank(s - donors[0], noise), float(np.median(levels[0]) / np.median(levels[1])))
+    return Look(zeros, float((y != 0).mean()), ratio, within, _auc(largest[dropped], largest[kept]), _rank(y, noise), _rank(s - donors[0], noise), float(np.median(levels[0]) / np.median(levels[1])))
 
 
 def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> float:
@@ -153,6 +159,12 @@ def pooled(values: Sequence[float], errors: Sequence[float]) -> Pooled:
     return Pooled(float((w @ v) / w.sum()), float(1 / math.sqrt(w.sum())), math.sqrt(tau2), float(distributions.chi2.sf(q, df)) if df else math.nan, len(v))
 
 
+def over(tensors: Sequence[Tensor], donor: int) -> Pooled:
+    """One donor's ratio over some tensors. What rounding may move is not averaged away: it can be the same in all of them."""
+    found = pooled([t.fit.a[donor] for t in tensors], [math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.bias[donor] ** 2)) for t in tensors])
+    return found._replace(se=math.hypot(found.se, float(np.median([t.fit.bias[donor] for t in tensors]))))
+
+
 class Tensor(NamedTuple):
     """A tensor's fit beside what it is."""
 
@@ -184,14 +196,15 @@ LIMITS: Final = [
 def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[str], stacked: dict[int, tuple[int, ...]] | None, suspect: str) -> Verdict:
     """The way of making the suspect that fits best. ``labels`` name the donors, then the base."""
     *donors, base = labels
-    telling = [t for t in tensors if t.matrix and t.kind != "parents equal"] or [t for t in tensors if t.kind != "parents equal"]
-    if not telling:
-        return _only_one(tensors, labels, suspect)
+    matrices = [t for t in tensors if t.matrix] or list(tensors)
+    telling = [t for t in matrices if t.kind not in ("parents equal", "too close")]
+    if sum(t.fit.elements for t in telling) < 0.2 * sum(t.fit.elements for t in matrices):
+        return _too_close(matrices, labels, suspect)
     size = sum(t.fit.elements for t in telling)
-    share = {kind: sum(t.fit.elements for t in telling if t.kind == kind) / size for kind in ("same as base", "same as donor", "blend", "arc", "near", "unrelated", "parents equal")}
+    share = {kind: sum(t.fit.elements for t in telling if t.kind == kind) / size for kind in ("same as base", "same as donor", "blend", "arc", "near", "unrelated")}
     ratios = [_typical([t.fit.a[i] for t in telling], [t.fit.elements for t in telling]) for i in range(len(donors))]
     spans = _typical([t.fit.free_residual for t in telling], [t.fit.elements for t in telling])
-    over = [pooled([t.fit.a[i] for t in telling], [t.fit.se[i] for t in telling]) for i in range(len(donors))]
+    ratio = [over(telling, i) for i in range(len(donors))]
     exact = _typical([t.fit.in_rounding for t in telling], [t.fit.elements for t in telling])
     cosine = _typical([t.fit.cosine for t in telling], [t.fit.elements for t in telling])
     said = " + ".join([*(f"{a:.3f} {d}" for a, d in zip(ratios, donors, strict=True)), f"{1 - sum(ratios):.3f} {base}"])
@@ -200,7 +213,9 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
         if stacked is not None
         else [
             f"ratio over {len(telling)} matrices: "
-            + ", ".join(f"{d} {p.mean:.4f} (95 % interval {p.mean - 1.96 * p.se:.4f} to {p.mean + 1.96 * p.se:.4f}, spread between tensors {p.spread:.4f})" for d, p in zip(donors, over, strict=True)),
+            + ", ".join(
+                f"{d} {p.mean:.4f} (95 % interval {p.mean - 1.96 * p.se:.4f} to {p.mean + 1.96 * p.se:.4f}, spread between tensors {p.spread:.4f})" for d, p in zip(donors, ratio, strict=True)
+            ),
             f"residual of that line: {exact:.3g} times the rounding of the stored type; cosine of the fit {cosine:.4f}",
             f"what no combination of the parents explains: {100 * spans:.2g} % of a tensor's length",
         ]
@@ -215,6 +230,15 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
             "independent",
             f"{suspect} shares nothing with {_all(labels)}: no combination of them is nearer to it than chance.",
             f"{100 * share['unrelated']:.0f} % of its numbers are in tensors unrelated to every parent",
+        )
+    low = _low_rank(looks) if share["near"] + share["unrelated"] > 0.3 else None
+    if low is not None:
+        on_base, rank = low
+        place = base if on_base else donors[0]
+        return verdict(
+            "LoRA on the base" if on_base else "LoRA on the donor",
+            f"{suspect} is {place} plus a change of rank {rank} (a LoRA merged in), exact to rounding.",
+            f"{suspect} - {place} has rank {rank} in most matrices looked at, and nothing else above the rounding",
         )
     if spans > RELATED:
         return verdict("cannot tell", f"{suspect} is neither clearly related to {_all(labels)} nor clearly apart from them.")
@@ -253,52 +277,44 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
     if certain > 0.8:
         if any(t.quantised for t in telling) and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY / 2:
             return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, quantised: what differs is the rounding of its type.")
-        if _beyond(ratios, over):
+        if _beyond(ratios, ratio):
             return verdict("task arithmetic", f"{suspect} is {base} plus {_times(ratios, donors)}, exact to rounding (task arithmetic: the weights are no mixture).")
         if len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < 0.02:
             return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, rounded to another type.")
         limits.append("A linear merge and task arithmetic with the same weights give the same numbers; so does SLERP where parents are nearly parallel.")
         return verdict("linear merge", f"{suspect} is a linear merge, {said}, exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.")
-    low = _low_rank(looks)
-    if low is not None:
-        on_base, rank = low
-        place = base if on_base else donors[0]
-        return verdict(
-            "LoRA on the base" if on_base else "LoRA on the donor",
-            f"{suspect} is {place} plus a change of rank {rank} (a LoRA merged in), exact to rounding.",
-            f"{suspect} - {place} has rank {rank} in most matrices looked at, and nothing else above the rounding",
-        )
     if looks and np.median([one.levels for one in looks]) < 0.5 and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY:
         return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, quantised and stored wide: its rows hold few different values.")
-    return _changed(verdict, limits, over, cosine, donors, base, suspect)
+    return _changed(verdict, limits, ratio, cosine, donors, base, suspect)
 
 
-def _changed(verdict: Callable[..., Verdict], limits: list[str], over: list[Pooled], cosine: float, donors: Sequence[str], base: str, suspect: str) -> Verdict:
+def _changed(verdict: Callable[..., Verdict], limits: list[str], ratio: list[Pooled], cosine: float, donors: Sequence[str], base: str, suspect: str) -> Verdict:
     """Related, but by no exact rule: the direction of the donors is found, or it is not."""
-    z = [p.mean / p.se for p in over]
-    found = [i for i in range(len(donors)) if abs(z[i]) > FOUND and abs(over[i].mean) > AWAY]
+    z = [p.mean / p.se for p in ratio]
+    found = [i for i in range(len(donors)) if abs(z[i]) > FOUND and abs(ratio[i].mean) > AWAY]
     if not found:
-        if all(p.se < AWAY / 2 for p in over):
+        if all(p.se < AWAY / 2 for p in ratio):
             return verdict(
-                "fine-tune of the base", f"{suspect} is near {base}, and its difference to {base} does not point towards {_all(donors)}: {_and([f'{100 * p.mean:.1f} % of the way' for p in over])}."
+                "fine-tune of the base", f"{suspect} is near {base}, and its difference to {base} does not point towards {_all(donors)}: {_and([f'{100 * p.mean:.1f} % of the way' for p in ratio])}."
             )
         return verdict("cannot tell", f"{suspect} is near {base}; whether {_all(donors)} is in it, too, these numbers cannot tell.")
-    if len(found) == 1 and abs(over[found[0]].mean - 1) < AWAY:
+    if len(found) == 1 and abs(ratio[found[0]].mean - 1) < AWAY:
         return verdict("fine-tune of the donor", f"{suspect} holds the whole difference of {donors[found[0]]} to {base}, and more: it was made from {donors[found[0]]} (trained further, or rounded).")
     limits.append("A checkpoint from the midst of the donor's own training lies near the line, too.")
-    said = _and([f"{over[i].mean:.3f} of the difference of {donors[i]} to {base}" for i in found])
+    said = _and([f"{ratio[i].mean:.3f} of the difference of {donors[i]} to {base}" for i in found])
     return verdict("linear merge, changed afterwards", f"{suspect} holds {said}, but not exactly: a merge that was changed afterwards (cosine of the fit {cosine:.3f}).")
 
 
-def _only_one(tensors: Sequence[Tensor], labels: Sequence[str], suspect: str) -> Verdict:
-    return Verdict(
-        "cannot tell", f"The parents {_all(labels)} are equal in every tensor that was compared; {suspect} cannot be placed between them.", [f"{len(tensors)} tensors compared"], list(LIMITS), []
-    )
+def _too_close(matrices: Sequence[Tensor], labels: Sequence[str], suspect: str) -> Verdict:
+    typical = _typical([max(t.fit.parents_in_rounding) for t in matrices], [t.fit.elements for t in matrices])
+    far = _typical([t.fit.base_in_rounding for t in matrices], [t.fit.elements for t in matrices])
+    said = [f"donor and base differ by {typical:.2g} times the rounding of the stored type, {suspect} and {labels[-1]} by {far:.2g} times; a ratio takes {CLOSE:g} times"]
+    return Verdict("cannot tell", f"{_all(labels)} differ by hardly more than the rounding of their numbers; {suspect} cannot be placed between them.", said, list(LIMITS), [])
 
 
-def _beyond(ratios: Sequence[float], over: Sequence[Pooled]) -> bool:
+def _beyond(ratios: Sequence[float], ratio: Sequence[Pooled]) -> bool:
     """Whether the weights are no mixture: below 0, or together above 1."""
-    margin = max(0.01, 4 * max(p.se for p in over))
+    margin = max(0.01, 4 * max(p.se for p in ratio))
     return sum(ratios) > 1 + margin or min(ratios) < -margin
 
 
@@ -311,7 +327,8 @@ def _sparse(looks: Sequence[Look], exact: float) -> tuple[Method, float, float, 
         return None
     method: Method = "TIES" if auc < 0.1 else "DARE" if 0.4 < auc < 0.6 else "sparse merge"
     how = f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; they are {'the smallest differences' if method == 'TIES' else 'drawn whatever the difference' if method == 'DARE' else 'neither the smallest nor a random draw'} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding"
-    return method, 1 - zeros, kept, how
+    density = float(np.median([one.moved for one in looks])) if method == "TIES" else 1 - zeros  # what is not clear is small, and TIES drops it
+    return method, density, kept, how
 
 
 def _low_rank(looks: Sequence[Look]) -> tuple[bool, int] | None:

@@ -15,7 +15,7 @@ from scipy import stats as distributions
 from harness.report import charts
 from harness.tables import write_bytes, write_csv
 from harness.weights.check import Checked
-from harness.weights.methods import Tensor, pooled
+from harness.weights.methods import Tensor, over
 
 #: A ratio so many errors or robust spreads from its component's median is an outlier, if it differs by more than OUT_BY.
 OUT: Final = 6.0
@@ -65,7 +65,7 @@ class Found(msgspec.Struct):
 
 def found(checked: Checked) -> Found:
     """A check in the form of `weights.json`."""
-    informative = [t for t in checked.tensors if t.kind != "parents equal"]
+    informative = [t for t in checked.tensors if t.kind not in ("parents equal", "too close")] or checked.tensors
     components = list(dict.fromkeys(t.component for t in informative))
     return Found(
         suspect=checked.suspect.label,
@@ -96,19 +96,19 @@ def found(checked: Checked) -> Found:
 
 def summary(component: str, layer: int | None, tensors: Sequence[Tensor]) -> Summary:
     """The ratio of the first donor over some tensors, with a 95 % interval."""
-    over = pooled([t.fit.a[0] for t in tensors], [t.fit.se[0] for t in tensors])
-    reach = distributions.t.ppf(0.975, max(1, len(tensors) - 1)) if len(tensors) > 1 and over.spread else 1.96 if len(tensors) > 1 else distributions.t.ppf(0.975, tensors[0].fit.df)
+    found = over(tensors, 0)
+    reach = float(distributions.t.ppf(0.975, len(tensors) - 1 if len(tensors) > 1 else tensors[0].fit.df))
     kinds = [str(t.kind) for t in tensors]
     return Summary(
         component,
         layer,
         len(tensors),
         sum(t.fit.elements for t in tensors),
-        over.mean,
-        float(over.mean - reach * over.se),
-        float(over.mean + reach * over.se),
-        over.spread,
-        None if math.isnan(over.p) else over.p,
+        found.mean,
+        found.mean - reach * found.se,
+        found.mean + reach * found.se,
+        found.spread,
+        None if math.isnan(found.p) else found.p,
         {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
     )
 
@@ -161,6 +161,7 @@ def frame(checked: Checked) -> pd.DataFrame:
             "distance_to_base": f.base_distance,
             **{_name("distance_to_donor", i): f.donor_distance[i] for i in range(len(donors))},
             **{_name("parents_distance", i): f.parents_distance[i] for i in range(len(donors))},
+            **{_name("parents_in_rounding", i): f.parents_in_rounding[i] for i in range(len(donors))},
             "note": None,
         }
         rows.append(row)
