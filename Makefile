@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint test-vllm lab smollm2 clean
+.PHONY: demo test lint test-vllm test-merges merges-smollm2 lab smollm2 clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,7 +24,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 test: lint  ## lint, strict types, tests
-	$(BIN)/pytest -m "not vllm"
+	$(BIN)/pytest -m "not vllm and not merges"
 
 .venv-vllm/installed: pyproject.toml constraints.txt scripts/install-vllm.sh
 	$(PYTHON) -m venv .venv-vllm
@@ -33,6 +33,26 @@ test: lint  ## lint, strict types, tests
 
 test-vllm: .venv-vllm/installed  ## the tests against a real vLLM, in its own environment
 	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
+
+.venv-merges/installed: Makefile
+	$(PYTHON) -m venv .venv-merges
+	.venv-merges/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-merges/bin/python -m pip install --quiet --disable-pip-version-check mergekit==0.1.5 transformers==5.23.0 peft==0.21.2 bitsandbytes==0.50.2 gguf==0.19.0
+	touch $@
+
+.merges/lab/done: .venv-merges/installed $(VENV)/installed scripts/merges.py
+	rm -rf .merges/lab .merges/from
+	for model in base donor; do $(BIN)/truename lab export $$model .merges/from/$$model; done
+	HF_HUB_OFFLINE=1 .venv-merges/bin/python scripts/merges.py lab .merges/from/base .merges/from/donor .merges/lab
+	touch $@
+
+test-merges: .merges/lab/done  ## the merge check on merges that mergekit made
+	$(BIN)/pytest -m merges tests/test_merges.py
+
+merges-smollm2: .venv-merges/installed .models/SmolLM2-135M-Instruct.Q4_1.gguf  ## the same from SmolLM2 and a fine-tune of it (slow), with the table
+	rm -rf .merges/smollm2
+	HF_HUB_OFFLINE=1 .venv-merges/bin/python scripts/merges.py smollm2 .models train .merges/smollm2
+	$(BIN)/python benchmarks/truth.py .merges/smollm2
 
 .venv-lab/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-lab
@@ -54,4 +74,4 @@ smollm2: .models/SmolLM2-135M-Instruct.Q4_1.gguf  ## a public model whose templa
 	$(BIN)/truename report smollm2
 
 clean:
-	rm -rf .venv .venv-vllm .venv-lab .models .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-vllm .venv-lab .venv-merges .models .merges .pytest_cache .mypy_cache .ruff_cache

@@ -15,7 +15,7 @@ import torch
 import yaml
 from mergekit.config import MergeConfiguration
 from mergekit.merge import MergeOptions, run_merge
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 HERE = Path(__file__).parent.parent
 STEPS = {"lab": {"donor": 200, "sibling": 200, "further": 100, "after": 200, "lora": 60}, "smollm2": {"donor": 24, "sibling": 24, "further": 12, "after": 12, "lora": 12}}
@@ -102,6 +102,8 @@ def main(family: str, base: str, donor: str, place: str) -> None:
     if TYPE[family] == torch.bfloat16:
         train(family, b, out / "near-donor", 12, 8, rate=NEAR)
         merge(family, out / "linear-of-near-donor", {"merge_method": "linear", "models": [{**plain[0], "model": str(out / "near-donor")}, plain[1]]})
+    for kind, settings in (("int8", {"load_in_8bit": True}), ("nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True})):
+        AutoModelForCausalLM.from_pretrained(d, quantization_config=BitsAndBytesConfig(**settings), dtype=torch.bfloat16, device_map="cpu").save_pretrained(out / f"donor-{kind}")
     torch.manual_seed(6)
     save(AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(b).config).to(TYPE[family]), b, out / "unrelated")
 

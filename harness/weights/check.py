@@ -21,7 +21,7 @@ from harness.errors import WeightsError
 from harness.weights import layers
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
-from harness.weights.fit import Fit, Sums, Worker, first_guess, rounding_bias, solved
+from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
 from harness.weights.matching import Match, Matched, component_of, layer_of, match
 from harness.weights.methods import Look, Tensor, Verdict, decide, kind_of, look
 
@@ -89,7 +89,8 @@ def check(suspect: str, parents: Sequence[str], settings: Settings, journal: Pat
         raise WeightsError("a merge has two parents or more", next="write --parents DONOR BASE")
     if settings.memory < SMALLEST:
         raise WeightsError(f"{settings.memory / 1e6:.0f} MB are too little: Python with its packages needs {RESIDENT / 1e6:.0f} MB itself", next=f"write --memory {SMALLEST / 1e6:.0f}MB or more")
-    mine, *theirs = (open_checkpoint(place, settings.cache) for place in (suspect, *parents))
+    cache = settings.cache if settings.sample < 1 or settings.budget else None  # a whole checkpoint is not kept a second time
+    mine, *theirs = (open_checkpoint(place, cache) for place in (suspect, *parents))
     mine, *theirs = _apart([mine, *theirs])
     stacked = layers.aligned(mine, theirs) if len({layers.count(one) for one in (mine, *theirs)}) > 1 else None
     with threadpool_limits(1):
@@ -112,14 +113,17 @@ def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
 def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tuple[int, ...]] | None, settings: Settings, journal: Path | None, tell: Callable[[Progress], None]) -> Checked:
     matched = match(mine, theirs, stacked)
     whole = sum(_bytes(m) for m in matched.matches)
-    sample = min(settings.sample, max(1e-9, settings.budget / whole)) if settings.budget else settings.sample
-    jobs = [_job(m, sample, settings) for m in matched.matches]
+    sample = min(settings.sample, max(1e-9, 0.9 * settings.budget / whole)) if settings.budget else settings.sample  # a tenth is for the second look
+    threads = _threads(settings, mine, theirs)
+    jobs = [_job(m, sample, settings, threads) for m in matched.matches]
     key = hashlib.sha256(repr([sample, settings.seed, stacked, *([one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs))]).encode()).hexdigest()
-    fits, read = _fits(jobs, _threads(settings, mine, theirs), _Journal(journal, key), tell)
-    tensors = [Tensor(m.name, component_of(m.name), layer_of(m.name), m.suspect.columns > 1, m.suspect.quantised, fit, kind_of(fit)) for m, fit in zip(matched.matches, fits, strict=True)]
-    looks = _looks(matched.matches, tensors, _threads(settings, mine, theirs))
+    fits, read = _fits(jobs, threads, _Journal(journal, key), tell)
+    tensors = [
+        Tensor(m.name, component_of(m.name), layer_of(m.name), m.suspect.columns > 1, m.suspect.quantised, fit, kind_of(fit, m.suspect.quantised)) for m, fit in zip(matched.matches, fits, strict=True)
+    ]
+    looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
     verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
-    return Checked(mine, theirs, matched, tensors, looks, verdict, stacked, sample, read, whole, settings.seed)
+    return Checked(mine, theirs, matched, tensors, looks, verdict, stacked, sample, read + looked, whole, settings.seed)
 
 
 def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
@@ -138,20 +142,24 @@ class _Job:
         self.kind = np.float64 if any(p.wide for p in (m.suspect, *m.parents)) else np.float32
         self.bits = m.suspect.bits
         self.sums: dict[int, Sums] = {}
-        self.bias: npt.NDArray[np.float64] | None = None
+        self.kept: Rounding | None = None
         self._guess: npt.NDArray[np.float64] | None = None
         self._lock = threading.Lock()
 
     def guess(self) -> npt.NDArray[np.float64]:
-        """A first fit, from the first rows; made once."""
+        """A first fit, from some rows in several places; made once."""
         with self._lock:
             if self._guess is None:
-                first, rows = self.runs[0]
-                s, *parents, b = self.read(first, min(rows, max(1, GUESS // self.match.suspect.columns)))
+                each = max(1, min(GUESS // PARTS // self.match.suspect.columns, min(rows for _, rows in self.runs)))
+                places = sorted({self.runs[round(i)][0] for i in np.linspace(0, len(self.runs) - 1, PARTS)})
+                if len(places) < PARTS:  # few runs: places within the first
+                    first, rows = self.runs[0]
+                    places = sorted({first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)})
+                s, *parents, b = (np.concatenate(parts) for parts in zip(*(self.read(place, each) for place in places), strict=True))
                 self._guess = first_guess(s, parents, b)
                 if self.match.suspect.dtype == "F32" and self.bits:
                     self.bits = significand(s.astype(np.float32))
-                self.bias = rounding_bias(parents, b, self._guess, self.bits) if self.bits else None
+                self.kept = Rounding(parents, b, self.bits)
         return self._guess
 
     def read(self, first: int, rows: int) -> list[Real]:
@@ -185,15 +193,17 @@ class _Job:
         for number in range(1, len(self.runs)):
             total.add(self.sums[number])
         self.sums.clear()
-        return solved(total, self.guess(), self.match.elements, self.bias)
+        found = solved(total, self.guess(), self.match.elements, self.kept)
+        self.kept = None
+        return found
 
 
-def _job(m: Match, sample: float, settings: Settings) -> _Job:
+def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
     """Which rows are read: all, or runs of neighbours at seeded places, one in each of equal parts of the tensor."""
     piece = m.suspect
     width = max(p.row_bytes for p in (m.suspect, *m.parents))
     item = 8 if any(p.wide for p in (m.suspect, *m.parents)) else 4
-    room = max(1.0, (settings.memory - RESIDENT) / 4)  # each of two threads, and slack for the allocator
+    room = max(1.0, (settings.memory - RESIDENT) / (2 * threads))  # half is slack for the allocator
     most = max(1, int(min(BLOCK / width, room / (piece.columns * (item + 4) * (len(m.parents) + 1)))))
     if sample >= 1:
         return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
@@ -254,7 +264,7 @@ def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Pro
     planned = sum(job.bytes_of(r) for job in jobs for r in range(len(job.runs)))
     done = sum(jobs[j].bytes_of(r) for j in fits for r in range(len(jobs[j].runs)))
     read = 0
-    running: dict[Future[Sums], tuple[int, int]] = {}
+    running: dict[Future[Sums | Fit], tuple[int, int | None]] = {}
     pool = ThreadPoolExecutor(threads)
     try:
         while True:
@@ -264,32 +274,42 @@ def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Pro
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 j, r = running.pop(future)
-                job = jobs[j]
-                job.sums[r] = future.result()
+                job, result = jobs[j], future.result()
+                if isinstance(result, Fit):
+                    fits[j] = result
+                    journal.add(job.match.name, result)
+                    continue
+                assert r is not None
+                job.sums[r] = result
                 read += job.bytes_of(r)
                 tell(Progress(done + read, planned))
                 if len(job.sums) == len(job.runs):
-                    fits[j] = job.fit()
-                    journal.add(job.match.name, fits[j])
+                    running[pool.submit(job.fit)] = j, None
     finally:
         pool.shutdown(cancel_futures=True)
     return [fits[number] for number in range(len(jobs))], done + read
 
 
-def _looks(matches: list[Match], tensors: list[Tensor], threads: int) -> list[Look]:
-    """A second look at matrices that are spread over the model and differ from base and donors."""
-    open_questions = [m for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc") and m.suspect.rows > 1]
+def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None) -> tuple[list[Look], int]:
+    """A second look at matrices that are spread over the model and differ from base and donors; with the bytes that it read."""
+    open_questions = [(m, t.kind != "blend") for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc", "blend") and m.suspect.rows > 1]
     chosen = [open_questions[i] for i in sorted({round(x) for x in np.linspace(0, len(open_questions) - 1, min(LOOKS, len(open_questions)))})] if open_questions else []
 
-    def one(m: Match) -> Look:
-        rows = min(m.suspect.rows, LOOK_ROWS, max(1, LOOK_NUMBERS // m.suspect.columns))
+    each = budget / 10 / max(1, len(chosen)) if budget else math.inf
+
+    def rows_of(m: Match) -> int:
+        return max(1, min(m.suspect.rows, LOOK_ROWS, LOOK_NUMBERS // m.suspect.columns, int(min(1e9, each / _bytes(m) * m.suspect.rows))))
+
+    def one(place: tuple[Match, bool]) -> Look:
+        m, ranks = place
+        rows = rows_of(m)
         job = _Job(m, [((m.suspect.rows - rows) // 2, rows)])
         job.guess()
         s, *parents, b = job.read(*job.runs[0])
-        return look(s, parents, b, job.bits)
+        return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen))
+        return list(pool.map(one, chosen)), sum(math.ceil(_bytes(m) / m.suspect.rows * rows_of(m)) for m, _ in chosen)
 
 
 def told(value: Any) -> float | None:

@@ -58,21 +58,56 @@ def first_guess(s: Real, parents: list[Real], b: Real) -> npt.NDArray[np.float64
     return np.where(np.abs(guess - near) < 1e-6, near, guess)
 
 
-def rounding_bias(parents: list[Real], b: Real, guess: npt.NDArray[np.float64], bits: int) -> npt.NDArray[np.float64]:
-    """How far the ratios of an exact blend are moved at most by storing it, at the guess and at what would have been moved there.
+class Rounding(NamedTuple):
+    """Some rows of a tensor, kept to find out how far storing an exact blend moves its ratio: 0.6 of one grid step is stored as one step."""
 
-    Where parents differ by few grid steps, rounding follows the difference: 0.6 of one step is stored as one.
-    """
-    if bits >= 24:
-        return np.zeros(len(parents))
-    b32, x = b.astype(np.float32), [(p - b).astype(np.float32) for p in parents]
-    most = step = np.zeros(len(guess))
-    for times in range(4):
-        at = guess - times * step
-        moved = first_guess(rounded(b32 + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)), bits), [b32 + xi for xi in x], b32) - at
-        step = moved if times == 0 else step
-        most = np.maximum(most, np.abs(moved))
-    return most
+    parents: list[Real]
+    b: Real
+    bits: int
+
+    def correction(self, ratios: npt.NDArray[np.float64], spare: float, seed: int = 0) -> Correction:
+        """What has to be added to ratios that least squares gave, and its standard error.
+
+        The ratio is sought whose stored blend gives the ratio that was seen; since every number of a blend grows with its ratio, there is
+        one. This is indirect inference (Gourieroux, Monfort and Renault 1993), done for four parts of the rows apart.
+
+        Parameters
+        ----------
+        spare
+            Standard deviation of what else is in the suspect (later training blurs the grid).
+        """
+        k = len(ratios)
+        if self.bits >= 24 or not self.bits or not self.b.size:
+            return Correction(np.zeros(k), np.zeros(k))
+        b, x = self.b.astype(np.float32), [(p - self.b).astype(np.float32) for p in self.parents]
+        noise = np.random.default_rng(seed).normal(0, spare, b.shape).astype(np.float32) if spare else np.float32(0)
+        parts = np.array_split(np.arange(len(b)), PARTS) if len(b) >= PARTS else [np.arange(len(b))]
+        found = np.array([self._solved(ratios, b[rows], [xi[rows] for xi in x], noise[rows] if isinstance(noise, np.ndarray) else noise) for rows in parts]) - ratios
+        return Correction(found.mean(axis=0), found.std(axis=0, ddof=1) / math.sqrt(len(parts)) if len(parts) > 1 else np.abs(found[0]))
+
+    def _solved(self, ratios: npt.NDArray[np.float64], b: Real, x: list[Real], noise: Any) -> npt.NDArray[np.float64]:
+        at, best, least = ratios.copy(), ratios, math.inf
+        for _ in range(STEPS):
+            blend = rounded(np.ascontiguousarray(b + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)) + noise), self.bits)
+            left = ratios - first_guess(blend, [b + xi for xi in x], b)
+            if float(np.abs(left).max()) < least:
+                best, least = at, float(np.abs(left).max())
+            at = at + left / 2  # half of it: near simple fractions the stored ratio jumps
+        return best
+
+
+class Correction(NamedTuple):
+    """What rounding has moved, to be added to each ratio, and its standard error."""
+
+    add: npt.NDArray[np.float64]
+    se: npt.NDArray[np.float64]
+
+
+#: Parts of the rows that rounding is simulated on apart, and steps of that search.
+PARTS: Final = 4
+STEPS: Final = 10
+#: From so many roundings between parents on, what rounding moves is less than what it costs to find out.
+FAR: Final = 50.0
 
 
 class Worker:
@@ -163,8 +198,9 @@ class Fit(NamedTuple):
     #: Coefficient of each donor on (donor - base), standard errors, degrees of freedom of the clusters.
     a: tuple[float, ...]
     se: tuple[float, ...]
-    #: The part of the standard error that storing an exact blend can move its ratio by; all tensors may share its sign.
-    bias: tuple[float, ...]
+    #: What was added to least squares for what rounding had moved, and its standard error (a part of `se`; all tensors may share its sign).
+    correction: tuple[float, ...]
+    correction_se: tuple[float, ...]
     df: int
     #: Free coefficients of each donor and of the base, and the standard error of their sum.
     free: tuple[float, ...]
@@ -187,8 +223,8 @@ class Fit(NamedTuple):
     parents_cosine: tuple[float, ...]
 
 
-def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, bias: npt.NDArray[np.float64] | None = None) -> Fit:
-    """What follows from the sums of one tensor; ``bias`` of the ratios by rounding goes into their errors."""
+def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Rounding | None = None) -> Fit:
+    """What follows from the sums of one tensor; with some of its ``rows``, what rounding has moved is mended."""
     k = len(guess)
     inverse = np.asarray(np.linalg.pinv(sums.xx, rcond=1e-12, hermitian=True), np.float64)
     delta = np.asarray(inverse @ sums.xe, np.float64)
@@ -199,7 +235,9 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, bias: npt.
     ss = max(0.0, yy + 2 * yb + sums.bb)
     variance, df = _clustered(sums, delta, inverse)
     floor = sums.noise / max(1, sums.n) * np.diag(inverse)
-    moved = np.zeros(k) if bias is None else bias**2
+    spare = math.sqrt(max(0.0, rss - sums.noise) / max(1, sums.n))
+    close = np.diag(sums.xx).min() < FAR**2 * sums.noise
+    moved = rows.correction(a, spare) if rows is not None and close else Correction(np.zeros(k), np.zeros(k))
     # the free fit: y = sum a_i x_i + c b, solved for the residual of the first guess
     wide = np.block([[sums.xx, sums.xb[:, None]], [sums.xb[None, :], np.array([[sums.bb]])]])
     scale = np.sqrt(np.maximum(np.diag(wide), 1e-300))
@@ -215,9 +253,10 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, bias: npt.
         elements=elements,
         read=sums.n + sums.bad,
         not_finite=sums.bad,
-        a=tuple(map(float, a)),
-        se=tuple(float(math.sqrt(max(v, f, 0.0) + m)) for v, f, m in zip(np.diag(variance), floor, moved, strict=True)),
-        bias=tuple(map(float, np.sqrt(moved))),
+        a=tuple(map(float, a + moved.add)),
+        se=tuple(float(math.sqrt(max(v, f, 0.0) + m**2)) for v, f, m in zip(np.diag(variance), floor, moved.se, strict=True)),
+        correction=tuple(map(float, moved.add)),
+        correction_se=tuple(map(float, moved.se)),
         df=df,
         free=(*map(float, donors), float(1 - donors.sum() + extra)),
         free_sum_se=math.sqrt(max(0.0, spread * float(inverse_wide[k, k]))),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats as distributions
 
 from harness.weights.decode import Real, rounding
-from harness.weights.fit import Fit
+from harness.weights.fit import Fit, first_guess
 
 #: Residuals up to so many times the rounding of the stored type are rounding: merging tools round several times on the way.
 EXACT: Final = 2.5
@@ -20,6 +20,18 @@ UNRELATED: Final = 0.9
 RELATED: Final = 0.6
 #: Parents that differ by less than so many times the rounding of the stored type (about one and a half grid steps) cannot be told from it.
 CLOSE: Final = 5.0
+#: A blend's difference to the base points to the donors with this cosine, or more.
+POINTS: Final = 0.8
+#: Where a merge is not exact any more, its difference must still point to the donors like this, and its ratio be so large: fine-tunes on the same
+#: data share directions without any merge.
+STILL_POINTS: Final = 0.5
+LARGE: Final = 0.25
+#: A copy of the base leaves this many roundings, or less.
+COPIED: Final = 1.2
+#: Share of numbers left at the base's, beyond what rounding explains, from which a merge is sparse.
+DROPPED: Final = 0.02
+#: Share of a difference's energy that is no rank of its own, but the arithmetic's.
+NOTHING: Final = 1e-10
 #: From this distance on, a ratio is neither 0 nor 1.
 AWAY: Final = 0.1
 #: Z-score from which a direction counts as found.
@@ -32,8 +44,8 @@ Method = Literal[
 ]  # fmt: skip
 
 
-def kind_of(fit: Fit) -> Kind:
-    """What one tensor shows by itself."""
+def kind_of(fit: Fit, quantised: bool = False) -> Kind:
+    """What one tensor shows by itself. A quantised suspect has a grid of its own, not its parents', so its rounding does not follow their difference."""
     if max(fit.parents_distance) < 1e-6:
         return "parents equal"
     if fit.base_in_rounding < 0.01:
@@ -42,12 +54,12 @@ def kind_of(fit: Fit) -> Kind:
         return "same as donor"
     if fit.free_residual > UNRELATED:
         return "unrelated"
-    if min(fit.parents_in_rounding) < CLOSE:
+    if min(fit.parents_in_rounding) < (1 if quantised else CLOSE):
         return "too close"
     if arc(fit) is not None:
         return "arc"
     within = EXACT * max(1.0, *map(abs, fit.free))  # beyond the parents, their own rounding is stretched, too
-    return "blend" if fit.in_rounding <= within else "near"
+    return "blend" if fit.in_rounding <= within and fit.cosine > POINTS else "near"
 
 
 class Arc(NamedTuple):
@@ -72,7 +84,7 @@ def arc(fit: Fit) -> Arc | None:
     t = math.atan2(ratio * math.sin(angle), 1 + ratio * math.cos(angle)) / angle
     expected = (math.sin(t * angle) + math.sin((1 - t) * angle)) / math.sin(angle) - 1
     seen = donor + base - 1
-    if seen < 5 * fit.free_sum_se or abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se) or fit.free_in_rounding > 2 * EXACT:
+    if seen < 5 * fit.free_sum_se or abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se) or fit.free_in_rounding > min(2 * EXACT, 0.95 * fit.in_rounding):
         return None
     return Arc(angle, t)
 
@@ -82,6 +94,8 @@ class Look(NamedTuple):
 
     #: Of the numbers where donor and base clearly differ, the share where the suspect has the base's.
     zeros: float
+    #: The share of them at which an exact blend would show the base's number, too.
+    zeros_expected: float
     #: Share of all numbers that are not the base's.
     moved: float
     #: The ratio over the others, and its residual by the rounding.
@@ -96,11 +110,14 @@ class Look(NamedTuple):
     levels: float
 
 
-def look(s: Real, donors: Sequence[Real], b: Real, bits: int) -> Look:
-    """Look at some rows (rows x columns) of a suspect, its donors and its base; ``bits`` as in `fit`."""
+def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True) -> Look:
+    """Look at some rows (rows x columns) of a suspect, its donors and its base; ``bits`` as in `fit`; ``ranks``: whether to look for low ones, too."""
     y, x = s - b, [d - b for d in donors]
     step = np.exp2(np.floor(np.log2(np.maximum(np.abs(s), 1e-30))) + 1 - (bits or 8))
-    clear = np.logical_or.reduce([np.abs(xi) > 4 * step for xi in x])
+    clear = np.logical_or.reduce([np.abs(xi) > 1.5 * step for xi in x])
+    ratios = first_guess(s, list(donors), b)
+    blend = b + sum(a * xi for a, xi in zip(ratios, x, strict=True))
+    expected = float((np.abs(blend - b) < step / 2)[clear].mean()) if clear.any() else 0.0
     dropped = clear & (y == 0)
     kept = clear & (y != 0)
     zeros = float(dropped.sum() / max(1, clear.sum()))
@@ -110,9 +127,10 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int) -> Look:
         rest = y[kept] - ratio * x[0][kept]
         within = math.sqrt(float(rest @ rest) / max(1e-300, float(step[kept] @ step[kept]) / 12))
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
-    noise = rounding(np.ascontiguousarray(s), bits, np.empty_like(s)) if bits else math.inf
     levels = [len(np.unique(row)) for row in s[:8]], [len(np.unique(row)) for row in b[:8]]
-    return Look(zeros, float((y != 0).mean()), ratio, within, _auc(largest[dropped], largest[kept]), _rank(y, noise), _rank(s - donors[0], noise), float(np.median(levels[0]) / np.median(levels[1])))
+    base_rank, donor_rank = (_rank(y, s, bits), _rank(s - donors[0], s, bits)) if ranks and bits else (None, None)
+    auc = _auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan
+    return Look(zeros, expected, float((y != 0).mean()), ratio, within, auc, base_rank, donor_rank, float(np.median(levels[0]) / np.median(levels[1])))
 
 
 def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> float:
@@ -122,17 +140,21 @@ def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> f
     return float(distributions.mannwhitneyu(dropped, kept).statistic / (len(dropped) * len(kept)))
 
 
-def _rank(difference: Real, noise: float) -> int | None:
+def _rank(difference: Real, s: Real, bits: int) -> int | None:
     """Rank above the rounding, if it is low and nothing else is left: squared singular values over the edge that noise of that variance has (Marchenko and Pastur 1967)."""
-    if not np.isfinite(noise) or not difference.any():
+    if not difference.any():
         return None
+    noise, scratch = 0.0, np.empty_like(s)
+    for rounded in (s, difference, difference):  # a change is rounded when it is computed, and when it is scaled, before it is added
+        noise += rounding(np.ascontiguousarray(rounded), bits, scratch)
     d = difference.astype(np.float64)
     if d.shape[0] > d.shape[1]:
         d = d.T
     values = np.linalg.svd(np.linalg.qr(d.T, mode="r"), compute_uv=False) ** 2  # no product of d with itself: it would drown what is small
-    variance = noise / d.size
-    edge = 1.5 * variance * (math.sqrt(d.shape[0]) + math.sqrt(d.shape[1])) ** 2
+    edge = 1.5 * noise / d.size * (math.sqrt(d.shape[0]) + math.sqrt(d.shape[1])) ** 2
     rank = int((values > edge).sum())
+    exact = int(np.searchsorted(-np.cumsum(values[::-1])[::-1], -NOTHING * float(values.sum())))  # so many leave nothing worth a rank
+    rank = min(rank, exact) if exact else rank
     low = 1 <= rank <= min(d.shape) // 4 and float(values[rank:].sum()) <= 4 * noise
     return rank if low else None
 
@@ -161,8 +183,8 @@ def pooled(values: Sequence[float], errors: Sequence[float]) -> Pooled:
 
 def over(tensors: Sequence[Tensor], donor: int) -> Pooled:
     """One donor's ratio over some tensors. What rounding may move is not averaged away: it can be the same in all of them."""
-    found = pooled([t.fit.a[donor] for t in tensors], [math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.bias[donor] ** 2)) for t in tensors])
-    return found._replace(se=math.hypot(found.se, float(np.median([t.fit.bias[donor] for t in tensors]))))
+    found = pooled([t.fit.a[donor] for t in tensors], [math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.correction_se[donor] ** 2)) for t in tensors])
+    return found._replace(se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))))
 
 
 class Tensor(NamedTuple):
@@ -273,7 +295,7 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
             limits,
             [t],
         )
-    certain = share["blend"] + copied
+    certain = share["blend"] + share["arc"] + copied
     if certain > 0.8:
         if any(t.quantised for t in telling) and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY / 2:
             return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, quantised: what differs is the rounding of its type.")
@@ -284,24 +306,31 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
         limits.append("A linear merge and task arithmetic with the same weights give the same numbers; so does SLERP where parents are nearly parallel.")
         return verdict("linear merge", f"{suspect} is a linear merge, {said}, exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.")
     if looks and np.median([one.levels for one in looks]) < 0.5 and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY:
-        return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, quantised and stored wide: its rows hold few different values.")
-    return _changed(verdict, limits, ratio, cosine, donors, base, suspect)
+        how = "quantised" if any(t.quantised for t in telling) else "quantised and stored wide: its rows hold few different values"
+        return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, {how}.")
+    return _changed(verdict, limits, ratio, cosine, _typical([t.fit.base_in_rounding for t in telling], [t.fit.elements for t in telling]), donors, base, suspect)
 
 
-def _changed(verdict: Callable[..., Verdict], limits: list[str], ratio: list[Pooled], cosine: float, donors: Sequence[str], base: str, suspect: str) -> Verdict:
+def _changed(verdict: Callable[..., Verdict], limits: list[str], ratio: list[Pooled], cosine: float, from_base: float, donors: Sequence[str], base: str, suspect: str) -> Verdict:
     """Related, but by no exact rule: the direction of the donors is found, or it is not."""
     z = [p.mean / p.se for p in ratio]
     found = [i for i in range(len(donors)) if abs(z[i]) > FOUND and abs(ratio[i].mean) > AWAY]
     if not found:
-        if all(p.se < AWAY / 2 for p in ratio):
-            return verdict(
-                "fine-tune of the base", f"{suspect} is near {base}, and its difference to {base} does not point towards {_all(donors)}: {_and([f'{100 * p.mean:.1f} % of the way' for p in ratio])}."
-            )
-        return verdict("cannot tell", f"{suspect} is near {base}; whether {_all(donors)} is in it, too, these numbers cannot tell.")
+        if not all(p.se < AWAY / 2 for p in ratio):
+            return verdict("cannot tell", f"{suspect} is near {base}; whether {_all(donors)} is in it, too, these numbers cannot tell.")
+        if from_base <= COPIED:
+            return verdict("quantised copy", f"{suspect} is {base}, up to the rounding of its type.")
+        return verdict(
+            "fine-tune of the base", f"{suspect} is near {base}, and its difference to {base} does not point towards {_all(donors)}: {_and([f'{100 * p.mean:.1f} % of the way' for p in ratio])}."
+        )
     if len(found) == 1 and abs(ratio[found[0]].mean - 1) < AWAY:
         return verdict("fine-tune of the donor", f"{suspect} holds the whole difference of {donors[found[0]]} to {base}, and more: it was made from {donors[found[0]]} (trained further, or rounded).")
-    limits.append("A checkpoint from the midst of the donor's own training lies near the line, too.")
     said = _and([f"{ratio[i].mean:.3f} of the difference of {donors[i]} to {base}" for i in found])
+    limits.append("Fine-tunes of one base on the same data share directions without any merge; a checkpoint from the midst of the donor's own training lies near the line, too.")
+    if max(abs(ratio[i].mean) for i in found) < LARGE:
+        return verdict("fine-tune of the base", f"{suspect} is near {base}; it shares {said}, which fine-tunes on the same data may do.")
+    if cosine < STILL_POINTS:
+        return verdict("cannot tell", f"{suspect} shares {said}, but most of what sets it apart points elsewhere (cosine of the fit {cosine:.3f}).")
     return verdict("linear merge, changed afterwards", f"{suspect} holds {said}, but not exactly: a merge that was changed afterwards (cosine of the fit {cosine:.3f}).")
 
 
@@ -319,11 +348,12 @@ def _beyond(ratios: Sequence[float], ratio: Sequence[Pooled]) -> bool:
 
 
 def _sparse(looks: Sequence[Look], exact: float) -> tuple[Method, float, float, str] | None:
-    if not looks or exact <= EXACT:
+    if not looks:
         return None
     zeros, auc = float(np.median([one.zeros for one in looks])), float(np.median([one.auc for one in looks if not math.isnan(one.auc)] or [math.nan]))
     kept, within = float(np.median([one.kept for one in looks])), float(np.median([one.kept_in_rounding for one in looks]))
-    if not 0.02 < zeros < 0.995 or not (within < exact / 2 or within < 2 * EXACT):
+    expected = float(np.median([one.zeros_expected for one in looks]))
+    if not DROPPED < zeros - expected < 0.995 or not (within < exact / 2 or within < 2 * EXACT):
         return None
     method: Method = "TIES" if auc < 0.1 else "DARE" if 0.4 < auc < 0.6 else "sparse merge"
     how = f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; they are {'the smallest differences' if method == 'TIES' else 'drawn whatever the difference' if method == 'DARE' else 'neither the smallest nor a random draw'} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding"

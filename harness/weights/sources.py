@@ -52,22 +52,32 @@ class LocalFile:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         try:
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             found = os.fstat(self._file)
         except OSError as problem:
             raise WeightsError(f"the file cannot be opened: {problem.strerror}", where=self.where, next="give a file that you may read") from None
         self.size, self._changed = found.st_size, found.st_mtime_ns
+        self._lock = threading.Lock()
 
     def read(self, start: int, into: Bytes) -> None:
         view, done = memoryview(into.data), 0
         while done < len(view):
             try:
-                got = os.preadv(self._file, [view[done:]], start + done)
+                got = self._some(view[done:], start + done)
             except OSError as problem:
                 raise WeightsError(f"reading failed at byte {start + done:,}: {problem.strerror}", where=self.where, next="check the disk, then run the same command again") from None
             if not got:
                 raise WeightsError(f"the file ends at byte {start + done:,}; {start + len(view):,} were announced", where=self.where, next="get the file again: it was cut off")
             done += got
+
+    def _some(self, into: memoryview, start: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file, [into], start)
+        with self._lock:  # Windows reads from one place at a time
+            os.lseek(self._file, start, os.SEEK_SET)
+            got = os.read(self._file, len(into))
+        into[: len(got)] = got
+        return len(got)
 
     def identity(self) -> str:
         return f"{self.size}-{self._changed}"
