@@ -20,7 +20,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
-from harness.weights.fit import Fit, Sums, Worker, first_guess, rounding_bias, solved
+from harness.weights.fit import Fit, Held, Rounding, Sums, Worker, first_guess, solved
 
 ROWS, COLUMNS, SHARDS = 4096, 4096, 4
 #: Qwen3.5-397B, as published: bytes of a checkpoint in bf16.
@@ -125,8 +125,8 @@ def speed(gigabytes: float) -> None:
 def fitted(s: np.ndarray, d: np.ndarray, b: np.ndarray) -> Fit:
     guess = first_guess(s[:16], [d[:16]], b[:16])
     sums = Sums(1, s.shape[1])
-    Worker(1, np.float32).add(sums, s, [d], b, guess, 8)
-    return solved(sums, guess, s.size, rounding_bias([d[:16]], b[:16], guess, 8))
+    Worker(1, np.float32).add(sums, [Held(s), Held(d), Held(b)], *s.shape, guess, 8)
+    return solved(sums, guess, s.size, Rounding([d[:16]], b[:16], 8))
 
 
 def founding_case() -> None:

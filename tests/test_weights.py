@@ -25,7 +25,7 @@ from harness.lab import build, store
 from harness.weights import decode, headers, layers, matching, methods, output, search
 from harness.weights.check import Settings, check
 from harness.weights.checkpoint import open_checkpoint
-from harness.weights.fit import Sums, Worker, first_guess, solved
+from harness.weights.fit import Held, Sums, Worker, first_guess, solved
 from harness.weights.quantised import BitsAndBytes, four_bit, int8
 from harness.weights.sources import open_source
 
@@ -159,7 +159,7 @@ def test_ratios_are_those_of_least_squares_and_free_fits_too():
     s += 0.3 * d
     sums = Sums(1, 50)
     guess = first_guess(s[:4], [d[:4]], b[:4])
-    Worker(1, np.float64).add(sums, s, [d], b, guess, 53)
+    Worker(1, np.float64).add(sums, [Held(s), Held(d), Held(b)], 40, 50, guess, 53)
     found = solved(sums, guess, s.size)
     x, y = (d - b).ravel(), (s - b).ravel()
     assert found.a[0] == pytest.approx(x @ y / (x @ x), rel=1e-10)
@@ -178,7 +178,7 @@ def test_a_null_that_shares_directions_is_not_taken_for_a_blend():
         one, other = tuned(base, 1000 + seed)["w"].astype(np.float32), tuned(base, 2000 + seed)["w"].astype(np.float32)
         b = base["w"].astype(np.float32)
         sums, guess = Sums(1, HIDDEN), first_guess(one, [other], b)
-        Worker(1, np.float32).add(sums, one, [other], b, guess, 8)
+        Worker(1, np.float32).add(sums, [Held(one), Held(other), Held(b)], *b.shape, guess, 8)
         found = solved(sums, guess, b.size)
         far.append(abs(found.a[0]) > 2 * found.se[0])
     assert sum(far) <= 7  # of 60 at 5 %: 7 or more in 1 of 50 runs

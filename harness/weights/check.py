@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -26,12 +27,14 @@ from harness.weights.matching import Match, Matched, component_of, layer_of, mat
 from harness.weights.methods import Look, Tensor, Verdict, decide, kind_of, look
 
 #: Stored bytes of the suspect that one task reads at most; less where the memory setting asks for it.
-BLOCK: Final = 16_000_000
+BLOCK: Final = 8_000_000
 #: Bytes of one request to a sampled tensor, at least.
 REQUEST: Final = 256_000
 #: The interpreter and its packages, before any weights.
 RESIDENT: Final = 200_000_000
 SMALLEST: Final = 300_000_000
+#: Blocks that are announced ahead.
+AHEAD: Final = 6
 GUESS: Final = 1 << 16
 #: Matrices that are looked at twice, and the numbers of each.
 LOOKS, LOOK_ROWS, LOOK_NUMBERS = 24, 256, 1 << 20
@@ -134,6 +137,21 @@ def _bytes(m: Match) -> int:
     return math.ceil(sum(p.row_bytes * p.rows for p in (m.suspect, *m.parents)))
 
 
+class _Mine(threading.local):
+    """What one thread works with: made once, for fresh memory costs more than the sums."""
+
+    def __init__(self) -> None:
+        self._held: tuple[int, Any, Worker, list[npt.NDArray[np.uint8]]] | None = None
+
+    def get(self, k: int, kind: Any) -> tuple[Worker, list[npt.NDArray[np.uint8]]]:
+        if self._held is None or self._held[:2] != (k, kind):
+            self._held = k, kind, Worker(k, kind), [np.empty(BLOCK, np.uint8) for _ in range(k + 2)]
+        return self._held[2:]
+
+
+_MINE: Final = _Mine()
+
+
 class _Job:
     """One tensor: the runs of rows that are read of it, and its sums so far."""
 
@@ -164,26 +182,33 @@ class _Job:
 
     def read(self, first: int, rows: int) -> list[Real]:
         """Rows of the suspect, the donors and the base."""
-        made = []
-        for piece in (self.match.suspect, *self.match.parents):
-            out = np.empty((rows, piece.columns), self.kind)
-            try:
+        made = [np.empty((rows, piece.columns), self.kind) for piece in (self.match.suspect, *self.match.parents)]
+        with self._told():
+            for piece, out in zip((self.match.suspect, *self.match.parents), made, strict=True):
                 piece.read(first, out)
-            except WeightsError as problem:
-                raise WeightsError(f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next) from None
-            made.append(out)
         return made
 
     def work(self, number: int) -> Sums:
         first, rows = self.runs[number]
         guess = self.guess()
-        s, *parents, b = self.read(first, rows)
-        sums = Sums(len(parents), self.match.suspect.columns)
+        k, columns = len(self.match.parents) - 1, self.match.suspect.columns
+        worker, buffers = _MINE.get(k, self.kind)
+        sums = Sums(k, columns)
+        with self._told():
+            models = [piece.open(first, rows, buffer) for piece, buffer in zip((self.match.suspect, *self.match.parents), buffers, strict=True)]
         try:
-            Worker(len(parents), self.kind).add(sums, s, parents, b, guess, self.bits)
+            worker.add(sums, models, rows, columns, guess, self.bits)
         except OverflowError:
             raise WeightsError(f"tensor {self.match.name}: its numbers are so large that their squares have no value", next="check the file: no working model holds such numbers") from None
         return sums
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """An error of reading says of which tensor."""
+        try:
+            yield
+        except WeightsError as problem:
+            raise WeightsError(f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next) from None
 
     def bytes_of(self, number: int) -> int:
         return math.ceil(sum(p.row_bytes for p in (self.match.suspect, *self.match.parents)) * self.runs[number][1])
@@ -202,9 +227,8 @@ def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
     """Which rows are read: all, or runs of neighbours at seeded places, one in each of equal parts of the tensor."""
     piece = m.suspect
     width = max(p.row_bytes for p in (m.suspect, *m.parents))
-    item = 8 if any(p.wide for p in (m.suspect, *m.parents)) else 4
     room = max(1.0, (settings.memory - RESIDENT) / (2 * threads))  # half is slack for the allocator
-    most = max(1, int(min(BLOCK / width, room / (piece.columns * (item + 4) * (len(m.parents) + 1)))))
+    most = max(1, int(min(BLOCK, room / (len(m.parents) + 1)) / width))
     if sample >= 1:
         return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
     run = min(most, piece.rows, max(1, math.ceil(REQUEST / max(1.0, piece.row_bytes))))
@@ -260,7 +284,7 @@ def _numbers(fit: Fit) -> Iterator[float]:
 def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Progress], None]) -> tuple[list[Fit], int]:
     """The fit of every tensor, worked on by some threads; sums are put together in the order of rows, so threads change no digit."""
     fits: dict[int, Fit] = {number: journal.done[job.match.name] for number, job in enumerate(jobs) if job.match.name in journal.done}
-    owed = iter([(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))])
+    owed = _announced(jobs, [(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))])
     planned = sum(job.bytes_of(r) for job in jobs for r in range(len(job.runs)))
     done = sum(jobs[j].bytes_of(r) for j in fits for r in range(len(jobs[j].runs)))
     read = 0
@@ -290,6 +314,15 @@ def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Pro
     return [fits[number] for number in range(len(jobs))], done + read
 
 
+def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Places one after the other; the system is told some ahead what will be read, so that the disk works while the sums are made."""
+    for number, place in enumerate(places):
+        for j, r in places[number + AHEAD : number + AHEAD + 1] if number else places[: AHEAD + 1]:
+            for piece in (jobs[j].match.suspect, *jobs[j].match.parents):
+                piece.announce(*jobs[j].runs[r])
+        yield place
+
+
 def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None) -> tuple[list[Look], int]:
     """A second look at matrices that are spread over the model and differ from base and donors; with the bytes that it read."""
     open_questions = [(m, t.kind != "blend") for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc", "blend") and m.suspect.rows > 1]
@@ -297,19 +330,20 @@ def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: in
 
     each = budget / 10 / max(1, len(chosen)) if budget else math.inf
 
-    def rows_of(m: Match) -> int:
-        return max(1, min(m.suspect.rows, LOOK_ROWS, LOOK_NUMBERS // m.suspect.columns, int(min(1e9, each / _bytes(m) * m.suspect.rows))))
+    def rows_of(m: Match, ranks: bool) -> int:
+        numbers = LOOK_NUMBERS if ranks else LOOK_NUMBERS // 8
+        return max(1, min(m.suspect.rows, LOOK_ROWS, numbers // m.suspect.columns, int(min(1e9, each / _bytes(m) * m.suspect.rows))))
 
     def one(place: tuple[Match, bool]) -> Look:
         m, ranks = place
-        rows = rows_of(m)
+        rows = rows_of(m, ranks)
         job = _Job(m, [((m.suspect.rows - rows) // 2, rows)])
         job.guess()
         s, *parents, b = job.read(*job.runs[0])
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen)), sum(math.ceil(_bytes(m) / m.suspect.rows * rows_of(m)) for m, _ in chosen)
+        return list(pool.map(one, chosen)), sum(math.ceil(_bytes(m) / m.suspect.rows * rows_of(m, ranks)) for m, ranks in chosen)
 
 
 def told(value: Any) -> float | None:

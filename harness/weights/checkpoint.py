@@ -77,19 +77,45 @@ class Piece(NamedTuple):
         """Some of its rows as a piece of their own."""
         return self._replace(first=self.first + first, rows=rows, shape=shape)
 
+    def open(self, first: int, rows: int, buffer: npt.NDArray[np.uint8] | None = None) -> Opened:
+        """Read rows from ``first`` on as they are stored (into ``buffer``, if it is large enough), to be decoded part by part."""
+        if isinstance(self.stored, Quantised):
+            values = self.stored.rows(0, 1).reshape(-1, 1)[self.first + first : self.first + first + rows] if len(self.stored.shape) == 1 else self.stored.rows(self.first + first, rows)
+            return Opened(values, None, None, 0, 0)
+        kind = np.dtype(RAW[self.dtype])
+        size = rows * self.columns * kind.itemsize
+        raw = buffer[:size] if buffer is not None and len(buffer) >= size else np.empty(size, np.uint8)
+        self.stored.source.read(self.stored.begin + (self.first + first) * kind.itemsize * self.columns, raw)
+        return Opened(raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first, math.prod(self.stored.shape[:-1]))
+
+    def announce(self, first: int, rows: int) -> None:
+        """Tell where the bytes come from that these rows will be read soon."""
+        if not isinstance(self.stored, Quantised):
+            size = self.columns * np.dtype(RAW[self.dtype]).itemsize
+            self.stored.source.announce(self.stored.begin + (self.first + first) * size, rows * size)
+
     def read(self, first: int, out: Real) -> None:
         """Fill ``out`` (count x columns) with the rows from ``first`` on."""
-        if isinstance(self.stored, Quantised):
-            if len(self.stored.shape) == 1:
-                out[...] = self.stored.rows(0, 1).reshape(-1, 1)[self.first + first : self.first + first + len(out)]
-            else:
-                out[...] = self.stored.rows(self.first + first, len(out))
+        self.open(first, len(out)).into(slice(None), out)
+
+
+class Opened(NamedTuple):
+    """Rows as they are stored; without ``dtype``, as numbers."""
+
+    raw: npt.NDArray[Any]
+    dtype: str | None
+    scale: Scale | None
+    first: int
+    of: int
+
+    def into(self, part: slice, out: Real) -> None:
+        """Decode the rows of ``part`` into ``out``."""
+        if self.dtype is None:
+            out[...] = self.raw[part]
             return
-        raw = np.empty(out.shape, RAW[self.dtype])
-        self.stored.source.read(self.stored.begin + (self.first + first) * raw.itemsize * self.columns, raw.reshape(-1).view(np.uint8))
-        decode(raw, self.dtype, out)
+        decode(self.raw[part], self.dtype, out)
         if self.scale is not None:
-            self.scale.apply(out, self.first + first, int(np.prod(self.stored.shape[:-1])))
+            self.scale.apply(out, self.first + (part.start or 0), self.of)
 
 
 class Checkpoint(NamedTuple):

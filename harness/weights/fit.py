@@ -9,15 +9,16 @@ fine-tuning writes has few directions, so neighbouring numbers are no independen
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.weights.decode import Real, grid, rounded, rounding
 
-#: Numbers that are worked on at once: a few arrays of them fit in a core's cache.
-CHUNK: Final = 1 << 16
+#: Numbers that are worked on at once: few enough for the cache, enough that two threads seldom wait for the interpreter.
+CHUNK: Final = 1 << 18
 
 
 class Sums:
@@ -110,83 +111,110 @@ STEPS: Final = 10
 FAR: Final = 50.0
 
 
+class Rows(Protocol):
+    """Some rows of one tensor, decoded part by part."""
+
+    def into(self, part: slice, out: Real) -> None:
+        """Write the rows of ``part`` into ``out``."""
+        ...
+
+
+class Held(NamedTuple):
+    """Rows that are numbers already."""
+
+    values: Real
+
+    def into(self, part: slice, out: Real) -> None:
+        out[...] = self.values[part]
+
+
 class Worker:
-    """The scratch of one thread, and the loop that is run over every number."""
+    """The scratch of one thread, and the loop that is run over every number. It works on what fits in a core's cache."""
 
     def __init__(self, k: int, kind: Any) -> None:
         self.kind = np.dtype(kind)
         self._scratch = np.empty((k + 3, CHUNK), self.kind)
+        self._ones = np.ones(CHUNK, self.kind)
+        self._upper = np.triu_indices(k)
 
-    def add(self, sums: Sums, s: Real, parents: list[Real], b: Real, guess: npt.NDArray[np.float64], bits: int) -> None:
-        """Add the rows of matrices (rows x columns); ``bits`` of the suspect's stored significand, 0 if its numbers stand on a quantisation grid."""
-        rows, columns = s.shape
+    def add(self, sums: Sums, models: Sequence[Rows], rows: int, columns: int, guess: npt.NDArray[np.float64], bits: int) -> None:
+        """Add rows of the suspect, the donors and the base; ``bits`` of the suspect's stored significand, 0 if its numbers stand on a quantisation grid.
+
+        Raises
+        ------
+        OverflowError
+            Finite numbers whose squares are not.
+        """
         step = max(1, CHUNK // columns)
+        if columns > self._scratch.shape[1]:
+            self._scratch = np.empty((len(models) + 1, columns), self.kind)
+            self._ones = np.ones(columns, self.kind)
         for at in range(0, rows, step):
-            part = slice(at, at + step)
-            self._chunk(sums, s[part], [p[part] for p in parents], b[part], guess, bits)
+            part = slice(at, min(rows, at + step))
+            shape = part.stop - part.start, columns
+            *decoded, t = (row[: shape[0] * columns].reshape(shape) for row in self._scratch)
+            for model, out in zip(models, decoded, strict=True):
+                model.into(part, out)
+            if self._chunk(sums, decoded, t, guess, bits):
+                continue
+            for model, out in zip(models, decoded, strict=True):
+                model.into(part, out)
+            sound = np.logical_and.reduce([np.isfinite(out) for out in decoded])
+            if sound.all():
+                raise OverflowError
+            for out in decoded:  # what is not finite is counted, and in no sum
+                out[~sound] = 0
+            bad = int(sound.size - np.count_nonzero(sound))
+            if not self._chunk(sums, decoded, t, guess, bits):
+                raise OverflowError
+            sums.bad += bad
+            sums.n -= bad
 
-    def _chunk(self, sums: Sums, s: Real, parents: list[Real], b: Real, guess: npt.NDArray[np.float64], bits: int) -> None:
-        rows, columns = s.shape
-        size = s.size
-        if size > self._scratch.shape[1]:
-            self._scratch = np.empty((len(parents) + 3, size), self.kind)
-        k = len(parents)
-        *x, e, t = (row[:size].reshape(s.shape) for row in self._scratch[: k + 2])
-        for xi, p in zip(x, parents, strict=True):
-            np.subtract(p, b, out=xi)
-        np.subtract(s, b, out=e)
+    def _chunk(self, sums: Sums, decoded: list[Real], t: Real, guess: npt.NDArray[np.float64], bits: int) -> bool:
+        """Add one chunk, overwriting it; False, and nothing added, where a sum is not finite."""
+        e, *x, b = decoded
+        rows, columns = e.shape
+        k = len(x)
+        noise = rounding(e, bits, t) if bits else grid(e)
+        np.subtract(e, b, out=e)
         for xi, a in zip(x, guess, strict=True):
+            np.subtract(xi, b, out=xi)
             if a:
                 np.multiply(xi, self.kind.type(a), out=t)
                 np.subtract(e, t, out=e)
         e_, b_, t_ = e.reshape(-1), b.reshape(-1), t.reshape(-1)
-        ee, bb = float(np.dot(e_, e_)), float(np.dot(b_, b_))
-        if not math.isfinite(ee + bb) or not all(math.isfinite(float(np.dot(xi.reshape(-1), xi.reshape(-1)))) for xi in x):
-            self._without_bad(sums, s, parents, b, guess, bits)
-            return
-        sums.n += size
-        sums.rows += rows
-        sums.ee += ee
-        sums.bb += bb
-        sums.eb += float(np.dot(e_, b_))
-        ones_r, ones_c = np.ones(rows, self.kind), np.ones(columns, self.kind)
+        ones_r, ones_c = self._ones[:rows], self._ones[:columns]
         by_row = np.empty((sums.parts, rows))
-        part = 0
+        by_column = np.empty((sums.parts, columns), self.kind) if sums.by_column is not None else None
+        te, part = np.empty(k), 0
         for first in range(-1, k):
             for i in range(max(first, 0), k):
                 np.multiply(x[i], e if first < 0 else x[first], out=t)
                 by_row[part] = t @ ones_c
-                if sums.by_column is not None:
-                    sums.by_column[part] += ones_r @ t
-                total = float(by_row[part].sum())
+                if by_column is not None:
+                    np.matmul(ones_r, t, out=by_column[part])
                 if first < 0:
-                    sums.xe[i] += total
-                    sums.te[i] += float(np.dot(t_, t_))
-                    sums.xb[i] += float(np.dot(x[i].reshape(-1), b_))
-                else:
-                    sums.xx[first, i] += total
-                    if i != first:
-                        sums.xx[i, first] += total
+                    te[i] = np.dot(t_, t_)
                 part += 1
+        totals, ee, eb, bb = by_row.sum(axis=1), float(np.dot(e_, e_)), float(np.dot(e_, b_)), float(np.dot(b_, b_))
+        xb = np.array([np.dot(xi.reshape(-1), b_) for xi in x], float)
+        if not (math.isfinite(ee + eb + bb + noise) and np.isfinite(totals).all() and np.isfinite(te).all() and np.isfinite(xb).all()):
+            return False
+        sums.n += e.size
+        sums.rows += rows
+        sums.ee += ee
+        sums.eb += eb
+        sums.bb += bb
+        sums.noise += noise
+        sums.xb += xb
+        sums.te += te
+        sums.xe += totals[:k]
+        sums.xx[self._upper] += totals[k:]
+        sums.xx[self._upper[::-1]] = sums.xx[self._upper]
         sums.by_row += by_row @ by_row.T
-        sums.noise += rounding(np.ascontiguousarray(s), bits, self._scratch[k + 2][:size].reshape(s.shape)) if bits else grid(s)
-
-    def _without_bad(self, sums: Sums, s: Real, parents: list[Real], b: Real, guess: npt.NDArray[np.float64], bits: int) -> None:
-        """Count numbers that are not finite, put zeros in their place, and go on: they are in no sum."""
-        sound = np.isfinite(s) & np.isfinite(b)
-        for p in parents:
-            sound &= np.isfinite(p)
-        if sound.all():  # finite numbers whose squares are not
-            raise OverflowError
-        bad = int(sound.size - np.count_nonzero(sound))
-        sums.bad += bad
-        self._chunk(sums, *_zeroed(sound, s, parents, b), guess, bits)
-        sums.n -= bad
-
-
-def _zeroed(sound: npt.NDArray[np.bool_], s: Real, parents: list[Real], b: Real) -> tuple[Real, list[Real], Real]:
-    clean = [np.where(sound, a, a.dtype.type(0)) for a in (s, *parents, b)]
-    return clean[0], clean[1:-1], clean[-1]
+        if sums.by_column is not None and by_column is not None:
+            sums.by_column += by_column
+        return True
 
 
 class Fit(NamedTuple):

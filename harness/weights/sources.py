@@ -39,6 +39,10 @@ class Source(Protocol):
         """
         ...
 
+    def announce(self, start: int, length: int) -> None:
+        """These bytes will be read soon."""
+        ...
+
     def identity(self) -> str:
         """What changes when the file changes: size with time, or the host's entity tag."""
         ...
@@ -70,6 +74,10 @@ class LocalFile:
                 raise WeightsError(f"the file ends at byte {start + done:,}; {start + len(view):,} were announced", where=self.where, next="get the file again: it was cut off")
             done += got
 
+    def announce(self, start: int, length: int) -> None:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, start, length, os.POSIX_FADV_WILLNEED)
+
     def _some(self, into: memoryview, start: int) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(self._file, [into], start)
@@ -100,6 +108,9 @@ class RemoteFile:
         self._cache = cache / hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()[:24] if cache else None
         self.received = 0
         self._lock = threading.Lock()
+
+    def announce(self, start: int, length: int) -> None:
+        """Nothing: many threads read at once."""
 
     def identity(self) -> str:
         return f"{self.size}-{self._tag}"
