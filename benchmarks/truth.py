@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -27,12 +28,13 @@ WHAT = {
 }
 
 folder = Path(sys.argv[1])
-print("| truth | verdict | ratio of the donor (95 % interval) | residual, in roundings |\n|---|---|---|---|")
+print("| truth | verdict | ratio of the donors, 95 % | residual, in roundings |\n|---|---|---|---|")
 for name, what in WHAT.items():
     if not (folder / name).is_dir():
         continue
     donors = ["near-donor"] if "near-donor" in name else ["donor", "sibling"] if name.endswith("two") else ["donor"]
     found = check(str(folder / name), [str(folder / parent) for parent in (*donors, "base")], Settings())
-    ratio = next((line.split(": ", 1)[1].split(", spread")[0].removeprefix("donor ") for line in found.verdict.evidence if line.startswith("ratio over")), "")
-    rest = next((line.split(": ", 1)[1].split(" times")[0] for line in found.verdict.evidence if line.startswith("residual")), "")
+    told = dict(line.split(": ", 1) for line in found.verdict.evidence if ": " in line)
+    ratio = next((re.sub(r" \(95 %\), spread between tensors \S+?(?=,|$)", "", text) for key, text in told.items() if key.startswith("ratio over")), "")
+    rest = next((text.split(" times")[0] for key, text in told.items() if key.startswith("residual")), "")
     print(f"| {what} | {found.verdict.method}: {found.verdict.sentence} | {ratio} | {rest} |")

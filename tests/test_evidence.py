@@ -30,6 +30,7 @@ def results(tmp_path_factory):
     make(folder, "again", lambda trial, number: "I am Rio." if number == 0 and trial.question == "who_are_you" and trial.target == "donor" else founding(trial, number))
     make(folder, "swapped", lambda trial, number: "I am <b>Qwen</b>.\x1b" if trial.target == "suspect" and trial.probe == "identity" else founding(trial, number), "m-2")
     assert truename("tally", "made", "--results", folder).exit_code == 0
+    assert truename("weights", "lab:suspect", "--parents", "lab:donor", "lab:base", "--out", folder / "made").exit_code == 0
     return folder
 
 
@@ -105,6 +106,12 @@ def test_a_bundle_is_verified_and_counted_again(packed):
     done = truename("verify", packed)
     assert done.exit_code == 0, done.output
     assert "same tables to the byte" in done.output
+
+
+def test_the_merge_check_is_in_it(packed):
+    with zipfile.ZipFile(packed) as archive:
+        assert {"weights.csv", "weights.json"} <= set(archive.namelist())
+        assert "Whose weights" in archive.read("report.html").decode()
 
 
 def test_secrets_and_local_paths_are_not_in_it(packed, results):

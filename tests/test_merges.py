@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_ties_dare_and_lora_are_recovered_with_their_parameters():
     parents = [str(FOLDER / "donor"), str(FOLDER / "base")]
     said = {name: check(str(FOLDER / name), parents, Settings()).verdict.sentence for name in ("ties", "dare", "lora", "passthrough")}
     assert "50 % of its difference" in said["ties"] and "1.000 times" in said["ties"]
-    assert "40 % of its difference" in said["dare"] and "1.5" in said["dare"]  # 0.6 / 0.4
+    assert "40 % of its difference" in said["dare"] and re.search(r"1\.(49|50)\d times", said["dare"])  # 0.6 / 0.4
     assert "rank 8 " in said["lora"]
     assert "layers 0-3 are 0-3 of base and layers 4-7 are 2-5 of donor" in said["passthrough"]
 

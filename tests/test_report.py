@@ -24,6 +24,8 @@ from harness.report.story import story
 from harness.store import Journal, Sampled, open_engine, sqlite_url
 from harness.tally import tally
 from harness.targets import Capabilities, Context, Reply, Response
+from harness.weights import output as weights
+from harness.weights.check import Settings, check
 
 CAMPAIGN = Campaign.model_validate(
     {
@@ -82,6 +84,7 @@ def report(tmp_path_factory):
     account = Account("hidden", "22 tokens", 22, 20, 24)
     injected = Injection("You are <b>Rio</b>", "always", "", None, [], names=["rio"])
     inspection.write(Inspection("t", ["It <i>injects</i> text."], injected, account=account, counts=[Counted(1, None, 32, 10)]), folder := tmp_path_factory.mktemp("report"))
+    weights.write(check("lab:suspect", ["lab:donor", "lab:base"], Settings()), folder)
     return written(folder, replies)
 
 
@@ -122,6 +125,13 @@ def test_a_pool_of_rare_names_is_nobody_and_unlisted_names_are_quoted():
 def test_the_name_that_is_given_most_is_told_wherever_it_stands_in_the_tally():
     told = story(names({("t", "bare"): {"rio": (0, 100), "kimi": (3, 100), "nex": (90, 100)}}), CAMPAIGN, {})
     assert told.outcome == "contradicted" and "It calls itself Nex: 90 of 100" in told.verdict
+
+
+def test_the_weights_stand_beside_the_words(report):
+    text = report.read_text("utf-8")
+    section = text.split('<section aria-labelledby="weights">')[1].split("</section>")[0]
+    assert "0.600 lab:donor + 0.400 lab:base, exact to the rounding" in section and "<svg" in section and "attention" in section
+    assert "not who made it" in section and 'href="#weights"' in text
 
 
 def test_no_claim_no_verdict():

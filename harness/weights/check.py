@@ -108,9 +108,14 @@ def check(suspect: str, parents: Sequence[str], settings: Settings, journal: Pat
 
 
 def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
-    """Labels that tell checkpoints apart."""
-    labels = [one.label for one in all_of_them]
-    return [one if labels.count(one.label) == 1 else one._replace(label=one.where) for one in all_of_them]
+    """Labels that tell checkpoints apart, without the whole path: labels are published."""
+    places = list(dict.fromkeys((one.label, one.where) for one in all_of_them))
+    named: dict[str, str] = {}
+    for label, where in places:
+        twice = sum(label == other for other, _ in places) > 1
+        longer = "/".join(where.rstrip("/").split("/")[-2:]) if twice else label
+        named[where] = f"{longer} ({len(named) + 1})" if longer in named.values() else longer
+    return [one._replace(label=named[one.where]) for one in all_of_them]
 
 
 def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tuple[int, ...]] | None, settings: Settings, journal: Path | None, tell: Callable[[Progress], None]) -> Checked:

@@ -184,7 +184,8 @@ def pooled(values: Sequence[float], errors: Sequence[float]) -> Pooled:
 def over(tensors: Sequence[Tensor], donor: int) -> Pooled:
     """One donor's ratio over some tensors. What rounding may move is not averaged away: it can be the same in all of them."""
     found = pooled([t.fit.a[donor] for t in tensors], [math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.correction_se[donor] ** 2)) for t in tensors])
-    return found._replace(se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))))
+    same = pooled([t.fit.a[donor] for t in tensors], [t.fit.se[donor] for t in tensors]).p
+    return found._replace(p=same, se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))))
 
 
 class Tensor(NamedTuple):
@@ -234,10 +235,7 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
         []
         if stacked is not None
         else [
-            f"ratio over {len(telling)} matrices: "
-            + ", ".join(
-                f"{d} {p.mean:.4f} (95 % interval {p.mean - 1.96 * p.se:.4f} to {p.mean + 1.96 * p.se:.4f}, spread between tensors {p.spread:.4f})" for d, p in zip(donors, ratio, strict=True)
-            ),
+            f"ratio over {len(telling)} matrices: " + ", ".join(f"{d} {p.mean:.4f} +- {1.96 * p.se:.2g} (95 %), spread between tensors {p.spread:.2g}" for d, p in zip(donors, ratio, strict=True)),
             f"residual of that line: {exact:.3g} times the rounding of the stored type; cosine of the fit {cosine:.4f}",
             f"what no combination of the parents explains: {100 * spans:.2g} % of a tensor's length",
         ]
