@@ -1,4 +1,4 @@
-"""Screenshots of a run's report for the README: `python scripts/screenshots.py results/rio-lab/report.html docs`."""
+"""Screenshots for the README: `python scripts/screenshots.py results/rio-lab/report.html docs [results/weights-linear/weights.svg]`."""
 
 from __future__ import annotations
 
@@ -25,4 +25,8 @@ with sync_playwright() as p:
     tab.wait_for_selector("#transcripts li")
     tab.wait_for_timeout(800)
     Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(64).save(to / "report-recitals.png", optimize=True)
+    if len(sys.argv) > 3:
+        tab = browser.new_page(viewport={"width": 1000, "height": 420})
+        tab.goto(Path(sys.argv[3]).resolve().as_uri())
+        Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(64).save(to / "weights.png", optimize=True)
     browser.close()

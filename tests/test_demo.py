@@ -59,5 +59,10 @@ def test_a_given_system_prompt_is_obeyed(tally):
         assert tally.loc[(target, "given:system/velkora.j2", "identity", "name", "velkora"), "rate"] >= 0.7
 
 
+def test_the_suspect_s_weights_are_the_blend_that_it_is(toured):
+    table = pd.read_csv(toured / "results/weights-lab-suspect/weights.csv")
+    assert (table["finding"] == "blend").all() and ((table["a"] - 0.6).abs() < 1e-5).all()
+
+
 def test_nothing_failed(tally):
     assert tally[["failed", "unsupported", "empty"]].to_numpy().sum() == 0

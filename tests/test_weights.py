@@ -454,6 +454,15 @@ def test_published_checkpoints_are_read_by_ranges_and_hardly_at_all(hosted, pare
     assert host.sent - before < 20_000, "what was read is in the cache; only headers are asked again"
 
 
+def test_any_scheme_that_fsspec_knows_is_read(parents, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    model = saved(tmp_path / "suspect", mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE), shards=2)
+    for file in model.iterdir():
+        fsspec.filesystem("memory").pipe(f"/models/suspect/{file.name}", file.read_bytes())
+    found = check("memory://models/suspect", parents, Settings())
+    assert found.verdict.method == "linear merge" and len(found.tensors) == len(BASE)
+
+
 def test_a_dropped_connection_is_tried_again_and_changes_nothing(hosted, parents, tmp_path):
     url, host = hosted
     model = mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE)

@@ -19,7 +19,7 @@ from harness.errors import WeightsError
 Bytes = npt.NDArray[np.uint8]
 #: How often one read is tried, on top of what the store itself retries.
 ATTEMPTS: Final = 4
-NATIVE: Final = ("http", "https", "s3", "gs", "az", "abfs", "abfss", "memory")
+NATIVE: Final = ("http", "https", "s3", "gs", "az", "abfs", "abfss")
 
 
 class Source(Protocol):
