@@ -131,15 +131,15 @@ def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> 
         last = max((p.layer for points in series.values() for p in points if p.layer is not None), default=0)
         for number, (name, points) in enumerate(series.items()):
             shift = 0.5 * (number - (len(series) - 1) / 2) / max(1, len(series))
-            at = [(-1.5 if p.layer is None else p.layer) + shift for p in points]
+            at = [(-2 if p.layer is None else p.layer) + shift for p in points]
             colour = COLOURS[number % len(COLOURS)]
             axes.vlines(at, [p.low for p in points], [p.high for p in points], color=colour, linewidth=2, alpha=0.5)
             axes.plot(at, [p.value for p in points], MARKERS[number % len(MARKERS)], color=colour, markersize=5, linestyle="none", label=name.replace("$", r"\$"))
         axes.set_ylim(min(-0.05, *values, *[-0.05]) - 0.03, max(1.05, *values, *[1.05]) + 0.03)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [f"0 ({zero[:24]})", "0.25", "0.5", "0.75", f"1 ({one[:24]})"])
-        axes.set_xlim(-2.2, last + 0.7)
+        axes.set_xlim(-3, last + 0.7)
         step = max(1, (last + 1) // 12)
-        axes.set_xticks([-1.5, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))])
+        axes.set_xticks([-2, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))])
         axes.set_xlabel("layer")
         _quiet(axes, "y")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.2)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats as distributions
 
-from harness.weights.decode import Real, rounding
+from harness.weights.decode import Real, grid, rounding
 from harness.weights.fit import Fit, first_guess
 
 #: Residuals up to so many times the rounding of the stored type are rounding: merging tools round several times on the way.
@@ -54,12 +54,13 @@ def kind_of(fit: Fit, quantised: bool = False) -> Kind:
         return "same as donor"
     if fit.free_residual > UNRELATED:
         return "unrelated"
-    if min(fit.parents_in_rounding) < (1 if quantised else CLOSE):
+    if min(fit.parents_in_rounding) < CLOSE and not quantised:
         return "too close"
     if arc(fit) is not None:
         return "arc"
     within = EXACT * max(1.0, *map(abs, fit.free))  # beyond the parents, their own rounding is stretched, too
-    return "blend" if fit.in_rounding <= within and fit.cosine > POINTS else "near"
+    points = fit.cosine > POINTS or (quantised and max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True)) > FOUND)
+    return "blend" if fit.in_rounding <= within and points else "near"
 
 
 class Arc(NamedTuple):
@@ -108,6 +109,8 @@ class Look(NamedTuple):
     donor_rank: int | None
     #: Different values in a row of the suspect, by those in the base's.
     levels: float
+    #: Distance to the nearer of base and first donor, by the rounding of the grid that the rows seem to stand on.
+    in_grid: float
 
 
 def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True) -> Look:
@@ -129,8 +132,9 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
     levels = [len(np.unique(row)) for row in s[:8]], [len(np.unique(row)) for row in b[:8]]
     base_rank, donor_rank = (_rank(y, s, bits), _rank(s - donors[0], s, bits)) if ranks and bits else (None, None)
+    nearest = min(float((y * y).sum()), float(((s - donors[0]) ** 2).sum()))
     auc = _auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan
-    return Look(zeros, expected, float((y != 0).mean()), ratio, within, auc, base_rank, donor_rank, float(np.median(levels[0]) / np.median(levels[1])))
+    return Look(zeros, expected, float((y != 0).mean()), ratio, within, auc, base_rank, donor_rank, float(np.median(levels[0]) / np.median(levels[1])), math.sqrt(nearest / max(1e-300, grid(s))))
 
 
 def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> float:
@@ -303,20 +307,20 @@ def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[st
             return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, rounded to another type.")
         limits.append("A linear merge and task arithmetic with the same weights give the same numbers; so does SLERP where parents are nearly parallel.")
         return verdict("linear merge", f"{suspect} is a linear merge, {said}, exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.")
-    if looks and np.median([one.levels for one in looks]) < 0.5 and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY:
+    if looks and np.median([one.levels for one in looks]) < 0.5 and np.median([one.in_grid for one in looks]) < EXACT and len(donors) == 1 and min(abs(ratios[0]), abs(ratios[0] - 1)) < AWAY:
         how = "quantised" if any(t.quantised for t in telling) else "quantised and stored wide: its rows hold few different values"
         return verdict("quantised copy", f"{suspect} is {donors[0] if ratios[0] > 0.5 else base}, {how}.")
-    return _changed(verdict, limits, ratio, cosine, _typical([t.fit.base_in_rounding for t in telling], [t.fit.elements for t in telling]), donors, base, suspect)
+    return _changed(verdict, limits, ratio, cosine, _typical([t.fit.base_in_rounding for t in telling], [t.fit.elements for t in telling]), any(t.quantised for t in telling), donors, base, suspect)
 
 
-def _changed(verdict: Callable[..., Verdict], limits: list[str], ratio: list[Pooled], cosine: float, from_base: float, donors: Sequence[str], base: str, suspect: str) -> Verdict:
+def _changed(verdict: Callable[..., Verdict], limits: list[str], ratio: list[Pooled], cosine: float, from_base: float, quantised: bool, donors: Sequence[str], base: str, suspect: str) -> Verdict:
     """Related, but by no exact rule: the direction of the donors is found, or it is not."""
     z = [p.mean / p.se for p in ratio]
     found = [i for i in range(len(donors)) if abs(z[i]) > FOUND and abs(ratio[i].mean) > AWAY]
     if not found:
         if not all(p.se < AWAY / 2 for p in ratio):
             return verdict("cannot tell", f"{suspect} is near {base}; whether {_all(donors)} is in it, too, these numbers cannot tell.")
-        if from_base <= COPIED:
+        if from_base <= (EXACT if quantised else COPIED):
             return verdict("quantised copy", f"{suspect} is {base}, up to the rounding of its type.")
         return verdict(
             "fine-tune of the base", f"{suspect} is near {base}, and its difference to {base} does not point towards {_all(donors)}: {_and([f'{100 * p.mean:.1f} % of the way' for p in ratio])}."
