@@ -162,7 +162,7 @@ def founding_case() -> None:
     for sample in (1.0, 0.1, 0.01):
         read = 3 * CHECKPOINT * sample
         print(
-            f"  sample {sample:4}: {read / 1e9:8,.0f} GB, {read / 1e8 / 3600:6.2f} h; 95 % interval of one expert matrix +- {1.96 * math.hypot(sampled / math.sqrt(sample), shared):.4f}, where its rows vary as in the simulation"
+            f"  sample {sample:4}: {read / 1e9:8,.0f} GB, {read / 1e8 / 3600:6.2f} h; 95 % interval of one expert matrix +- {1.96 * math.hypot(sampled / math.sqrt(sample), shared):.4f}, by sampling alone +- {1.96 * sampled / math.sqrt(sample):.5f}"
         )
 
 
