@@ -24,7 +24,8 @@ from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
 from harness.weights.matching import Match, Matched, component_of, layer_of, match
-from harness.weights.methods import Look, Tensor, Verdict, decide, kind_of, look
+from harness.weights.methods import Tensor, Verdict, decide
+from harness.weights.signs import Look, kind_of, look
 
 #: Stored bytes of the suspect that one task reads at most; less where the memory setting asks for it.
 BLOCK: Final = 8_000_000
