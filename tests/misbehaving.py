@@ -30,7 +30,9 @@ def good(body: dict[str, Any]) -> bytes:
 
 
 class Misbehaving:
-    """Answers each POST to /v1/chat/completions by ``script(number, body)``; what is not scripted is answered well."""
+    """Answers each POST to ``route`` by ``script(number, body)``; what is not scripted is answered well, other routes are not there."""
+
+    route = "/chat/completions"
 
     def __init__(self, script: Callable[[int, dict[str, Any]], list[Step] | None], tls: ssl.SSLContext | None = None) -> None:
         self.script, self.tls, self.chats, self.heads, self._writers = script, tls, 0, [], []
@@ -88,7 +90,7 @@ class Misbehaving:
             writer.close()
 
     def _steps(self, head: str, body: dict[str, Any]) -> Iterator[Step]:
-        if not head.startswith("POST") or "/chat/completions" not in head.split("\r\n")[0]:
+        if not head.startswith("POST") or self.route not in head.split("\r\n")[0]:
             yield http(404, b"{}")
             return
         self.chats += 1

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from misbehaving import http
 from openai.types.chat import ChatCompletion
 from openai_server import chat
 
@@ -62,6 +63,20 @@ def preflight_then_sample(host, attempts, asked):
 
 def many(path, body, number):
     return (404, {}, b"{}") if path.endswith("/completions") and "chat" not in path else chat(*(["I am Rio."] * body.get("n", 1)))
+
+
+def test_tokens_are_counted_though_a_connection_is_lost(host):
+    lost = host(lambda number, body: ["reset"] if number < 3 else [http(200, {"tokens": [1, 2, 3]})])
+    lost.route = "/tokenize"
+
+    async def go():
+        target = endpoint(lost.url)
+        try:
+            return await target.tokenize("Who are you?")
+        finally:
+            await target.close()
+
+    assert asyncio.run(go()) == [1, 2, 3]
 
 
 def test_every_parameter_is_sent_and_n_samples_share_one_request(serve):

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -369,13 +369,19 @@ class Endpoint:
         return tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
 
     async def _side(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """One of the server's own routes beside the API, or None where it has none."""
-        try:
-            got = await (self.wire.get(self.root + route) if method == "GET" else self.wire.post(self.root + route, _write(body)))
-            answer = msgspec.json.decode(got.body)
-        except (Refused, msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        return answer if isinstance(answer, dict) else None
+        """One of the server's own routes beside the API, or None where it has none. A lost connection is no answer, so it is asked again."""
+        for _ in range(SIDE_ATTEMPTS):
+            try:
+                got = await (self.wire.get(self.root + route) if method == "GET" else self.wire.post(self.root + route, _write(body)))
+                answer = msgspec.json.decode(got.body)
+                return answer if isinstance(answer, dict) else None
+            except Refused as refused:
+                if refused.problem not in (PROBLEMS["reset"], PROBLEMS["body"]):
+                    return None
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None
+            await asyncio.sleep(SIDE_PAUSE_S)
+        return None
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
@@ -384,6 +390,9 @@ class Endpoint:
 
 
 _ALL_OK = {"ok"}
+#: How often a route beside the API is asked, and the pause between, where the connection is lost.
+SIDE_ATTEMPTS: Final = 3
+SIDE_PAUSE_S: Final = 0.3
 NO_CHOICE = "the answer holds fewer choices than asked for, so this sample has none"
 
 
