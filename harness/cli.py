@@ -444,8 +444,12 @@ def weights(suspect: str, parents: tuple[str, ...], search: Path | None, sample:
         parents = next(pair.places for pair in ranked if len(pair.places) == 2)
     name = re.sub(r"[^\w.-]+", "-", suspect.rstrip("/").rsplit("/", 1)[-1]).strip("-") or "suspect"
     folder = out or Path("results") / f"weights-{name}"
-    with Watch(sys.stderr.isatty()) as watch:
-        found = check(suspect, list(parents), settings, folder / "weights.part", watch)
+    try:
+        with Watch(sys.stderr.isatty()) as watch:
+            found = check(suspect, list(parents), settings, folder / "weights.part", watch)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was found is kept, and the same command goes on", err=True)
+        sys.exit(130)
     written = output.write(found, folder)
     click.echo(plain("\n".join(output.lines(output.found(found)))))
     click.echo("\n" + "\n".join(map(str, written)))

@@ -22,9 +22,9 @@ from safetensors.numpy import save_file
 from harness.cli import main
 from harness.errors import WeightsError
 from harness.lab import build, store
-from harness.weights import decode, headers, layers, matching, methods, output, search
-from harness.weights.check import Settings, check
-from harness.weights.checkpoint import open_checkpoint
+from harness.weights import decode, headers, layers, matching, methods, output, progress, search
+from harness.weights.check import Progress, Settings, check
+from harness.weights.checkpoint import address_of, open_checkpoint
 from harness.weights.fit import Held, Sums, Worker, first_guess, solved
 from harness.weights.quantised import BitsAndBytes, four_bit, int8
 from harness.weights.sources import open_source
@@ -377,6 +377,59 @@ def test_eight_bit_floats_are_multiplied_by_their_scales(tmp_path):
     out = np.empty((100, 384), np.float32)
     piece.read(100, out)
     assert np.array_equal(out, weight[100:200].astype(np.float32) * np.kron(scale, np.ones((128, 128), np.float32))[100:200])
+
+
+@pytest.mark.parametrize(
+    ("shape", "scales", "block"),
+    [
+        ((200, 384), (2, 3), (128, 128)),
+        ((576, 130), (5, 2), (128, 128)),
+        ((6, 8), (6, 1), (1, 8)),
+        ((6, 8), (1,), (6, 8)),
+        ((64, 64), (4, 2), (16, 32)),
+        ((6, 8), (4, 1), None),
+        ((2, 6, 8), (2, 1, 1), None),
+    ],
+)
+def test_each_number_has_its_own_scale_or_none_is_read(tmp_path, shape, scales, block):
+    rng = np.random.default_rng(1)
+    weight, scale = rng.normal(size=shape).astype(ml_dtypes.float8_e4m3fn), rng.random(scales).astype(np.float32)
+    header = json.dumps(
+        {
+            "w.weight": {"dtype": "F8_E4M3", "shape": list(shape), "data_offsets": [0, weight.size]},
+            "w.weight_scale_inv": {"dtype": "F32", "shape": list(scales), "data_offsets": [weight.size, weight.size + 4 * scale.size]},
+        }
+    ).encode()
+    (tmp_path / "f8.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weight.tobytes() + scale.tobytes())
+    found = open_checkpoint(str(tmp_path / "f8.safetensors"))
+    if block is None:
+        assert "do not fit its shape" in found.left_out["w.weight"] and not found.pieces
+        return
+    out = np.empty(shape, np.float32)
+    found.pieces["w.weight"].read(0, out)
+    table = scale.reshape(len(scale), -1) if scale.size > 1 else scale.reshape(1, 1)
+    assert np.array_equal(out, [[np.float32(weight[r, c]) * table[r // block[0], c // block[1]] for c in range(shape[1])] for r in range(shape[0])])
+
+
+@pytest.mark.parametrize(
+    ("url", "label", "folder"),
+    [
+        ("https://huggingface.co/A/B", "A/B", "https://huggingface.co/A/B/resolve/main"),
+        ("https://huggingface.co/A/B/tree/v2", "A/B", "https://huggingface.co/A/B/resolve/v2"),
+        ("https://example.com/models/b/", "b", "https://example.com/models/b"),
+        ("s3://bucket/models/b", "b", "s3://bucket/models/b"),
+    ],
+)
+def test_a_model_s_page_is_read_where_its_files_lie(url, label, folder):
+    assert address_of(url) == (label, folder)
+
+
+def test_progress_is_told_in_bytes(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    with progress.Watch(live=False) as watch:
+        watch(Progress(1_000_000_000, 4_000_000_000))
+        watch(Progress(2_000_000_000, 4_000_000_000))
+    assert re.search(r"2\.00 of 4\.00 GB read, \d+ MB/s, \d+ s left", capsys.readouterr().err)
 
 
 class Ranges(http.server.BaseHTTPRequestHandler):

@@ -181,9 +181,9 @@ class _Job:
                     places = sorted({first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)})
                 s, *parents, b = (np.concatenate(parts) for parts in zip(*(self.read(place, each) for place in places), strict=True))
                 self._guess = first_guess(s, parents, b)
-                if self.match.suspect.dtype == "F32" and self.bits:
+                if self.bits == 24:
                     self.bits = significand(s.astype(np.float32))
-                self.kept = Rounding(parents, b, self.bits)
+                self.kept = Rounding(parents, b, 0 if self.match.suspect.quantised else self.bits)
         return self._guess
 
     def read(self, first: int, rows: int) -> list[Real]:
@@ -263,7 +263,6 @@ class _Journal:
                 except msgspec.DecodeError:  # the last line of a run that was killed
                     continue
                 self.done[name] = fit
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._write("wb", key.encode(), *(msgspec.json.encode((name, fit)) for name, fit in self.done.items()))
 
     def add(self, name: str, fit: Fit) -> None:
@@ -273,6 +272,7 @@ class _Journal:
     def _write(self, mode: str, *lines: bytes) -> None:
         assert self.path is not None
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open(mode) as out:
                 out.write(b"".join(line + b"\n" for line in lines))
         except OSError as problem:

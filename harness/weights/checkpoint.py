@@ -26,18 +26,33 @@ PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
 
 
 class Scale(NamedTuple):
-    """What an eight-bit matrix is multiplied with: one number, one a row, or one a block."""
+    """What an eight-bit matrix is multiplied with: a table of numbers, each for a block of so many rows and columns."""
 
     values: npt.NDArray[np.float32]
+    rows: int
+    columns: int
 
-    def apply(self, out: Real, first: int, rows: int) -> None:
-        """Scale rows ``first`` on of a matrix of ``rows`` rows, in place."""
-        v = self.values.reshape(1, 1) if self.values.size == 1 else self.values.reshape(len(self.values), -1)
-        if v.shape[0] > 1:
-            v = v[np.arange(first, first + len(out)) // -(-rows // v.shape[0])] if v.shape[0] < rows else v[first : first + len(out)]
-        if v.shape[1] > 1:
-            v = v[:, np.arange(out.shape[1]) // -(-out.shape[1] // v.shape[1])]
-        np.multiply(out, v, out=out)
+    def apply(self, out: Real, first: int) -> None:
+        """Scale rows ``first`` on of a matrix, in place."""
+        down, across = np.arange(first, first + len(out)) // self.rows, np.arange(out.shape[1]) // self.columns
+        np.multiply(out, self.values[down][:, across], out=out)
+
+
+def _scale(tensor: Stored, scale: Stored) -> Scale | None:
+    """The scales of a matrix, if it is clear which belongs to which number: one in all, one a row, or blocks (of 128, or that divide it evenly)."""
+    if len(tensor.shape) != 2 or scale.dtype not in RAW or len(scale.shape) > 2:
+        return None
+    values = _whole(scale)
+    table = values.reshape(1, 1) if values.size == 1 else values.reshape(len(values), -1)
+    sizes = [_block(length, count) for length, count in zip(tensor.shape, table.shape, strict=True)]
+    return None if None in sizes else Scale(table, *(size for size in sizes if size is not None))
+
+
+def _block(length: int, count: int) -> int | None:
+    """How many rows (or columns) each of ``count`` scales is for."""
+    if count == -(-length // 128):
+        return 128
+    return length // count if count and length % count == 0 else None
 
 
 class Piece(NamedTuple):
@@ -56,12 +71,12 @@ class Piece(NamedTuple):
 
     @property
     def quantised(self) -> bool:
-        return isinstance(self.stored, Quantised) or self.scale is not None
+        return self.scale is not None or not self.bits
 
     @property
     def bits(self) -> int:
         """Of significand; 0 for types that stand on a grid of their own."""
-        return SIGNIFICAND.get(self.dtype, 0) if self.scale is None else 0
+        return SIGNIFICAND.get(self.dtype.removeprefix("GGUF "), 0)
 
     @property
     def row_bytes(self) -> float:
@@ -81,12 +96,12 @@ class Piece(NamedTuple):
         """Read rows from ``first`` on as they are stored (into ``buffer``, if it is large enough), to be decoded part by part."""
         if isinstance(self.stored, Quantised):
             values = self.stored.rows(0, 1).reshape(-1, 1)[self.first + first : self.first + first + rows] if len(self.stored.shape) == 1 else self.stored.rows(self.first + first, rows)
-            return Opened(values, None, None, 0, 0)
+            return Opened(values, None, None, 0)
         kind = np.dtype(RAW[self.dtype])
         size = rows * self.columns * kind.itemsize
         raw = buffer[:size] if buffer is not None and len(buffer) >= size else np.empty(size, np.uint8)
         self.stored.source.read(self.stored.begin + (self.first + first) * kind.itemsize * self.columns, raw)
-        return Opened(raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first, math.prod(self.stored.shape[:-1]))
+        return Opened(raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first)
 
     def announce(self, first: int, rows: int) -> None:
         """Tell where the bytes come from that these rows will be read soon."""
@@ -106,7 +121,6 @@ class Opened(NamedTuple):
     dtype: str | None
     scale: Scale | None
     first: int
-    of: int
 
     def into(self, part: slice, out: Real) -> None:
         """Decode the rows of ``part`` into ``out``."""
@@ -115,7 +129,7 @@ class Opened(NamedTuple):
             return
         decode(self.raw[part], self.dtype, out)
         if self.scale is not None:
-            self.scale.apply(out, self.first + (part.start or 0), self.of)
+            self.scale.apply(out, self.first + (part.start or 0))
 
 
 class Checkpoint(NamedTuple):
@@ -182,9 +196,7 @@ def _folder(path: Path) -> Checkpoint:
 
 
 def _remote(url: str, cache: Path | None) -> Checkpoint:
-    hub = re.fullmatch(r"https://huggingface\.co/([^/]+/[^/]+)(?:/tree/([^/]+))?/?", url)
-    url = f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}" if hub else url.rstrip("/")
-    label = hub[1] if hub else url.rsplit("/", 1)[-1]
+    label, url = address_of(url)
     name = url.split("?")[0]
     if name.endswith(PICKLED):
         raise _pickled(plain_url(url))
@@ -202,6 +214,12 @@ def _remote(url: str, cache: Path | None) -> Checkpoint:
             return _made(label, plain_url(url), [open_source(f"{url}/{SINGLE}", cache)])
         except Missing:
             raise WeightsError(f"there is neither {INDEX} nor {SINGLE}", where=plain_url(url), next="give the URL of the folder that holds the weights, or of one file") from None
+
+
+def address_of(url: str) -> tuple[str, str]:
+    """A label, and where the files lie: a model's page on huggingface.co is no folder of files."""
+    hub = re.fullmatch(r"https://huggingface\.co/([^/]+/[^/]+)(?:/tree/([^/]+))?/?", url)
+    return (hub[1], f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}") if hub else (url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], url.rstrip("/"))
 
 
 def _shards(index: Any, opened: Any, where: str) -> list[Source]:
@@ -262,7 +280,13 @@ def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], di
             scale = next((stored[f"{name}{suffix}"] for suffix in ("_scale_inv", "_scale") if f"{name}{suffix}" in stored), None) if tensor.dtype.startswith("F8") else None
             if scale is not None:
                 used.add(scale.name)
-            pieces[name] = _piece(tensor)._replace(scale=Scale(_whole(scale)) if scale is not None else None)
+                fitting = _scale(tensor, scale)
+                if fitting is None:
+                    left_out[name] = f"its scales ({list(scale.shape)}) do not fit its shape ({list(tensor.shape)})"
+                else:
+                    pieces[name] = _piece(tensor)._replace(scale=fitting)
+            else:
+                pieces[name] = _piece(tensor)
         else:
             left_out[name] = f"{tensor.dtype} is no floating-point type" if tensor.dtype[0] in "IUB" else f"{tensor.dtype} is not read"
     packed = sorted(name for name in left_out if name.endswith((".qweight", ".weight_packed", ".qzeros")) and name not in used)

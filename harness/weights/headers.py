@@ -80,7 +80,7 @@ def read_header(source: Source) -> list[Stored]:
     at = 8 + length
     for tensor in sorted(tensors, key=lambda t: (t.begin, t.size)):
         if tensor.begin < at:
-            raise _bad(source, f"the tensor {tensor.name!r} overlaps another")
+            raise _bad(source, f"the tensor {tensor.name[:100]!r} overlaps another")
         if tensor.begin > at:
             raise _bad(source, f"bytes {at:,} to {tensor.begin:,} belong to no tensor")
         at = tensor.begin + tensor.size
@@ -91,17 +91,17 @@ def read_header(source: Source) -> list[Stored]:
 
 def _stored(source: Source, name: str, entry: Any, start: int) -> Stored:
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-        raise _bad(source, f"the tensor {name!r} lacks dtype, shape or data_offsets")
+        raise _bad(source, f"the tensor {name[:100]!r} lacks dtype, shape or data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
-        raise _bad(source, f"the tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+        raise _bad(source, f"the tensor {name[:100]!r} has the unknown type {str(dtype)[:40]!r}")
     if not _whole(shape) or len(shape) > 16 or not _whole(offsets) or len(offsets) != 2:
-        raise _bad(source, f"the tensor {name!r} has a shape or place that is not made of whole numbers")
+        raise _bad(source, f"the tensor {name[:100]!r} has a shape or place that is not made of whole numbers")
     begin, end = offsets
     if math.prod(shape) * BYTES[dtype] != end - begin:
-        raise _bad(source, f"the tensor {name!r} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {math.prod(shape) * BYTES[dtype]:,}")
+        raise _bad(source, f"the tensor {name[:100]!r} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {math.prod(shape) * BYTES[dtype]:,}")
     if start + end > source.size:
-        raise _bad(source, f"the tensor {name!r} ends at byte {start + end:,}, the file at {source.size:,}: it was cut off, or the header is wrong")
+        raise _bad(source, f"the tensor {name[:100]!r} ends at byte {start + end:,}, the file at {source.size:,}: it was cut off, or the header is wrong")
     return Stored(name, dtype, tuple(shape), start + begin, source)
 
 
