@@ -3,6 +3,7 @@
 import http.server
 import json
 import math
+import random
 import re
 import struct
 import subprocess
@@ -348,6 +349,23 @@ def test_a_gguf_file_of_eight_bits_is_told_as_a_quantised_copy(tmp_path):
     writer.close()
     found = check(str(tmp_path / "q8.gguf"), ["lab:donor", "lab:base"], Settings())
     assert found.verdict.method == "quantised copy" and "lab:donor" in found.verdict.sentence
+
+
+def test_no_gguf_file_crashes_the_reader(tmp_path):
+    whole, draw = build.build("base", "gguf").read_bytes(), random.Random(3)
+    refused = 0
+    for _ in range(30):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 5)):
+            content[draw.choice((draw.randrange(40), draw.randrange(60_000)))] = draw.randrange(256)
+        (tmp_path / "x.gguf").write_bytes(content if draw.random() < 0.7 else content[: draw.randrange(len(content))])
+        try:
+            for piece in open_checkpoint(str(tmp_path / "x.gguf")).pieces.values():
+                piece.read(0, np.empty((min(2, piece.rows), piece.columns)))
+        except WeightsError as problem:
+            assert "x.gguf" in str(problem)
+            refused += 1
+    assert 10 < refused <= 30
 
 
 def test_bitsandbytes_matrices_are_dequantised_by_their_definition():
