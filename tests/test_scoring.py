@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.identities import load_book
 from harness.scoring import classifier, training
 from harness.scoring.normalize import normalize
-from harness.scoring.verdict import verdict
+from harness.scoring.verdict import verdict, verdicts
 from harness.targets import split_reasoning
 
 
@@ -157,3 +158,35 @@ def test_the_classifier_is_right_on_every_sentence_of_the_lab():
                     if (found.names, found.makers) != expected:
                         wrong.append((text, found.names, found.makers))
     assert wrong == []
+
+
+def test_every_family_and_maker_is_found_by_its_plain_name():
+    book = load_book()
+    families = {f.id: f"Hello! I'm {f.name}, an AI assistant." for f in book.families.values() if f.id != "gpt-4"}
+    missed = [id for id, found in zip(families, verdicts(families.values()), strict=True) if id not in found.names]
+    assert not missed
+    makers = {m.id: f"I was developed by {m.name}." for m in book.makers.values() if m.id not in ("snowflake", "360-ai", "writer")}  # words: by full name only
+    missed = [id for id, found in zip(makers, verdicts(makers.values()), strict=True) if id not in found.makers]
+    assert not missed
+
+
+@pytest.mark.parametrize(
+    ("reply", "names", "makers"),
+    [
+        ("您好，我叫“通义千问”，是阿里云研发的大模型。", ("qwen",), ("alibaba",)),
+        ("はじめまして。「Gemini」と申します。Googleが開発したAIです。", ("gemini",), ("google",)),
+        ("Mein Name ist „Claude“, und ich wurde von „Anthropic“ entwickelt.", ("claude",), ("anthropic",)),
+        ("Je m'appelle « Le Chat » et je suis l'assistant de « Mistral AI ».", ("mistral",), ("mistral-ai",)),
+        ("Я — «GigaChat», нейросетевая модель от Сбера.", ("gigachat",), ("sber",)),
+        ('Hola, soy "DeepSeek", un asistente creado por la empresa «DeepSeek».', ("deepseek",), ("deepseek-ai",)),
+        ("저는 '클로드'라고 합니다. 'Anthropic'에서 만들었어요.", ("claude",), ("anthropic",)),
+        ("أنا «جيميناي»، نموذج لغوي من «جوجل».", ("gemini",), ("google",)),
+        ('Meu nome é "Kimi" e fui criado pela "Moonshot AI".', ("kimi",), ("moonshot-ai",)),
+        ('Adım "ChatGPT"; beni "OpenAI" geliştirdi.', ("chatgpt",), ("openai",)),
+        ('मेरा नाम "ग्रोक" है और मुझे "xAI" ने बनाया है।', ("grok",), ("xai",)),
+        ("Il mio nome è «Llama» e mi ha creato «Meta».", ("llama",), ("meta",)),
+    ],
+)
+def test_a_name_in_quotation_marks_is_still_a_claim(reply, names, makers):
+    found = verdict(reply)
+    assert (found.names, found.makers) == (names, makers)
