@@ -23,7 +23,7 @@ from harness.weights import layers
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
-from harness.weights.matching import Match, Matched, component_of, layer_of, match
+from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
 from harness.weights.methods import Tensor, Verdict, decide
 from harness.weights.signs import Look, kind_of, look
 
@@ -69,7 +69,6 @@ class Checked(NamedTuple):
     tensors: list[Tensor]
     looks: list[Look]
     verdict: Verdict
-    stacked: dict[int, tuple[int, ...]] | None
     sample: float
     bytes_read: int
     bytes_whole: int
@@ -121,7 +120,7 @@ def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
 
 def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tuple[int, ...]] | None, settings: Settings, journal: Path | None, tell: Callable[[Progress], None]) -> Checked:
     matched = match(mine, theirs, stacked)
-    whole = sum(_bytes(m) for m in matched.matches)
+    whole = sum(m.bytes_of(m.suspect.rows) for m in matched.matches)
     sample = min(settings.sample, max(1e-9, 0.9 * settings.budget / whole)) if settings.budget else settings.sample  # a tenth is for the second look
     threads = _threads(settings, mine, theirs)
     jobs = [_job(m, sample, settings, threads) for m in matched.matches]
@@ -132,15 +131,11 @@ def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tupl
     ]
     looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
     verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
-    return Checked(mine, theirs, matched, tensors, looks, verdict, stacked, sample, read + looked, whole, settings.seed)
+    return Checked(mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed)
 
 
 def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
     return settings.threads or (REMOTE_THREADS if any(one.remote for one in (mine, *theirs)) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _bytes(m: Match) -> int:
-    return math.ceil(sum(p.row_bytes * p.rows for p in (m.suspect, *m.parents)))
 
 
 class _Mine(threading.local):
@@ -163,7 +158,7 @@ class _Job:
 
     def __init__(self, m: Match, runs: list[tuple[int, int]]) -> None:
         self.match, self.runs = m, runs
-        self.kind = np.float64 if any(p.wide for p in (m.suspect, *m.parents)) else np.float32
+        self.kind = np.float64 if any(p.wide for p in m.pieces) else np.float32
         self.bits = m.suspect.bits
         self.sums: dict[int, Sums] = {}
         self.kept: Rounding | None = None
@@ -188,9 +183,9 @@ class _Job:
 
     def read(self, first: int, rows: int) -> list[Real]:
         """Rows of the suspect, the donors and the base."""
-        made = [np.empty((rows, piece.columns), self.kind) for piece in (self.match.suspect, *self.match.parents)]
+        made = [np.empty((rows, piece.columns), self.kind) for piece in self.match.pieces]
         with self._told():
-            for piece, out in zip((self.match.suspect, *self.match.parents), made, strict=True):
+            for piece, out in zip(self.match.pieces, made, strict=True):
                 piece.read(first, out)
         return made
 
@@ -201,7 +196,7 @@ class _Job:
         worker, buffers = _MINE.get(k, self.kind)
         sums = Sums(k, columns)
         with self._told():
-            models = [piece.open(first, rows, buffer) for piece, buffer in zip((self.match.suspect, *self.match.parents), buffers, strict=True)]
+            models = [piece.open(first, rows, buffer) for piece, buffer in zip(self.match.pieces, buffers, strict=True)]
         try:
             worker.add(sums, models, rows, columns, guess, self.bits)
         except OverflowError:
@@ -217,7 +212,7 @@ class _Job:
             raise WeightsError(f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next) from None
 
     def bytes_of(self, number: int) -> int:
-        return math.ceil(sum(p.row_bytes for p in (self.match.suspect, *self.match.parents)) * self.runs[number][1])
+        return self.match.bytes_of(self.runs[number][1])
 
     def fit(self) -> Fit:
         total = self.sums[0]
@@ -232,16 +227,14 @@ class _Job:
 def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
     """Which rows are read: all, or runs of neighbours at seeded places, one in each of equal parts of the tensor."""
     piece = m.suspect
-    width = max(p.row_bytes for p in (m.suspect, *m.parents))
+    width = max(p.row_bytes for p in m.pieces)
     room = max(1.0, (settings.memory - RESIDENT) / (2 * threads))  # half is slack for the allocator
     most = max(1, int(min(BLOCK, room / (len(m.parents) + 1)) / width))
-    if sample >= 1:
-        return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
     run = min(most, piece.rows, max(1, math.ceil(REQUEST / max(1.0, piece.row_bytes))))
     runs = max(1, round(sample * piece.rows / run))
     if runs == 1:
         run = min(run, max(1, math.ceil(sample * piece.rows), min(piece.rows, math.ceil(4096 / piece.columns))))
-    if runs * run >= piece.rows:
+    if sample >= 1 or runs * run >= piece.rows:
         return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8], "big"))
     edges = np.linspace(0, piece.rows, runs + 1).astype(int)
@@ -324,7 +317,7 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
     """Places one after the other; the system is told some ahead what will be read, so that the disk works while the sums are made."""
     for number, place in enumerate(places):
         for j, r in places[number + AHEAD : number + AHEAD + 1] if number else places[: AHEAD + 1]:
-            for piece in (jobs[j].match.suspect, *jobs[j].match.parents):
+            for piece in jobs[j].match.pieces:
                 piece.announce(*jobs[j].runs[r])
         yield place
 
@@ -332,13 +325,12 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
 def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None) -> tuple[list[Look], int]:
     """A second look at matrices that are spread over the model and differ from base and donors; with the bytes that it read."""
     open_questions = [(m, t.kind != "blend") for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc", "blend") and m.suspect.rows > 1]
-    chosen = [open_questions[i] for i in sorted({round(x) for x in np.linspace(0, len(open_questions) - 1, min(LOOKS, len(open_questions)))})] if open_questions else []
-
+    chosen = evenly(open_questions, LOOKS)
     each = budget / 10 / max(1, len(chosen)) if budget else math.inf
 
     def rows_of(m: Match, ranks: bool) -> int:
         numbers = LOOK_NUMBERS if ranks else LOOK_NUMBERS // 8
-        return max(1, min(m.suspect.rows, LOOK_ROWS, numbers // m.suspect.columns, int(min(1e9, each / _bytes(m) * m.suspect.rows))))
+        return max(1, min(m.suspect.rows, LOOK_ROWS, numbers // m.suspect.columns, int(min(1e9, each / m.row_bytes))))
 
     def one(place: tuple[Match, bool]) -> Look:
         m, ranks = place
@@ -349,9 +341,4 @@ def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: in
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen)), sum(math.ceil(_bytes(m) / m.suspect.rows * rows_of(m, ranks)) for m, ranks in chosen)
-
-
-def told(value: Any) -> float | None:
-    """A number for JSON; None where there is none."""
-    return None if value is None or not math.isfinite(value) else float(value)
+        return list(pool.map(one, chosen)), sum(m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen)

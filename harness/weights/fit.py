@@ -66,7 +66,7 @@ class Rounding(NamedTuple):
     b: Real
     bits: int
 
-    def correction(self, ratios: npt.NDArray[np.float64], spare: float, seed: int = 0) -> Correction:
+    def correction(self, ratios: npt.NDArray[np.float64], spare: float) -> Correction:
         """What has to be added to ratios that least squares gave, and its standard error.
 
         The ratio is sought whose stored blend gives the ratio that was seen; since every number of a blend grows with its ratio, there is
@@ -81,7 +81,7 @@ class Rounding(NamedTuple):
         if self.bits >= 24 or not self.bits or not self.b.size:
             return Correction(np.zeros(k), np.zeros(k))
         b, x = self.b.astype(np.float32), [(p - self.b).astype(np.float32) for p in self.parents]
-        noise = np.random.default_rng(seed).normal(0, spare, b.shape).astype(np.float32) if spare else np.float32(0)
+        noise = np.random.default_rng(0).normal(0, spare, b.shape).astype(np.float32) if spare else np.float32(0)
         parts = np.array_split(np.arange(len(b)), PARTS) if len(b) >= PARTS else [np.arange(len(b))]
         found = np.array([self._solved(ratios, b[rows], [xi[rows] for xi in x], noise[rows] if isinstance(noise, np.ndarray) else noise) for rows in parts]) - ratios
         return Correction(found.mean(axis=0), found.std(axis=0, ddof=1) / math.sqrt(len(parts)) if len(parts) > 1 else np.abs(found[0]))
@@ -246,8 +246,7 @@ class Fit(NamedTuple):
     parents_distance: tuple[float, ...]
     #: Distance of each donor from the base, by the suspect's rounding.
     parents_in_rounding: tuple[float, ...]
-    #: Cosines of the suspect with the base, and of each donor with the base.
-    base_cosine: float
+    #: Cosine of each donor with the base.
     parents_cosine: tuple[float, ...]
 
 
@@ -301,7 +300,6 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Roun
         donor_distance=tuple(_share(d, ss) for d in to_donors),
         parents_distance=tuple(_share(float(sums.xx[i, i]), sums.bb) for i in range(k)),
         parents_in_rounding=tuple(_share(float(sums.xx[i, i]), sums.noise) for i in range(k)),
-        base_cosine=(yb + sums.bb) / math.sqrt(ss * sums.bb) if ss * sums.bb > 0 else math.nan,
         parents_cosine=tuple(float(sums.xb[i] + sums.bb) / math.sqrt(pp[i] * sums.bb) if pp[i] * sums.bb > 0 else math.nan for i in range(k)),
     )
 

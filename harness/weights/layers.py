@@ -22,7 +22,7 @@ NEAR: Final = 0.6
 
 def count(checkpoint: Checkpoint) -> int:
     """How many layers a checkpoint has."""
-    return len({layer for name in checkpoint.pieces if (layer := layer_of(name)) is not None})
+    return len(_layers(checkpoint))
 
 
 def aligned(suspect: Checkpoint, parents: Sequence[Checkpoint]) -> dict[int, tuple[int, ...]] | None:

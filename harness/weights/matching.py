@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from harness.errors import WeightsError
 from harness.weights.checkpoint import Checkpoint, Piece
 
+T = TypeVar("T")
 #: Fused matrices whose parts lie in their rows, one below the other (as in Phi-3 and vLLM). Layouts that interleave heads
 #: (GPT-NeoX, Qwen3-Next) are not taken apart: they meet only their own kind.
 FUSED: Final = {
@@ -29,6 +31,20 @@ class Match(NamedTuple):
     @property
     def elements(self) -> int:
         return self.suspect.rows * self.suspect.columns
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The suspect's, then the parents'."""
+        return self.suspect, *self.parents
+
+    @property
+    def row_bytes(self) -> float:
+        """Stored bytes of one row, in all checkpoints together."""
+        return sum(piece.row_bytes for piece in self.pieces)
+
+    def bytes_of(self, rows: int) -> int:
+        """Stored bytes of some rows, in all checkpoints together."""
+        return math.ceil(self.row_bytes * rows)
 
 
 class Matched(NamedTuple):
@@ -87,6 +103,14 @@ def match(suspect: Checkpoint, parents: Sequence[Checkpoint], layers: dict[int, 
             next="give checkpoints of one architecture and size",
         )
     return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed)
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of some items, spread over them from the first to the last."""
+    if not items:
+        return []
+    last, count = len(items) - 1, min(most, len(items))
+    return [items[i] for i in sorted({round(last * n / max(1, count - 1)) for n in range(count)})]
 
 
 def layer_of(name: str) -> int | None:

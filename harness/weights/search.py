@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from harness.errors import WeightsError
 from harness.weights.checkpoint import Checkpoint, Piece, open_checkpoint
+from harness.weights.matching import evenly
 
 #: Matrices that are sampled, and numbers of each.
 TENSORS: Final = 64
@@ -38,7 +39,7 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
         The folder holds fewer than two checkpoints that share matrices with the suspect.
     """
     mine = open_checkpoint(suspect)
-    others = [one for place in sorted(folder.iterdir()) if (one := _opened(place)) is not None and one.digest + one.where != mine.digest + mine.where]
+    others = [one for place in sorted(folder.iterdir()) if (one := _opened(place)) is not None and one.where != mine.where]
     names = sorted(name for name, piece in mine.pieces.items() if piece.columns > 1)
     related = [one for one in others if sum(_same(one, mine, name) for name in names) > len(names) / 2]
     common = [name for name in names if all(_same(one, mine, name) for one in related)]
@@ -46,7 +47,7 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
         raise WeightsError(
             f"{len(related)} checkpoints there have the suspect's tensors in the same shapes; a pair is needed", where=str(folder), next="put the candidates there, each as a folder or a file"
         )
-    chosen = [common[i] for i in sorted({round(x) for x in np.linspace(0, len(common) - 1, min(TENSORS, len(common)))})]
+    chosen = evenly(common, TENSORS)
     vectors = [[_numbers(one.pieces[name], name, seed) for name in chosen] for one in (mine, *related)]
     lengths = np.array([np.linalg.norm(v) for v in vectors[0]]) + 1e-300
     found = [

@@ -106,8 +106,6 @@ class RemoteFile:
         about = _persistently(self._opened.about, self.where, "asking for its size")
         self.size, self._tag = int(about["size"]), str(about["tag"])
         self._cache = cache / hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()[:24] if cache else None
-        self.received = 0
-        self._lock = threading.Lock()
 
     def announce(self, start: int, length: int) -> None:
         """Nothing: many threads read at once."""
@@ -130,8 +128,6 @@ class RemoteFile:
             return got
 
         into[:] = _persistently(ask, self.where, f"reading bytes {start:,} to {start + len(into):,}")
-        with self._lock:
-            self.received += len(into)
         if kept is not None:
             _keep(kept, into)
 
