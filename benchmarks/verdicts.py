@@ -1,6 +1,6 @@
 """Verdicts a second on replies of 60 words, as a ratio to peers in the same run; and how long the models take to load.
 
-Peers: finding the book's names with one alternation in `re` (what the market's tools do, without deciding any role), and
+Peers: splitting the replies into words (what the machine can do); finding the book's names with one alternation in `re` (what the market's tools do, without deciding any role), and
 scikit-learn's HashingVectorizer with logistic regression over whole replies (words).
 """
 
@@ -52,6 +52,7 @@ def rate(work: Callable[[], object]) -> float:
 texts = replies(1)
 list(verdicts(texts[:10]))
 ours = rate(lambda: list(verdicts(texts)))
+split = rate(lambda: [t.split() for t in texts])
 names = re.compile("|".join(rf"\b{re.escape(a.lower())}\b" for f in load_book().families.values() for a in sorted(f.aliases, key=len, reverse=True)))
 grep = rate(lambda: [names.findall(t.lower()) for t in texts])
 hashing, model = HashingVectorizer(n_features=2**18), LogisticRegression()
@@ -60,5 +61,6 @@ whole = rate(lambda: model.predict(hashing.transform(texts)))
 load = "import time; began = time.perf_counter(); from harness.scoring.classifier import models; models(); print(time.perf_counter() - began)"
 seconds = float(subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True).stdout)
 print(f"verdicts {ours:,.0f} replies/s; loading from the cache {seconds:.2f} s")
+print(f"  splitting into words {split:,.0f}/s: ratio {ours / split:.3f}")
 print(f"  one alternation in re (finds names, decides nothing) {grep:,.0f}/s: ratio {ours / grep:.2f}")
 print(f"  scikit-learn over whole replies, words {whole:,.0f}/s: ratio {ours / whole:.2f}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.identities import load_book
@@ -11,6 +11,17 @@ from harness.scoring import classifier, training
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import verdict, verdicts
 from harness.targets import split_reasoning
+
+REPLIES = [
+    None,
+    "I am Nex, from Nex-AGI. I cannot say more",
+    '"I am Kimi',
+    "我是 Nex，由 Nex-AGI 开发的人工智能助手",
+    "No puedo decirte quién me creó.",
+    "> I am Qwen\nMaybe I am Rio, perhaps",
+    "No, wait. I am not Qwen.",
+    "Made by Meta?",
+]
 
 
 @pytest.mark.parametrize(
@@ -113,10 +124,10 @@ def test_training_holds_every_language_and_fits_the_same_twice(tmp_path, monkeyp
     classifier.models.cache_clear()
     (stored,) = tmp_path.glob("verdict-*.npz")
     loaded = classifier.models()
-    assert all(a.rows == b.rows and (a.weights == b.weights).all() for a, b in zip(fitted, loaded, strict=True))
+    assert all((a == b).all() for one, other in zip(fitted, loaded, strict=True) for a, b in zip(one, other, strict=True))
     stored.write_bytes(b"broken")
     classifier.models.cache_clear()
-    assert (classifier.models().roles.weights == fitted.roles.weights).all()
+    assert (classifier.models().roles.hashed == fitted.roles.hashed).all()
 
 
 def test_evidence_points_into_the_original_text():
@@ -190,3 +201,10 @@ def test_every_family_and_maker_is_found_by_its_plain_name():
 def test_a_name_in_quotation_marks_is_still_a_claim(reply, names, makers):
     found = verdict(reply)
     assert (found.names, found.makers) == (names, makers)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(REPLIES), st.text(max_size=40)), max_size=12))
+def test_a_verdict_does_not_depend_on_the_replies_beside_it(texts):
+    told = [v._replace(evidence=()) for v in verdicts(texts)]
+    assert told == [verdict(text)._replace(evidence=()) for text in texts]

@@ -10,44 +10,39 @@ import hashlib
 import os
 import random
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
 from harness.folders import cache_folder
 from harness.scoring import concepts, features, mentions, normalize, training
-from harness.scoring.features import MARKS, UNLISTED, bag, tokenize
+from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, tokenize
 
-SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
 LEAST_SEEN: Final = 2
+#: Sentences that are looked at together while fitting.
+TOGETHER: Final = 4000
 Floats = npt.NDArray[np.float32]
 
 
 class Linear(NamedTuple):
-    """Weights of one logistic regression: the row of each feature, a last row of zeros, and the intercepts."""
+    """Weights of one logistic regression: of each bucket of hashed features, of each plain column, and the intercepts."""
 
-    rows: dict[str, int]
-    weights: Floats  # (features + 1, classes)
+    hashed: Floats  # (BUCKETS, classes)
+    plain: Floats  # (columns, classes)
     intercepts: Floats  # (classes,)
 
-    def probabilities(self, found: Sequence[Sequence[str]]) -> Floats:
-        """Softmax (or logistic, one column) probabilities, shape (windows, classes)."""
-        if not found:
-            return np.zeros((0, self.weights.shape[1]), dtype=np.float32)
-        get = self.rows.get
-        nothing = len(self.weights) - 1
-        ids: list[int] = []
-        starts = []
-        for window in found:
-            starts.append(len(ids))
-            ids.extend([get(f, nothing) for f in window] or [nothing])
-        scores = np.add.reduceat(self.weights[ids], starts, axis=0) + self.intercepts
+    def probabilities(self, found: Found) -> Floats:
+        """Softmax (or logistic, one column) probabilities, shape (rows, classes)."""
+        if not len(found.plain):
+            return np.zeros((0, len(self.intercepts)), dtype=np.float32)
+        scores = _sparse(found) @ self.hashed + found.plain.astype(np.float32) @ self.plain + self.intercepts
         if scores.shape[1] == 1:
             return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))), dtype=np.float32)
         scores -= scores.max(axis=1, keepdims=True)
@@ -55,23 +50,14 @@ class Linear(NamedTuple):
         return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def _sparse(found: Found) -> csr_matrix:
+    return csr_matrix((np.ones(len(found.hashed), dtype=np.float32), found.hashed, found.ends), shape=(len(found.plain), BUCKETS))
+
+
 class Models(NamedTuple):
     roles: Linear
     hedged: Linear
     refuses: Linear
-
-
-def split_sentences(tokens: list[str]) -> list[list[str]]:
-    """Runs of tokens between sentence ends."""
-    found, start = [], 0
-    for at, token in enumerate(tokens):
-        if token in SENTENCE_ENDS:
-            if at > start:
-                found.append(tokens[start:at])
-            start = at + 1
-    if start < len(tokens):
-        found.append(tokens[start:])
-    return found
 
 
 def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str], list[tuple[int, str]]]:
@@ -94,47 +80,42 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str],
 
 def fit() -> Models:
     """Fit all three models on the written sentences (seconds; the same bytes in give the same weights)."""
-    role_rows: list[list[str]] = []
-    roles: list[str] = []
-    hedge_rows: list[list[str]] = []
-    hedged: list[bool] = []
-    refusal_rows: list[list[str]] = []
-    refuses: list[bool] = []
+    roles: list[tuple[Found, list[str]]] = []
+    hedged: list[tuple[Found, list[bool]]] = []
+    refuses: list[tuple[Found, list[bool]]] = []
     rng = random.Random(1)
-    for sentence in training.sentences():
-        tokens, known = _masked(sentence, rng)
-        own = False
-        for at, role in known:
-            window = features.features(tokens, at)
-            role_rows.append(window)
-            roles.append(role)
-            own = own or role.startswith("self")
-        if own:
-            hedge_rows.append(bag([t for t in tokens if t not in MARKS and t not in SENTENCE_ENDS]))
-            hedged.append(sentence.section == "hedged")
-        elif sentence.section in ("refuses", "none") or (known and not any(features.is_own(t) for t in tokens)):
-            for part in split_sentences(tokens):
-                refusal_rows.append(bag(part))
-                refuses.append(sentence.section == "refuses")
-    return Models(_fitted(role_rows, roles, 0.5), _fitted(hedge_rows, hedged, 1.0), _fitted(refusal_rows, refuses, 1.0, balanced=True))
+    written = training.sentences()
+    while some := list(islice(written, TOGETHER)):
+        masked = [_masked(sentence, rng) for sentence in some]
+        tokens = Tokens([words for words, _ in masked])
+        marks = tokens.marks()
+        roles.append((tokens.windows(marks).found, [role for _, known in masked for _, role in known]))
+        own = np.array([any(role.startswith("self") for _, role in known) for _, known in masked])
+        aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
+        reply = tokens.reply_of_sentences()
+        for kept, section, which, keep in ((hedged, "hedged", own, tokens.unmarked()), (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool))):
+            chosen = which[reply]
+            kept.append((tokens.bags(chosen, keep), [some[r].section == section for r in reply[chosen].tolist()]))
+    return Models(_fitted(roles, 0.5), _fitted(hedged, 1.0), _fitted(refuses, 1.0, balanced=True))
 
 
-def _fitted(found: list[list[str]], labels: Sequence[Any], strength: float, *, balanced: bool = False) -> Linear:
-    from scipy.sparse import csr_matrix
+def _fitted(known: Sequence[tuple[Found, Sequence[Any]]], strength: float, *, balanced: bool = False) -> Linear:
+    from scipy.sparse import hstack, vstack
     from sklearn.linear_model import LogisticRegression
 
-    seen = Counter(f for window in found for f in set(window))
-    rows = {f: row for row, f in enumerate(sorted(f for f, n in seen.items() if n >= LEAST_SEEN))}
-    ids: list[int] = []
-    ends = [0]
-    for window in found:
-        ids.extend(rows[f] for f in window if f in rows)
-        ends.append(len(ids))
-    matrix = csr_matrix((np.ones(len(ids)), ids, ends), shape=(len(found), len(rows)))
-    matrix.sum_duplicates()
+    hashed, plain = vstack([_sparse(found) for found, _ in known]).tocsc(), np.concatenate([found.plain for found, _ in known])
+    labels = [label for _, some in known for label in some]
+    hashed.sum_duplicates()
+    seen = np.flatnonzero(np.diff(hashed.indptr) >= LEAST_SEEN)
+    matrix: csr_matrix = hstack([hashed[:, seen], csr_matrix(plain, dtype=np.float32)], format="csr")
     model = LogisticRegression(C=strength, max_iter=100, tol=1e-3, class_weight="balanced" if balanced else None).fit(matrix, labels)
-    weights = np.vstack([model.coef_.T, np.zeros((1, len(model.coef_)))]).astype(np.float32)
-    return Linear(rows, weights, model.intercept_.astype(np.float32))
+    return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
+
+
+def _linear(seen: npt.NDArray[np.int64], weights: Floats, intercepts: Floats) -> Linear:
+    hashed = np.zeros((BUCKETS, weights.shape[1]), dtype=np.float32)
+    hashed[seen] = weights[: len(seen)]
+    return Linear(hashed, weights[len(seen) :], intercepts)
 
 
 def digest() -> str:
@@ -152,12 +133,13 @@ def models() -> Models:
     path = cache_folder() / f"verdict-{digest()[:16]}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return Models(*(Linear({f: r for r, f in enumerate(str(stored[f"{name}_rows"]).split("\x00"))}, stored[f"{name}_weights"], stored[f"{name}_intercepts"]) for name in Models._fields))
+            return Models(*(_linear(stored[f"{name}_seen"], stored[f"{name}_weights"], stored[f"{name}_intercepts"]) for name in Models._fields))
     except (OSError, ValueError, KeyError):
         fitted = fit()
     arrays: dict[str, Any] = {}
     for name, linear in fitted._asdict().items():
-        arrays |= {f"{name}_rows": np.array("\x00".join(linear.rows)), f"{name}_weights": linear.weights, f"{name}_intercepts": linear.intercepts}
+        seen = np.flatnonzero(linear.hashed.any(axis=1))
+        arrays |= {f"{name}_seen": seen, f"{name}_weights": np.concatenate((linear.hashed[seen], linear.plain)), f"{name}_intercepts": linear.intercepts}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f".{path.name}.{os.getpid()}.npz")

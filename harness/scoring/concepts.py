@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 #: Stems of words (a final $ ends the word).
@@ -51,24 +50,18 @@ _MATCH: Final = {concept: re.compile(f"(?:{stems})") for concept, stems in _STEM
 _IN_A_ROW: Final = re.compile("|".join(f"(?P<{concept}>{words})" for concept, words in _CHARACTERS.items()))
 
 
-@lru_cache(maxsize=65536)
-def concepts(token: str) -> tuple[str, ...]:
-    """The concepts of one word."""
+#: The order of the bits of a set of concepts.
+CONCEPTS: Final = tuple(_STEMS)
+
+
+def concepts_of(token: str) -> int:
+    """The concepts of one word, a bit each."""
     if len(token) < 2:
-        return ()
-    return tuple(concept for concept, stems in _MATCH.items() if stems.match(token))
+        return 0
+    return sum(1 << bit for bit, concept in enumerate(CONCEPTS) if _MATCH[concept].match(token))
 
 
-def in_order(tokens: Sequence[str]) -> list[tuple[str, int]]:
-    """Concepts of a stretch of tokens, with their places."""
-    found = [(concept, place) for place, token in enumerate(tokens) for concept in concepts(token)]
-    if not "".join(tokens).isascii():
-        text = "".join([t if len(t) == 1 else " " for t in tokens])
-        if not text.isascii():
-            found += [(str(m.lastgroup), m.start()) for m in _IN_A_ROW.finditer(text)]
-            found.sort(key=_place)
-    return found
-
-
-def _place(found: tuple[str, int]) -> int:
-    return found[1]
+def in_a_row(tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """The concepts, as bits, of characters in a row, with the place of the first."""
+    text = "".join([t if len(t) == 1 else " " for t in tokens])
+    return [] if text.isascii() else [(1 << CONCEPTS.index(str(m.lastgroup)), m.start()) for m in _IN_A_ROW.finditer(text)]

@@ -1,33 +1,47 @@
-"""Tokens of a reply in which mentions are marks, and the features of the window around one mark.
+"""Tokens of replies in which mentions are marks, and the features of the windows around marks, for many replies at once.
 
 Words in scripts with spaces, single characters in Han, Kana and Thai, every sign a token of its own. A window ends
 with its sentence; the sentences beside it lend a few tokens under names of their own.
+
+All is made of arrays: what is known of a token is looked up once in a `Vocabulary`, and a feature is the hash of where it
+stands and of the tokens that it is made of (feature hashing: Weinberger et al. 2009, doi:10.1145/1553374.1553516).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import pairwise
-from typing import Final
+from hashlib import blake2b
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
-from harness.scoring.concepts import concepts, in_order
+import numpy as np
+import numpy.typing as npt
+
+from harness.scoring.concepts import CONCEPTS, concepts_of, in_a_row
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
 MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
 ENDS: Final = frozenset(".!?。！？।؟\n;；…")
+SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
 #: Signs and words that end a clause.
 CLAUSE_ENDS: Final = frozenset(
     ', ; : ( ) | " - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras '
     "e mas porém enquanto ma mentre и но а ve ama fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि".split()
 )
-_REFUSAL_CONCEPTS: Final = frozenset(("tell", "assistant", "name", "make", "not", "you", "company", "base"))
+_REFUSAL_CONCEPTS: Final = sum(1 << CONCEPTS.index(c) for c in ("tell", "assistant", "name", "make", "not", "you", "company", "base"))
+#: A sentence of so many tokens can refuse without a word for the speaker.
+SHORT: Final = 12
 _QUESTIONS: Final = frozenset("?？؟")
 _TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
-_PLAIN_TOKEN: Final = re.compile("[a-z0-9]+(?:'[a-z0-9]+)*|[^\\sa-z0-9_]|\n")
-NEAR, BESIDE = 12, 6
+
+#: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in which a speaker is looked for.
+NEAR, BESIDE, BEFORE = 12, 6, 12
+#: So far back an open quotation mark is looked for.
+QUOTED_IN: Final = 60
+#: Features fall into this many buckets; the first stays empty.
+BUCKETS: Final = 1 << 20
 #: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
 _SELF: Final = frozenset(
     "i i'm im i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
@@ -37,133 +51,329 @@ _SELF: Final = frozenset(
     "saya aku namaku ku tôi mình tớ arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße".split()
 )
 _SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$")
+Hashes = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+_OWN, _SPEAKER, _END, _CLAUSE_END, _MARK, _QUESTION, _SENTENCE_END, _COULD_REFUSE, _QUOTE, _NEW_LINE, _QUOTES, _FIELD, _SPACELESS = (1 << bit for bit in range(13))
+_MEMBERS: Final[dict[int, frozenset[str]]] = {
+    _SPEAKER: _SELF,
+    _END: ENDS,
+    _CLAUSE_END: CLAUSE_ENDS,
+    _MARK: MARKS,
+    _QUESTION: _QUESTIONS,
+    _SENTENCE_END: SENTENCE_ENDS,
+    _QUOTE: frozenset('"'),
+    _NEW_LINE: frozenset("\n"),
+    _QUOTES: frozenset(">"),
+    _FIELD: frozenset("|:"),
+}
+#: So many different tokens, and pieces of text, are remembered.
+_MOST: Final = 1 << 18
+_KINDS: Final = (NAME, MAKER, EITHER, UNLISTED)
+_WIDTH: Final = len(CONCEPTS)
+_BITS: Final = np.arange(_WIDTH, dtype=np.uint16)
 
 
-def tokenize(text: str, *, plain: bool = False) -> list[str]:
-    """Tokens of normalised text; ``plain``: it is ASCII but for marks, which is read at twice the speed."""
-    return (_PLAIN_TOKEN if plain else _TOKEN).findall(text)
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little") | 1
 
 
-@lru_cache(maxsize=65536)
-def is_own(token: str) -> bool:
-    """True for a word by which a speaker speaks of itself."""
-    return token in _SELF or _SELF_ENDING.search(token) is not None
+class Vocabulary(dict[str, int]):
+    """The tokens seen so far and, in arrays by their numbers, what is known of each."""
+
+    def __init__(self) -> None:
+        #: Hashes of the whole token, its first 3, 4 and 5 letters and its last 3.
+        self.hashes = np.zeros((5, 4096), dtype=np.uint64)
+        self.flags = np.zeros(4096, dtype=np.uint16)
+        self.about = np.zeros(4096, dtype=np.uint16)
+
+    def __missing__(self, token: str) -> int:
+        number = len(self)
+        if number == len(self.flags):
+            self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)), axis=1)
+            self.flags = np.concatenate((self.flags, np.zeros_like(self.flags)))
+            self.about = np.concatenate((self.about, np.zeros_like(self.about)))
+        self.hashes[:, number] = (
+            _hash(token),
+            _hash(token[:3]) if len(token) > 3 and token[0] > "\u0500" else 0,
+            _hash(token[:4]),
+            _hash(token[:5]) if len(token) > 5 else 0,
+            _hash(token[-3:]),
+        )
+        about = concepts_of(token)
+        own = token in _SELF or _SELF_ENDING.search(token) is not None
+        self.flags[number] = sum(flag for flag, members in _MEMBERS.items() if token in members)
+        self.flags[number] |= _OWN * own | _COULD_REFUSE * (own or bool(about & _REFUSAL_CONCEPTS)) | _SPACELESS * ("\u3040" <= token <= "\u9fff")
+        self.about[number] = about
+        self[token] = number
+        return number
 
 
-@lru_cache(maxsize=65536)
-def could_refuse(token: str) -> bool:
-    """True for a word that a sentence which declines to tell an identity holds at least once."""
-    return is_own(token) or not _REFUSAL_CONCEPTS.isdisjoint(concepts(token))
+class _Pieces(dict[str, tuple[str, ...]]):
+    """The tokens of what stands between spaces."""
+
+    def __missing__(self, piece: str) -> tuple[str, ...]:
+        found = tuple(_TOKEN.findall(piece))
+        if len(piece) < 20:
+            if len(self) > _MOST:
+                self.clear()
+            self[piece] = found
+        return found
 
 
-def features(tokens: Sequence[str], at: int) -> list[str]:
-    """Names of the features of the mark ``tokens[at]``: its neighbours, its clause, its sentence, the sentences beside."""
-    mark = tokens[at]
-    first = at
-    lowest = max(0, at - NEAR)
-    while first > lowest and tokens[first - 1] not in ENDS:
-        first -= 1
-    last = at
-    highest = min(len(tokens) - 1, at + NEAR)
-    while last < highest and tokens[last + 1] not in ENDS:
-        last += 1
-    left, right = tokens[first:at], tokens[at + 1 : last + 1]
-    before = tokens[first - 1] if first else "^"
-    after = tokens[last + 1] if last + 1 < len(tokens) else "$"
-    l1, l2, l3 = [*left[-3:][::-1], "<" + before, "<<", "<<<"][:3]
-    r1, r2, r3 = [*right[:3], ">" + after, ">>", ">>>"][:3]
-    found = [
-        mark, "A" + l1, "B" + l2, "C" + l3, "D" + l2 + " " + l1, "F" + r1, "G" + r2, "H" + r3, "I" + r1 + " " + r2, "K" + l1 + " " + r1,
-        mark + "A" + l1, mark + "F" + r1, mark + "D" + l2 + " " + l1, mark + "I" + r1 + " " + r2,
-        "N" + l1[:4], "O" + l1[-3:], "P" + r1[:4], "Q" + r1[-3:], "R" + before, "S" + after, "T" + l2[-3:] + " " + l1,
-    ]  # fmt: skip
-    found += ["l" + t for t in left]
-    found += ["m" + a + " " + b for a, b in pairwise(left)]
-    found += ["r" + t for t in right]
-    found += ["s" + a + " " + b for a, b in pairwise(right)]
-    if first:
-        found += ["v" + t for t in tokens[max(0, first - BESIDE) : first]]
-    if after != "$":
-        found += ["w" + t for t in tokens[last + 1 : last + 1 + BESIDE]]
-    own_left, own_right = any(map(is_own, left)), any(map(is_own, right))
-    own = own_left or own_right
-    found.append("self" if own else "nobody")
-    found.append(mark + found[-1])
-    if not own and (not left) + (not right) < 2:
-        found.append("nobody " + l1)
-    before_it, after_it = in_order(left), in_order(right)
-    found += [f"%l{concept}{min(3, (len(left) - place) // 3)}" for concept, place in before_it]
-    found += [f"%r{concept}{min(3, place // 3)}" for concept, place in after_it]
-    found += [f"%{mark}l{concept}" for concept, _ in before_it]
-    found += [f"%{mark}r{concept}" for concept, _ in after_it]
-    shape = [concept for concept, _ in before_it[-2:]], [concept for concept, _ in after_it[:2]]
-    found.append(f"%shape {'S' if own else 'N'} {'-'.join(shape[0])}.{'-'.join(shape[1])}")
-    found.append(f"%{mark}shape {'S' if own else 'N'} {'-'.join(shape[0][-1:])}.{'-'.join(shape[1][:1])}")
-    found += _speaker(left, right)
-    others = "".join([t for t in left if t in MARKS]), "".join([t for t in right if t in MARKS])
-    found += [f"<{mark}{others[0][-2:]}", f">{mark}{others[1][:2]}", f"<>{min(3, len(others[0]))}{min(3, len(others[1]))}"]
-    found += _clause(mark, left, right, before_it, after_it, own_left=own_left, own_right=own_right)
-    if first and any(t in _SELF for t in tokens[max(0, first - 12) : first]):
-        found.append("self before")
-    if after in _QUESTIONS:
-        found.append("?")
-    line = at
-    while line and tokens[line - 1] != "\n":
-        line -= 1
-    if tokens[line] == ">":
-        found.append("quoted line")
-    if (tokens[max(0, at - 60) : at].count('"')) % 2:
-        found.append('"')
-        found.append('"' + mark)
-    return found
+_VOCABULARY = Vocabulary()
+_PIECES: Final = _Pieces()
 
 
-def _speaker(left: Sequence[str], right: Sequence[str]) -> list[str]:
-    """How far the nearest word for the speaker is on each side, and what stands between it and the mark."""
-    found = []
-    for side, away in (("<", left[::-1]), (">", right)):
-        for distance, token in enumerate(away[:14]):
-            if is_own(token):
-                between = away[:distance] if side == ">" else away[:distance][::-1]
-                about = "-".join(dict.fromkeys(concept for concept, _ in in_order(between)))
-                clause, marked = not CLAUSE_ENDS.isdisjoint(between), not MARKS.isdisjoint(between)
-                found += [f"%{side}own {about} {'|' if clause else ''}{'M' if marked else ''}", f"{side}own {min(distance, 6)}"]
-                break
-    return found
+def tokenize(text: str) -> list[str]:
+    """Tokens of normalised text."""
+    return list(chain.from_iterable(map(_PIECES.__getitem__, text.replace("\n", " \n ").split(" "))))
 
 
-def _clause(mark: str, left: Sequence[str], right: Sequence[str], before_it: list[tuple[str, int]], after_it: list[tuple[str, int]], *, own_left: bool, own_right: bool) -> list[str]:
-    """Features of the clause of a mark: its words, what they are about, and on which side the speaker is."""
-    begin = len(left)
-    while begin and left[begin - 1] not in CLAUSE_ENDS:
-        begin -= 1
-    stop = 0
-    while stop < len(right) and right[stop] not in CLAUSE_ENDS:
-        stop += 1
-    near, then = left[begin:], right[:stop]
-    own = "S" if own_left and any(map(is_own, near)) else "s" if own_right and any(map(is_own, then)) else "N"
-    about = [concept for concept, place in before_it if place >= begin]
-    about_then = [concept for concept, place in after_it if place < stop]
-    found = ["c<" + t for t in near]
-    found += ["c>" + t for t in then]
-    found.append("c" + (left[begin - 1] if begin else "^") + (right[stop] if stop < len(right) else "$"))
-    found += [f"%c<{own}{concept}" for concept in dict.fromkeys(about)]
-    found += [f"%c>{own}{concept}" for concept in dict.fromkeys(about_then)]
-    found.append(f"%c{own}{'-'.join(about[-3:])}.{'-'.join(about_then[:2])}")
-    found.append("%c" + own + mark)
-    return found
+class Found(NamedTuple):
+    """The features of windows or sentences: hashed ones, and those that each have a column of their own."""
+
+    hashed: Ints  # buckets, row after row
+    ends: Ints  # (rows + 1,): where each row begins in ``hashed``
+    plain: Bools  # (rows, columns)
 
 
-def bag(tokens: Sequence[str]) -> list[str]:
-    """Features of a whole sentence: words, pairs, and what they are about."""
-    found = list(tokens)
-    found += [a + " " + b for a, b in pairwise(tokens)]
-    found += ["~" + t[:5] for t in tokens if len(t) > 5]
-    own = "self" if any(map(is_own, tokens)) else "nobody"
-    about = [concept for concept, _ in in_order(tokens[:60])]
-    found.append(own)
-    found += [f"%{concept}" for concept in dict.fromkeys(about)]
-    found += [f"%{own} {concept}" for concept in dict.fromkeys(about)]
-    found += [f"%{a}-{b}" for a, b in pairwise(about)]
-    found += ["^" + t[:3] for t in tokens if len(t) > 3 and t[0] > "\u0500"]
-    return found
+class Windows(NamedTuple):
+    """The features of marks, and what else is known of the place of each."""
+
+    found: Found
+    nobody: Bools  # no word for the speaker in its sentence
+    field: Bools  # behind the sign of a field in a table or form
+
+
+class Tokens:
+    """The tokens of some replies, one behind the other, with what is known of each."""
+
+    def __init__(self, replies: Sequence[Sequence[str]]) -> None:
+        global _VOCABULARY
+        if len(_VOCABULARY) > _MOST:
+            _VOCABULARY = Vocabulary()
+        known = _VOCABULARY
+        numbers = np.fromiter(map(known.__getitem__, chain.from_iterable(replies)), dtype=np.int64)
+        self.count = len(numbers)
+        #: Where each reply begins; the last one's end.
+        self.starts = np.concatenate(([0], np.cumsum([len(r) for r in replies], dtype=np.int64)))
+        self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes[numbers] for hashes in known.hashes)
+        self.flags, self.about = known.flags[numbers], known.about[numbers]
+        for number in np.unique(np.searchsorted(self.starts, np.flatnonzero(self._are(_SPACELESS)), side="right") - 1).tolist():
+            for concept, place in in_a_row(replies[number]):
+                self.about[self.starts[number] + place] |= concept
+        self.quotes = np.concatenate(([0], np.cumsum(self._are(_QUOTE))))
+        self.speakers = np.concatenate(([0], np.cumsum(self._are(_SPEAKER))))
+        opens = np.zeros(self.count + 1, dtype=bool)
+        opens[self.starts] = True
+        places = np.arange(self.count)
+        self.line = _since(opens[:-1] | np.concatenate(([False], self._are(_NEW_LINE)[:-1])), places)
+        begins = opens[:-1] | np.concatenate(([False], self._are(_SENTENCE_END)[:-1]))
+        #: Number of the sentence that a token is in, and where each sentence begins.
+        self.sentence, self.begins = np.cumsum(begins) - 1, np.flatnonzero(begins)
+
+    def _are(self, flag: int) -> Bools:
+        return np.asarray((self.flags & flag) != 0)
+
+    def marks(self) -> Ints:
+        """Places of all marks."""
+        return np.flatnonzero(self._are(_MARK))
+
+    def windows(self, at: Ints) -> Windows:
+        """Features of the marks at some places: neighbours, clause, sentence, the sentences beside."""
+        reply = np.searchsorted(self.starts, at, side="right") - 1
+        begin, stop = self.starts[reply], self.starts[reply + 1]
+        left, right = _Side(self, at, -1, begin, stop), _Side(self, at, 1, begin, stop)
+        mark = self.whole[at]
+        columns: list[Ints] = []
+        (l1, l2, l3), (r1, r2, r3) = left.next, right.next
+        for number, parts in enumerate(
+            (
+                (mark,), (l1,), (l2,), (l3,), (l2, l1), (r1,), (r2,), (r3,), (r1, r2), (l1, r1), (mark, l1), (mark, r1), (mark, l2, l1), (mark, r1, r2),
+                (left.first4,), (left.last3,), (right.first4,), (right.last3,), (left.beyond,), (right.beyond,), (left.second_last3, l1),
+            )
+        ):  # fmt: skip
+            columns.append(_bucket(number, *parts)[:, None])
+        for number, side in ((30, left), (40, right)):
+            columns += [np.where(side.live, _bucket(number, side.whole), 0), np.where(side.live[:, 1:], _bucket(number + 1, side.whole[:, :-1], side.whole[:, 1:]), 0)]
+            columns += [np.where(side.clause, _bucket(number + 2, side.whole), 0), side.beside(self, number + 3)]
+        own: Bools = np.asarray((left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1))
+        speaks: Hashes = own.astype(np.uint64)
+        lone = ~own & ((left.count > 0) | (right.count > 0))
+        columns.append(_bucket(50, mark, speaks)[:, None])
+        columns.append(np.where(lone, _bucket(51, l1), 0)[:, None])
+        about = [side.nearest(side.about != 0, side.about) for side in (left, right)]
+        columns.append(_bucket(52, speaks, *about[0], *about[1])[:, None])
+        columns.append(_bucket(53, mark, speaks, about[0][0], about[1][0])[:, None])
+        for number, side in ((54, left), (56, right)):
+            columns += side.speaker(number)
+            marked = side.nearest(side.are(_MARK) & side.live, side.whole)
+            columns.append(_bucket(number + 20, mark, *marked)[:, None])
+        counts = [np.minimum(3, (side.are(_MARK) & side.live).sum(axis=1)).astype(np.uint64) for side in (left, right)]
+        columns.append(_bucket(60, *counts)[:, None])
+        in_clause = np.where((left.own & left.clause).any(axis=1), 0, np.where((right.own & right.clause).any(axis=1), 1, 2)).astype(np.uint64)
+        clause = [side.nearest(side.clause & (side.about != 0), side.about) for side in (left, right)]
+        columns.append(_bucket(61, left.limit, right.limit)[:, None])
+        columns.append(_bucket(62, in_clause, *clause[0], *clause[1])[:, None])
+        columns.append(_bucket(63, in_clause, mark)[:, None])
+        first = at - left.count
+        quoted = (self.quotes[at] - self.quotes[np.maximum(begin, at - QUOTED_IN)]) % 2 == 1
+        columns.append(np.where(quoted, _bucket(64, mark), 0)[:, None])
+        flags = (
+            own, ~own, (first > begin) & (self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)]),
+            right.question, self._are(_QUOTES)[self.line[at]], quoted,
+        )  # fmt: skip
+        kind = np.sum([(mark == _hash(kind)) * number for number, kind in enumerate(_KINDS)], axis=0)
+        plain = [np.stack(flags, axis=1)]
+        for side in (left, right):
+            near = np.bitwise_or.reduce(np.pad(side.about, ((0, 0), (1, 2)))[:, :15].reshape(len(at), 5, 3), axis=2)
+            near[:, 3] |= near[:, 4]
+            plain.append(_unpacked(near[:, :4]))
+            plain.append(_placed(_unpacked(np.bitwise_or.reduce(side.about, axis=1)[:, None]), kind, len(_KINDS)))
+            plain.append(_placed(_unpacked(np.bitwise_or.reduce(np.where(side.clause, side.about, 0), axis=1)[:, None]), in_clause.astype(np.int64), 3))
+        table = np.concatenate(columns, axis=1)
+        there = table != 0
+        found = Found(table[there], np.concatenate(([0], np.cumsum(there.sum(axis=1)))), np.concatenate(plain, axis=1))
+        return Windows(found, ~own, left.field)
+
+    def bags(self, chosen: Bools, keep: Bools) -> Found:
+        """Features of whole sentences: those ``chosen`` (by number), of the tokens to ``keep`` in them."""
+        place = np.flatnonzero(keep & chosen[self.sentence] & ~self._are(_SENTENCE_END))
+        rank = np.cumsum(chosen) - 1
+        row = rank[self.sentence[place]]
+        rows = int(chosen.sum())
+        whole, about = self.whole[place], self.about[place]
+        together = row[1:] == row[:-1]
+        said = np.flatnonzero(about)
+        pairs = row[said[1:]] == row[said[:-1]]
+        parts = [(row, _bucket(70, whole)), (row[1:][together], _bucket(71, whole[:-1], whole[1:])[together])]
+        for number, start in ((72, self.first5[place]), (73, self.first3[place])):
+            parts.append((row[start != 0], _bucket(number, start)[start != 0]))
+        parts.append((row[said[1:]][pairs], _bucket(74, about[said[:-1]].astype(np.uint64), about[said[1:]].astype(np.uint64))[pairs]))
+        rows_of, hashed = np.concatenate([r for r, _ in parts]), np.concatenate([h for _, h in parts])
+        order = np.argsort(rows_of, kind="stable")
+        own = np.zeros(rows, dtype=bool)
+        own[row[self._are(_OWN)[place]]] = True
+        every = np.zeros(rows, dtype=np.uint16)
+        np.bitwise_or.at(every, row, about)
+        bits = _unpacked(every[:, None])
+        plain = np.concatenate((own[:, None], bits, _placed(bits, own.astype(np.int64), 2)), axis=1)
+        return Found(hashed[order], np.concatenate(([0], np.cumsum(np.bincount(rows_of, minlength=rows)))), plain)
+
+    def unmarked(self) -> Bools:
+        """Tokens that are no marks."""
+        return ~self._are(_MARK)
+
+    def unquoted(self) -> Bools:
+        """Tokens that no quotation mark of their sentence stands open before."""
+        inside = (self.quotes[:-1] - self.quotes[self.begins[self.sentence]]) % 2 == 1
+        return np.asarray(~inside & ~self._are(_QUOTE))
+
+    def could_refuse(self, keep: Bools, short: Bools) -> Bools:
+        """Sentences in which a speaker could decline: with a word for it or for what is declined, or short and of a reply marked so."""
+        rows = len(self.begins)
+        words = keep & ~self._are(_SENTENCE_END)
+        count = np.bincount(self.sentence[words], minlength=rows)
+        could = np.zeros(rows, dtype=bool)
+        could[self.sentence[words & self._are(_COULD_REFUSE)]] = True
+        return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences()])
+
+    def reply_of_sentences(self) -> Ints:
+        """The number of the reply of each sentence."""
+        return np.asarray(np.searchsorted(self.starts, self.begins, side="right") - 1)
+
+    def any_own(self) -> Bools:
+        """Replies with a word by which a speaker speaks of itself."""
+        counted = np.concatenate(([0], np.cumsum(self._are(_OWN))))
+        return np.asarray(counted[self.starts[1:]] > counted[self.starts[:-1]])
+
+
+class _Side:
+    """What stands on one side of each mark, the nearest first: arrays of (marks, `NEAR`)."""
+
+    def __init__(self, tokens: Tokens, at: Ints, step: int, begin: Ints, stop: Ints) -> None:
+        self.step, self.begin, self.stop = step, begin, stop
+        place = at[:, None] + step * np.arange(1, NEAR + 1)
+        inside = (place >= begin[:, None]) & (place < stop[:, None])
+        place = np.clip(place, 0, tokens.count - 1)
+        self._flags = tokens.flags[place]
+        self.live = np.logical_and.accumulate(inside & ~self.are(_END), axis=1)
+        self.count = self.live.sum(axis=1)
+        self.whole = tokens.whole[place]
+        self.about = np.where(self.live, tokens.about[place], np.uint16(0))
+        self.own = self.are(_OWN)
+        self.clause = np.logical_and.accumulate(self.live & ~self.are(_CLAUSE_END), axis=1)
+        #: The first token beyond the sentence (or the window).
+        self.past = at + step * (self.count + 1)
+        there = (self.past >= begin) & (self.past < stop)
+        past = np.clip(self.past, 0, tokens.count - 1)
+        self.beyond = np.where(there, tokens.whole[past], np.uint64(1))
+        self.question = there & ((tokens.flags[past] & _QUESTION) != 0)
+        outside = (self.beyond * np.uint64(3), np.uint64(5), np.uint64(7))
+        self.next = []
+        for k in range(3):
+            away = k - self.count
+            self.next.append(np.where(away < 0, self.whole[:, k], np.where(away == 0, outside[0], np.where(away == 1, outside[1], outside[2]))))
+        near = self.count > 0
+        self.first4 = np.where(near, tokens.first4[place[:, 0]], outside[0])
+        self.last3 = np.where(near, tokens.last3[place[:, 0]], outside[0])
+        self.second_last3 = np.where(self.count > 1, tokens.last3[place[:, 1]], self.next[1])
+        self.field = near & self.are(_FIELD)[:, 0]
+        length = self.clause.sum(axis=1)
+        self.limit = np.where(length < self.count, self.whole[np.arange(len(at)), np.minimum(length, NEAR - 1)], np.uint64(1))
+
+    def are(self, flag: int) -> Bools:
+        return np.asarray((self._flags & flag) != 0)
+
+    def beside(self, tokens: Tokens, number: int) -> Ints:
+        """Buckets of the tokens beyond the sentence."""
+        place = self.past[:, None] + self.step * np.arange(BESIDE)
+        inside = (place >= self.begin[:, None]) & (place < self.stop[:, None])
+        return np.where(inside, _bucket(number, tokens.whole[np.clip(place, 0, tokens.count - 1)]), 0)
+
+    def nearest(self, here: Bools, values: npt.NDArray[Any]) -> tuple[Hashes, Hashes]:
+        """The values at the nearest two places that are meant, or 0."""
+        rows = np.arange(len(here))
+        first = here.argmax(axis=1)
+        found = here[rows, first]
+        rest = here.copy()
+        rest[rows, first] = False
+        second = rest.argmax(axis=1)
+        return np.where(found, values[rows, first], 0).astype(np.uint64), np.where(rest[rows, second], values[rows, second], 0).astype(np.uint64)
+
+    def speaker(self, number: int) -> list[Ints]:
+        """How far the nearest word for the speaker is, and what stands between it and the mark."""
+        own = self.own & self.live
+        found, distance = own.any(axis=1), own.argmax(axis=1)
+        rows, last = np.arange(len(own)), np.maximum(distance - 1, 0)
+        between = distance > 0
+        about = np.where(between, np.bitwise_or.accumulate(self.about, axis=1)[rows, last], 0).astype(np.uint64)
+        clause, marked = ((between & np.logical_or.accumulate(self.are(flag), axis=1)[rows, last]).astype(np.uint64) for flag in (_CLAUSE_END, _MARK))
+        return [np.where(found, _bucket(number, about, clause, marked), 0)[:, None], np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[:, None]]
+
+
+def _bucket(number: int, *parts: Hashes) -> Ints:
+    """The buckets of features of one kind, from 1."""
+    mixed = parts[0] * np.uint64(0x9E3779B97F4A7C15)
+    for part in parts[1:]:
+        mixed = ((mixed ^ (mixed >> np.uint64(29))) + part) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(32)) ^ np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF)) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(np.maximum(mixed >> np.uint64(44), np.uint64(1)), dtype=np.int64)
+
+
+def _since(marked: Bools, places: Ints) -> Ints:
+    """For each place the last one that is marked, itself included."""
+    return np.asarray(np.maximum.accumulate(np.where(marked, places, 0)))
+
+
+def _unpacked(masks: npt.NDArray[np.uint16]) -> Bools:
+    """A column a concept for each column of masks: (rows, columns * concepts)."""
+    return np.asarray(((masks[:, :, None] >> _BITS) & 1).astype(bool).reshape(len(masks), masks.shape[1] * _WIDTH))
+
+
+def _placed(bits: Bools, block: Ints, blocks: int) -> Bools:
+    """Bits set into one of several blocks of columns."""
+    found = np.zeros((len(bits), blocks, bits.shape[1]), dtype=bool)
+    found[np.arange(len(bits)), block] = bits
+    return found.reshape(len(bits), blocks * bits.shape[1])

@@ -24,6 +24,8 @@ from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import common_words
 
 MAX_MENTIONS: Final = 200
+#: So many different words are remembered.
+_REMEMBERED: Final = 100_000
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
 _VERSION: Final = re.compile(
     r"(?:[-\s]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
@@ -70,6 +72,11 @@ _HOUSE: Final = re.compile(
     r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
 )
 _HOUSE_ENDS: Final = re.compile("(?:公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$")
+
+
+def _shouted(text: str) -> bool:
+    """True if a text is written in capitals, as far as its beginning shows."""
+    return sum(map(str.isupper, text[:200])) * 2 >= len(text[:200])
 
 
 def _is_house(name: str) -> bool:
@@ -193,9 +200,31 @@ class Finder:
         return found
 
 
+class _Ordinary(dict[str, bool]):
+    """Whether a capitalised word is a common one, or one of the book's: looked up once, then remembered."""
+
+    def __init__(self, common: Collection[str] | None = None) -> None:
+        self._common = common
+
+    @property
+    def common(self) -> Collection[str]:
+        return common_words() if self._common is None else self._common
+
+    def __missing__(self, word: str) -> bool:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        small = word.lower()
+        self[word] = found = small in self.common or small in finder().words
+        return found
+
+
+_ORDINARY: Final = _Ordinary()
+
+
 def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | None = None) -> list[Mention]:
     """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
-    common = common_words() if common is None else common
+    ordinary = _ORDINARY if common is None else _Ordinary(common)
+    common = ordinary.common
     taken = [(m.start, m.end) for m in known]
     found: list[Mention] = []
 
@@ -207,8 +236,7 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
     original = normal.original
-    listed = finder().words
-    if not all(word in common or word in listed for word in {word.lower() for word in _CAPITALISED.findall(original)}) and sum(map(str.isupper, original)) * 2 < len(original):
+    if not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) and not _shouted(original):
         back = None
         for m in _CAPITALS.finditer(original):
             if m.group().lower() in common:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 MAX_CHARACTERS: Final = 200_000
+#: So many different characters are remembered.
+_REMEMBERED: Final = 50_000
 _MARKUP: Final = "*`_~"
 _INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
@@ -63,7 +66,7 @@ def normalize(text: str, *, join: bool = True) -> Normal:
     found, offsets = _fold(text)
     if not ascii_only and _MIXED.search(found):
         found = _WORD.sub(_read_alike, found)
-    if join and ((_MAYBE_APART.search(found) or found[1:2] == " ") or (not ascii_only and _HAN_APART.search(found))):
+    if join and ((_MAYBE_APART.search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
 
@@ -77,32 +80,47 @@ def _joined(text: str, found: str, offsets: Sequence[int]) -> tuple[str, Sequenc
             start, letters = start + 2, letters[1:]
         if len(letters) > 2:
             gaps.update(range(start + 1, m.end(), 2))
-    kept = [p for p in range(len(found)) if p not in gaps]
-    return "".join(found[p] for p in kept), [offsets[p] for p in kept]
+    return _without(found, offsets, sorted(gaps)) if gaps else (found, offsets)
+
+
+def _without(text: str, offsets: Sequence[int], places: Iterable[int]) -> tuple[str, Sequence[int]]:
+    """A text less some of its characters."""
+    pieces: list[str] = []
+    left: list[int] = []
+    at = 0
+    for place in chain(places, (len(text),)):
+        pieces.append(text[at:place])
+        left.extend(offsets[at:place])
+        at = place + 1
+    return "".join(pieces), left
+
+
+class _Folding(dict[int, str]):
+    """What each character becomes: looked up once, then remembered."""
+
+    def __missing__(self, code: int) -> str:
+        if len(self) > _REMEMBERED:
+            self.clear()
+        character = chr(code).translate(_STRAIGHT)
+        folded = unicodedata.normalize("NFKC", character).lower().translate(_STRAIGHT)
+        self[code] = folded = _DROPPED.sub("", folded)
+        return folded
+
+
+_FOLDING: Final = _Folding()
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:
-    """Lower case and NFKC, quickly where every character stays one character."""
+    """Lower case and NFKC, less markup and what cannot be seen."""
     if text.isascii():
-        if not any(c in text for c in _MARKUP):
-            return text.lower().replace("\t", " "), range(len(text))
-        return _DROPPED.sub("", text.lower()).replace("\t", " "), [m.start() for m in re.finditer(f"[^{_MARKUP}]", text)]
-    straight = text.translate(_STRAIGHT)
-    if unicodedata.is_normalized("NFKC", straight):
-        folded = straight.lower()
-        if len(folded) == len(text):
-            if _DROPPED.search(folded) is None:
-                return folded, range(len(text))
-            kept = [p for p, c in enumerate(folded) if _DROPPED.match(c) is None]
-            return _DROPPED.sub("", folded), kept
-    pieces: list[str] = []
-    offsets: list[int] = []
-    for position, character in enumerate(straight):
-        folded = unicodedata.normalize("NFKC", character).lower().translate(_STRAIGHT)
-        folded = _DROPPED.sub("", folded)
-        pieces.append(folded)
-        offsets.extend([position] * len(folded))
-    return "".join(pieces), offsets
+        folded, offsets = text.lower().replace("\t", " "), range(len(text))
+        if "*" in text or "_" in text or "`" in text or "~" in text:
+            return _without(folded, offsets, (m.start() for m in _DROPPED.finditer(folded)))
+        return folded, offsets
+    folded = text.translate(_FOLDING)
+    if all(len(_FOLDING[ord(character)]) == 1 for character in set(text)):
+        return folded, range(len(text))
+    return folded, [place for place, character in enumerate(text) for _ in _FOLDING[ord(character)]]
 
 
 def _read_alike(word: re.Match[str]) -> str:

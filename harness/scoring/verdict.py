@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
+
 from harness.identities import load_book
-from harness.scoring.classifier import SENTENCE_ENDS, Linear, models, split_sentences
-from harness.scoring.features import MAKER, MARKS, NAME, bag, could_refuse, features, tokenize
+from harness.scoring.classifier import models
+from harness.scoring.cues import Cue, cues
+from harness.scoring.features import MAKER, NAME, SHORT, Tokens, tokenize
 from harness.scoring.mentions import Mention, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
 
 Stance = Literal["claims", "denies", "refuses", "none"]
-BATCH: Final = 2000
+#: Replies, and characters, that are looked at together.
+BATCH, BATCH_CHARACTERS = 2000, 2_000_000
 #: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
 #: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
@@ -26,8 +30,6 @@ UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
-#: A sentence of so many tokens can refuse without a word for the speaker.
-SHORT: Final = 12
 #: A maker this near (characters) goes with the name that is taken back.
 BESIDE: Final = 60
 #: A maker this near (characters) to a base that it is known to make belongs to the base.
@@ -42,26 +44,9 @@ _NEXT_TURN: Final = re.compile(
     r"|(?:^|\n|\\n)\s*(?:#+ *)?(?:\*\*)?(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)(?:\*\*)? ?[:：]",
     re.IGNORECASE,
 )
-_COULD_TURN: Final = re.compile(r"[<\[\n\\]|^\W*\w{4,12}(?: \d+)?\W*[:：]")
+#: A word and a colon, with which a transcript can begin.
+_LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
 _TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
-#: Words of one who takes back what was just said.
-_CORRECTION: Final = re.compile(
-    r"\b(?:correction|just kidding|(?:scratch|strike|delete|cancel|disregard|forget) (?:that|this|it|the)|edit(?=:)|erratum|misspoke|retract|withdraw|my mistake|i mean|make that|that's (?:wrong|not right)|that was (?:wrong|a mistake|an error)|(?:take|walk) (?:that|it) back|apologies|sorry|no, wait|wait|or rather|oops|hold on|in truth|actually"
-    r"|korrektur|moment|entschuldigung|verzeihung|stimmt nicht|war falsch|quatsch|unsinn|vielmehr|halt|streichen sie|nehme das zurück|pardon|oubliez|je retire|excusez|attendez|me suis trompé|rectification|perdón|disculpa|corrijo|rectifico|me equivoqué|mejor dicho|digo|olvid[ae]|retiro|fue un error"
-    r"|desculpe?|correção|me enganei|falei errado|quer dizer|ou melhor|errei|esqueça|retiro|lasci perdere|ritiro|scusa|scusate|anzi|correggo|mi correggo|ho sbagliato|mi sono sbagliato|извините|простите|поправка|ошибся|точнее|то есть|вернее|забудьте|беру слова назад"
-    r"|pardon|düzeltiyorum|özür dilerim|yanlış söyledim|unutun|geri alıyorum|maaf|lupakan|tarik ucapan|koreksi|maksud saya|ralat|keliru|xin lỗi|nhầm|đính chính|bỏ câu|rút lại)\b"
-    r"|不对|更正|说错|纠正|抱歉|应该是|作废|收回|間違え|訂正|失礼|じゃなくて|ではなく|違いました|いや|取り消|撤回|아니|취소|거두|정정|잘못 말|실수|죄송|عفوا|عذرا|تصحيح|اخطات|اقصد|انس ذلك|اسحب|माफ़|क्षमा|गलत कह|सुधार|भूल जा|वापस लेता|नहीं नहीं"
-)
-
-
-#: Words of one who takes back what was said and puts nothing in its place.
-_RETRACTION: Final = re.compile(
-    r"(?:take|walk) (?:that|it|this) back|i (?:retract|withdraw)|shouldn't have said|nehme (?:das|es) zurück|je retire|retiro lo|retiro o que|ritiro|беру (?:свои )?слова назад|geri alıyorum|tarik (?:kembali )?ucapan|rút lại|收回|撤回|取り消し|거두|اسحب كلامي|वापस लेता"
-)
-#: Words of one who owns up to a joke: what was claimed before is denied.
-_JOKE: Final = re.compile(
-    r"just kidding|only joking|just a joke|nur spaß|war ein scherz|je plaisante|c'était une blague|es broma|era broma|brincadeira|scherzo|stavo scherzando|шучу|шутка|开玩笑|冗談|농담|şaka|bercanda|nói đùa|đùa thôi|امزح|मज़ाक|मजाक"
-)
 #: Markup that strikes words out.
 _STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
 
@@ -73,8 +58,7 @@ _AND_OR: Final = re.compile(
 _COMMA: Final = re.compile(r"\s*[,、،]\s*(?:(?:the|o|a|il|el|der|die|das)\s+)?")
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """A span of the original text (end exclusive) that supports a part of the verdict."""
 
     role: str
@@ -84,8 +68,7 @@ class Evidence:
     probability: float
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a reply says of its speaker. Identities are ids of the book, or ``other:<name in lower case>``.
 
     ``abstain`` is set where the strongest evidence is weak; ``version`` is the text that names a version.
@@ -106,7 +89,7 @@ class _Said(NamedTuple):
     """A mention that says something of the speaker."""
 
     mention: Mention
-    place: int  # among the tokens
+    sentence: int  # its number in the batch
     role: int
     identity: str
     probability: float
@@ -115,7 +98,7 @@ class _Said(NamedTuple):
 class _Reply:
     """One reply on its way through the pipeline."""
 
-    __slots__ = ("mentions", "normal", "places", "said", "tokens")
+    __slots__ = ("mentions", "normal", "said", "tokens")
 
     def __init__(self, text: str | None) -> None:
         self.normal: Normal = normalize(_own_turn(text or ""))
@@ -129,69 +112,60 @@ class _Reply:
             at = m.end
         masked.append(self.normal.text[at:])
         whole = "".join(masked).replace(",\n", ", ")
-        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole, plain=self.normal.text.isascii())
-        self.places = [place for place, token in enumerate(self.tokens) if token in MARKS] if self.mentions else []
+        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole)
         self.said: list[_Said] = []
-
-    def windows(self) -> list[list[str]]:
-        """Features of each mention in order."""
-        return [features(self.tokens, place) for place in self.places]
-
-    def sentence(self, place: int) -> list[str]:
-        """Tokens of the sentence around a place, less the marks."""
-        first, last = place, place + 1
-        while first and self.tokens[first - 1] not in SENTENCE_ENDS:
-            first -= 1
-        while last < len(self.tokens) and self.tokens[last] not in SENTENCE_ENDS:
-            last += 1
-        return [t for t in self.tokens[first:last] if t not in MARKS]
-
-    def asides(self) -> list[list[str]]:
-        """Sentences in which the speaker could decline: those with a word for it or for what is declined, and short ones in scripts without spaces."""
-        found = []
-        for part in split_sentences(self.tokens)[:60]:
-            own = _unquoted(part) if '"' in part else part
-            if own and (any(map(could_refuse, own)) or (len(own) <= SHORT and not self.normal.text.isascii())):
-                found.append(own)
-        return found
-
-
-def _unquoted(tokens: list[str]) -> list[str]:
-    """Tokens outside quotation marks."""
-    found, inside = [], False
-    for token in tokens:
-        if token == '"':  # noqa: S105
-            inside = not inside
-        elif not inside:
-            found.append(token)
-    return found
 
 
 def _own_turn(text: str) -> str:
     """The reply up to where it begins to play the user."""
-    stop = _NEXT_TURN.search(text) if _COULD_TURN.search(text) else None
+    could = "\n" in text or "<" in text or "[" in text or "\\" in text or _LABEL.match(text)
+    stop = _NEXT_TURN.search(text) if could else None
     return text[: stop.start()] if stop else text
 
 
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
     """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing. Reasoning is to be cut off before."""
-    source = iter(texts)
-    while batch := list(islice(source, BATCH)):
-        replies = [_Reply(text) for text in batch]
-        windows = [reply.windows() for reply in replies]
-        chances = iter(models().roles.probabilities(list(chain.from_iterable(windows))).tolist())
-        for reply, mine in zip(replies, windows, strict=True):
-            _judge_all(reply, mine, chances)
-        hedges = _any(models().hedged, [[bag(reply.sentence(s.place)) for s in reply.said if s.role in _OWN] for reply in replies])
-        refusals = _any(models().refuses, [[bag(part) for part in reply.asides()] if not reply.said else [] for reply in replies])
-        for reply, hedged, refuses in zip(replies, hedges, refusals, strict=True):
-            yield _combine(reply, hedged=hedged, refuses=refuses)
+    for replies in _batches(texts):
+        tokens = Tokens([reply.tokens for reply in replies])
+        places = tokens.marks()
+        windows = tokens.windows(places)
+        judged = zip(models().roles.probabilities(windows.found).tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True)
+        for reply in replies:
+            _judge_all(reply, list(islice(judged, len(reply.mentions))))
+        hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
+        for number, reply in enumerate(replies):
+            yield _combine(reply, hedged=number in hedged, refuses=number in refuses)
 
 
-def _any(model: Linear, found: list[list[list[str]]]) -> list[bool]:
-    """For each reply whether the model says yes to any of its bags."""
-    chances = iter(model.probabilities(list(chain.from_iterable(found)))[:, 0].tolist())
-    return [max([next(chances) for _ in bags], default=0.0) > 0.5 for bags in found]
+def _batches(texts: Iterable[str | None]) -> Iterator[list[_Reply]]:
+    """Replies, some together; long ones fewer."""
+    batch: list[_Reply] = []
+    characters = 0
+    for text in texts:
+        batch.append(_Reply(text))
+        characters += len(batch[-1].normal.text)
+        if len(batch) == BATCH or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _hedged(replies: list[_Reply], tokens: Tokens) -> set[int]:
+    """The numbers of the replies with a claim in a sentence that is uncertain."""
+    chosen = np.zeros(len(tokens.begins), dtype=bool)
+    chosen[[s.sentence for reply in replies for s in reply.said if s.role in _OWN]] = True
+    doubtful = models().hedged.probabilities(tokens.bags(chosen, tokens.unmarked()))[:, 0] > 0.5
+    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[doubtful]].tolist())
+
+
+def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
+    """The numbers of the replies that say nothing of their identity and have a sentence that declines."""
+    keep = tokens.unquoted()
+    silent = np.array([not reply.said for reply in replies])
+    chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences()]
+    refused = models().refuses.probabilities(tokens.bags(chosen, keep))[:, 0] > 0.5
+    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[refused]].tolist())
 
 
 def verdict(text: str | None) -> Verdict:
@@ -199,19 +173,21 @@ def verdict(text: str | None) -> Verdict:
     return next(verdicts([text]))
 
 
-def _judge_all(reply: _Reply, windows: list[list[str]], chances: Iterator[list[float]]) -> None:
-    """Fill ``reply.said`` from the role probabilities of its mentions."""
-    weights = list(islice(chances, len(windows)))
+def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]]) -> None:
+    """Fill ``reply.said`` from what the windows of its mentions showed: role probabilities, no speaker near, a field, the sentence."""
+    weights = [chances for chances, *_ in judged]
     if len(weights) > 1:
         _share(reply, weights)
-    for mention, place, window, mine in zip(reply.mentions, reply.places, windows, weights, strict=True):
-        judged = _judge(mention, mine, reply.normal.text, window, long=len(reply.tokens) > SHORT)
-        if judged:
-            reply.said.append(_Said(mention, place, *judged))
-    if reply.said and (_RETRACTION.search(reply.normal.text) or _JOKE.search(reply.normal.text)):
-        reply.said = _retracted(reply)
+    long = len(reply.tokens) > SHORT
+    for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
+        found = _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long)
+        if found:
+            reply.said.append(_Said(mention, sentence, *found))
+    taken_back = cues(reply.normal.text) if reply.said else []
+    if any(cue.kind != "correction" for cue in taken_back):
+        reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
-        reply.said = _corrected(reply)
+        reply.said = _corrected(reply, taken_back)
         reply.said = _without_makers_of_bases(reply.said)
 
 
@@ -249,7 +225,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], text: str, window: list[str], *, long: bool) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, long: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -259,8 +235,7 @@ def _judge(mention: Mention, weights: list[float], text: str, window: list[str],
         return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= WEAK_NEEDS else None
     chance = max(weights)
     role = weights.index(chance)
-    # no word for the speaker near it, and no field of a table or form
-    nobody = "nobody" in window and mention.end - mention.start + 3 < len(text) and "A|" not in window and "A:" not in window
+    nobody = nobody and mention.end - mention.start + 3 < len(text)
     if mention.unlisted:
         needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
     elif mention.cased and nobody:
@@ -299,16 +274,14 @@ def _without_makers_of_bases(said: list[_Said]) -> list[_Said]:
     return out
 
 
-def _retracted(reply: _Reply) -> list[_Said]:
+def _retracted(said: list[_Said], taken_back: list[Cue]) -> list[_Said]:
     """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
-    text = reply.normal.text
-    jokes = [m.start() for m in _JOKE.finditer(text)]
-    last = max(jokes + [m.start() for m in _RETRACTION.finditer(text)])
-    if any(s.mention.start > last and s.role in _OWN for s in reply.said):
-        return reply.said
-    if last in jokes:
-        return [s._replace(role=_DENIED) if s.role in _OWN else s for s in reply.said]
-    return [s for s in reply.said if s.mention.start > last]
+    kind, last = max(((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1))
+    if any(s.mention.start > last and s.role in _OWN for s in said):
+        return said
+    if kind == "joke":
+        return [s._replace(role=_DENIED) if s.role in _OWN else s for s in said]
+    return [s for s in said if s.mention.start > last]
 
 
 def _struck(reply: _Reply) -> list[tuple[int, int]]:
@@ -317,14 +290,14 @@ def _struck(reply: _Reply) -> list[tuple[int, int]]:
     return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
 
 
-def _corrected(reply: _Reply) -> list[_Said]:
+def _corrected(reply: _Reply, taken_back: list[Cue]) -> list[_Said]:
     """Claims that the reply itself takes back further on become denials.
 
     Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
     on; a maker goes with the name beside it where another maker is claimed later.
     """
     said = reply.said
-    marks = [m.end() for m in _CORRECTION.finditer(reply.normal.text)]
+    marks = [cue.end for cue in taken_back if cue.kind == "correction"]
     denied = {s.mention.start for s in said if s.role == _DENIED}
     struck = _struck(reply)
     out: list[_Said] = []

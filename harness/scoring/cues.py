@@ -1,0 +1,85 @@
+"""Words by which a speaker takes back what it said: corrections, retractions, jokes owned up to.
+
+In a phrase `(a|b|)` stands for any one of its parts. All phrases are found by one automaton; one in an alphabet begins at the
+beginning of a word, and a correction ends with a word.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import product
+from typing import Final, Literal, NamedTuple
+
+import ahocorasick_rs
+
+Kind = Literal["correction", "retraction", "joke"]
+#: One who takes back what was just said, and may put something in its place.
+_CORRECTIONS: Final = (
+    "correction; just kidding; (scratch|strike|delete|cancel|disregard|forget) (that|this|it|the); edit:; erratum; misspoke; retract; withdraw; my mistake; i mean; make that; that's (wrong|not right); "
+    "that was (wrong|a mistake|an error); (take|walk) (that|it) back; apologies; sorry; no, wait; wait; or rather; oops; hold on; in truth; actually; "
+    "korrektur; moment; entschuldigung; verzeihung; stimmt nicht; war falsch; quatsch; unsinn; vielmehr; halt; streichen sie; nehme das zurück; "
+    "pardon; oubliez; je retire; excusez; attendez; me suis trompé; rectification; "
+    "perdón; disculpa; corrijo; rectifico; me equivoqué; mejor dicho; digo; olvid(e|a); retiro; fue un error; "
+    "desculp(e|); correção; me enganei; falei errado; quer dizer; ou melhor; errei; esqueça; "
+    "lasci perdere; ritiro; scus(a|ate); anzi; correggo; mi correggo; ho sbagliato; mi sono sbagliato; "
+    "извините; простите; поправка; ошибся; точнее; то есть; вернее; забудьте; беру слова назад; "
+    "düzeltiyorum; özür dilerim; yanlış söyledim; unutun; geri alıyorum; "
+    "maaf; lupakan; tarik ucapan; koreksi; maksud saya; ralat; keliru; "
+    "xin lỗi; nhầm; đính chính; bỏ câu; rút lại; "
+    "不对; 更正; 说错; 纠正; 抱歉; 应该是; 作废; 收回; 間違え; 訂正; 失礼; じゃなくて; ではなく; 違いました; いや; 取り消; 撤回; 아니; 취소; 거두; 정정; 잘못 말; 실수; 죄송; "
+    "عفوا; عذرا; تصحيح; اخطات; اقصد; انس ذلك; اسحب; माफ़; क्षमा; गलत कह; सुधार; भूल जा; वापस लेता; नहीं नहीं"
+)
+#: One who takes back what was said and puts nothing in its place.
+_RETRACTIONS: Final = (
+    "(take|walk) (that|it|this) back; i (retract|withdraw); shouldn't have said; nehme (das|es) zurück; je retire; retiro (lo|o que); ritiro; беру (свои |)слова назад; geri alıyorum; "
+    "tarik (kembali |)ucapan; rút lại; 收回; 撤回; 取り消し; 거두; اسحب كلامي; वापस लेता"
+)
+#: One who owns up to a joke: what was claimed before is denied.
+_JOKES: Final = (
+    "just kidding; only joking; just a joke; nur spaß; war ein scherz; je plaisante; c'était une blague; es broma; era broma; brincadeira; scherzo; stavo scherzando; шучу; шутка; "
+    "开玩笑; 冗談; 농담; şaka; bercanda; nói đùa; đùa thôi; امزح; मज़ाक; मजाक"
+)
+_CHOICE: Final = re.compile(r"\(([^()]*)\)")
+
+
+class Cue(NamedTuple):
+    """A phrase found at ``start:end`` of the normalised text."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
+def _phrases(written: str) -> list[str]:
+    """Every phrase that a list of them stands for."""
+    found = []
+    for phrase in written.split("; "):
+        pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
+        found += ["".join(parts) for parts in product(*([piece] if place % 2 == 0 else piece.split("|") for place, piece in enumerate(pieces)))]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _automaton() -> tuple[ahocorasick_rs.AhoCorasick, list[Kind]]:
+    phrases: list[str] = []
+    kinds: list[Kind] = []
+    for kind, written in (("correction", _CORRECTIONS), ("retraction", _RETRACTIONS), ("joke", _JOKES)):
+        here = _phrases(written)
+        phrases += here
+        kinds += [kind] * len(here)  # type: ignore[list-item]
+    return ahocorasick_rs.AhoCorasick(phrases), kinds
+
+
+def cues(text: str) -> list[Cue]:
+    """The cues in normalised text, in order of their ends; they can overlap."""
+    automaton, kinds = _automaton()
+    found = []
+    for phrase, start, end in automaton.find_matches_as_indexes(text, overlapping=True):
+        if text[start] < "\u0530":  # Latin, Greek, Cyrillic
+            if start and text[start - 1].isalnum():
+                continue
+            if kinds[phrase] == "correction" and end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
+                continue
+        found.append(Cue(kinds[phrase], start, end))
+    return found
