@@ -108,7 +108,7 @@ def _fitted(known: Sequence[tuple[Found, Sequence[Any]]], strength: float, *, ba
     hashed.sum_duplicates()
     seen = np.flatnonzero(np.diff(hashed.indptr) >= LEAST_SEEN)
     matrix: csr_matrix = hstack([hashed[:, seen], csr_matrix(plain, dtype=np.float32)], format="csr")
-    model = LogisticRegression(C=strength, max_iter=100, tol=1e-3, class_weight="balanced" if balanced else None).fit(matrix, labels)
+    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels)
     return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
 

@@ -18,17 +18,17 @@ Kind = Literal["correction", "retraction", "joke"]
 _CORRECTIONS: Final = (
     "correction; just kidding; (scratch|strike|delete|cancel|disregard|forget) (that|this|it|the); edit:; erratum; misspoke; retract; withdraw; my mistake; i mean; make that; that's (wrong|not right); "
     "that was (wrong|a mistake|an error); (take|walk) (that|it) back; apologies; sorry; no, wait; wait; or rather; oops; hold on; in truth; actually; "
-    "korrektur; moment; entschuldigung; verzeihung; stimmt nicht; war falsch; quatsch; unsinn; vielmehr; halt; streichen sie; nehme das zurück; "
-    "pardon; oubliez; je retire; excusez; attendez; me suis trompé; rectification; "
-    "perdón; disculpa; corrijo; rectifico; me equivoqué; mejor dicho; digo; olvid(e|a); retiro; fue un error; "
-    "desculp(e|); correção; me enganei; falei errado; quer dizer; ou melhor; errei; esqueça; "
-    "lasci perdere; ritiro; scus(a|ate); anzi; correggo; mi correggo; ho sbagliato; mi sono sbagliato; "
+    "korrektur; ich meine; ich meinte; äh, nein; moment; entschuldigung; verzeihung; stimmt nicht; war falsch; quatsch; unsinn; vielmehr; halt; streichen sie; nehme das zurück; "
+    "pardon; oubliez; je retire; excusez; attendez; me suis trompé; rectification; je veux dire; je voulais dire; enfin non; ou plutôt; "
+    "perdón; quise decir; quería decir; disculpa; corrijo; rectifico; me equivoqué; mejor dicho; digo; olvid(e|a); retiro; fue un error; "
+    "desculp(e|); correção; me enganei; falei errado; quer dizer; quis dizer; aliás; corrigindo; ou melhor; errei; esqueça; "
+    "lasci perdere; ritiro; scus(a|ate); volevo dire; cioè; anzi; correggo; mi correggo; ho sbagliato; mi sono sbagliato; "
     "извините; простите; поправка; ошибся; точнее; то есть; вернее; забудьте; беру слова назад; "
-    "düzeltiyorum; özür dilerim; yanlış söyledim; unutun; geri alıyorum; "
-    "maaf; lupakan; tarik ucapan; koreksi; maksud saya; ralat; keliru; "
-    "xin lỗi; nhầm; đính chính; bỏ câu; rút lại; "
-    "不对; 更正; 说错; 纠正; 抱歉; 应该是; 作废; 收回; 間違え; 訂正; 失礼; じゃなくて; ではなく; 違いました; いや; 取り消; 撤回; 아니; 취소; 거두; 정정; 잘못 말; 실수; 죄송; "
-    "عفوا; عذرا; تصحيح; اخطات; اقصد; انس ذلك; اسحب; माफ़; क्षमा; गलत कह; सुधार; भूल जा; वापस लेता; नहीं नहीं"
+    "düzeltiyorum; özür dilerim; yanlış söyledim; unutun; demek istediğim; daha doğrusu; geri alıyorum; "
+    "maaf; lupakan; tarik ucapan; koreksi; maksud saya; ralat; keliru; maksudnya; eh bukan; "
+    "xin lỗi; ý tôi là; à không; nhầm; đính chính; bỏ câu; rút lại; "
+    "不对; 口误; 哦不; 我的意思是; 准确地说; 更正; 说错; 纠正; 抱歉; 应该是; 作废; 收回; 間違え; 訂正; 失礼; じゃなくて; ではなく; 違いました; あ、違; いや; 取り消; 撤回; 아니; 취소; 거두; 정정; 잘못 말; 실수; 죄송; "
+    "عفوا; عذرا; تصحيح; اخطات; اقصد; بل; انس ذلك; اسحب; माफ़; क्षमा; गलत कह; सुधार; भूल जा; वापस लेता; नहीं नहीं; मेरा मतलब"
 )
 #: One who takes back what was said and puts nothing in its place.
 _RETRACTIONS: Final = (

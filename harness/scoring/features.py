@@ -54,7 +54,7 @@ _SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım
 Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-_OWN, _SPEAKER, _END, _CLAUSE_END, _MARK, _QUESTION, _SENTENCE_END, _COULD_REFUSE, _QUOTE, _NEW_LINE, _QUOTES, _FIELD, _SPACELESS = (1 << bit for bit in range(13))
+_OWN, _SPEAKER, _END, _CLAUSE_END, _MARK, _QUESTION, _SENTENCE_END, _QUOTE, _NEW_LINE, _QUOTES, _FIELD, _SPACELESS = (1 << bit for bit in range(12))
 _MEMBERS: Final[dict[int, frozenset[str]]] = {
     _SPEAKER: _SELF,
     _END: ENDS,
@@ -103,7 +103,7 @@ class Vocabulary(dict[str, int]):
         about = concepts_of(token)
         own = token in _SELF or _SELF_ENDING.search(token) is not None
         self.flags[number] = sum(flag for flag, members in _MEMBERS.items() if token in members)
-        self.flags[number] |= _OWN * own | _COULD_REFUSE * (own or bool(about & _REFUSAL_CONCEPTS)) | _SPACELESS * ("\u3040" <= token <= "\u9fff")
+        self.flags[number] |= _OWN * own | _SPACELESS * ("\u3040" <= token <= "\u9fff")
         self.about[number] = about
         self[token] = number
         return number
@@ -276,7 +276,7 @@ class Tokens:
         words = keep & ~self._are(_SENTENCE_END)
         count = np.bincount(self.sentence[words], minlength=rows)
         could = np.zeros(rows, dtype=bool)
-        could[self.sentence[words & self._are(_COULD_REFUSE)]] = True
+        could[self.sentence[words & (self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0))]] = True
         return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences()])
 
     def reply_of_sentences(self) -> Ints:

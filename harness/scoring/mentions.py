@@ -236,6 +236,10 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
     original = normal.original
+    if '"' in normal.text:
+        for m in _QUOTED.finditer(normal.text):
+            if len(m.group(1).split()) < 5:
+                add(m.start(1), m.end(1))
     if not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) and not _shouted(original):
         back = None
         for m in _CAPITALS.finditer(original):
@@ -253,10 +257,6 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             for m in pattern.finditer(normal.text):
                 if not _NOT_NAMES.search(m.group(1)):
                     add(m.start(1), m.end(1))
-    if '"' in normal.text:
-        for m in _QUOTED.finditer(normal.text):
-            if len(m.group(1).split()) < 5:
-                add(m.start(1), m.end(1))
     return found
 
 
@@ -312,12 +312,18 @@ def _squash(written: str) -> str:
 
 
 def cut_short(written: str) -> Entry | None:
-    """The one identity whose alias a cut reply had begun to write, in three letters or more."""
+    """The one identity whose alias a cut reply had begun to write, in three letters and two thirds of it or more."""
     squashed = _squash(written)
-    found = sorted((key for key in finder().squashed if len(squashed) > 2 and key.startswith(squashed)), key=len)
+    found = sorted((key for key in finder().squashed if len(squashed) > 2 and key.startswith(squashed) and len(squashed) * 3 >= len(key) * 2), key=len)
     entries = [finder().squashed[key] for key in found]
     one = len({e.family for e in entries}) == 1 or all(key.startswith(found[0]) for key in found)
     return entries[0] if entries and one else None
+
+
+def begins_an_alias(written: str) -> bool:
+    """True if some alias of the book begins so."""
+    squashed = _squash(written)
+    return any(key.startswith(squashed) for key in finder().squashed)
 
 
 #: What can stand between the end of a sentence and the first word of the next.

@@ -23,6 +23,7 @@ FOLDER: Final = Path(__file__).with_name("training")
 NEVER: Final = FOLDER / "never.txt"
 SECTIONS: Final = ("identity", "hedged", "refuses", "none")
 VARIANTS: Final = 16
+DRAWS: Final = 4
 _SLOTS: Final[dict[str, tuple[str, Role]]] = {
     "N": (NAME, "self_name"),
     "M": (MAKER, "self_maker"),
@@ -59,10 +60,15 @@ def languages() -> list[Path]:
 
 
 def sentences() -> Iterator[Sentence]:
-    """Every written line in up to `VARIANTS` forms, alone and between others."""
+    """Every written line in up to `VARIANTS` forms, alone and between others; `DRAWS` times, for one draw alone moves verdicts by chance."""
+    for draw in range(DRAWS):
+        yield from _drawn(draw)
+
+
+def _drawn(draw: int) -> Iterator[Sentence]:
     number = 0
     for path in languages():
-        rng = random.Random(path.stem)
+        rng = random.Random(f"{path.stem} {draw}")
         lines: list[tuple[str, str]] = []
         section = ""
         for raw in path.read_text("utf-8").splitlines():

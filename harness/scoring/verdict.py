@@ -14,7 +14,7 @@ from harness.identities import load_book
 from harness.scoring.classifier import models
 from harness.scoring.cues import Cue, cues
 from harness.scoring.features import MAKER, NAME, SHORT, Tokens, tokenize
-from harness.scoring.mentions import Mention, cut_short, finder, misspelt, typo, unlisted
+from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
 
@@ -28,6 +28,14 @@ WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
+#: And of one that the end of the reply cuts short.
+CUT_NEEDS: Final = 0.8
+#: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
+MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.8, 0.2
+#: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
+SURE, EXPECTED_NEEDS = 0.9, 0.35
+#: Mentions in a list share their roles unless two above this differ.
+SHARED_UNDER: Final = 0.7
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
 #: A maker this near (characters) goes with the name that is taken back.
@@ -179,8 +187,9 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
     if len(weights) > 1:
         _share(reply, weights)
     long = len(reply.tokens) > SHORT
+    sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER} if len(weights) > 1 else set()
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
-        found = _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long)
+        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long)
         if found:
             reply.said.append(_Said(mention, sentence, *found))
     taken_back = cues(reply.normal.text) if reply.said else []
@@ -188,7 +197,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
         reply.said = _corrected(reply, taken_back)
-        reply.said = _without_makers_of_bases(reply.said)
+        reply.said = _without_makers_of_others(reply.said)
 
 
 def _share(reply: _Reply, weights: list[list[float]]) -> None:
@@ -200,6 +209,9 @@ def _share(reply: _Reply, weights: list[list[float]]) -> None:
         joined = one.mark == other.mark and len(gap) < 16
         if joined and _AND_OR.fullmatch(gap):
             linked.append(at)
+            if len({w.index(max(w)) for w in (weights[i] for i in linked) if max(w) > SHARED_UNDER}) > 1:
+                linked = [at]  # each is clear, and they differ
+                continue
             mean = [sum(column) / len(linked) for column in zip(*(weights[i] for i in linked), strict=True)]
             for i in linked:
                 weights[i] = list(mean)
@@ -231,8 +243,13 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
     if mention.mark == MAKER:
         weights[_MAKER] += weights[_NAME] + weights[_BASE]
         weights[_NAME] = weights[_BASE] = 0.0
-    elif mention.mark == NAME and max(weights) == weights[_MAKER]:  # "made by Rio": a maker that the book does not list
-        return (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]) if weights[_MAKER] >= WEAK_NEEDS else None
+    elif mention.mark == NAME and weights[_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
+        return _MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]
+    elif mention.mark == NAME and max(weights) == weights[_MAKER]:
+        if weights[_NAME] < NAME_LEAST:
+            return None
+        weights[_NAME] += weights[_MAKER]
+        weights[_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
     nobody = nobody and mention.end - mention.start + 3 < len(text)
@@ -249,7 +266,10 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
     if mention.unlisted is not None:
         if role == _BASE or (role == _DENIED and chance < 0.7):
             return None
-        close = typo(mention.unlisted) or (cut_short(mention.unlisted) if mention.end == len(text) else None)
+        cut = mention.end == len(text)
+        close = typo(mention.unlisted) or (cut_short(mention.unlisted) if cut else None)
+        if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
+            return None
         if close:
             family, maker = close.family, close.maker
         else:
@@ -261,13 +281,30 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
     return role, identity, chance
 
 
-def _without_makers_of_bases(said: list[_Said]) -> list[_Said]:
-    """Claims less the makers that belong to a base beside them: "based on Llama, by Meta", "Meta's Llama"."""
+def _expected(mention: Mention, weights: list[float], sure: set[str | None]) -> tuple[int, str, float] | None:
+    """What a mention says where a name surely claimed beside it makes up for weak evidence: its known maker, or a base."""
+    families = load_book().families
+    maker = weights[_MAKER] + (weights[_NAME] + weights[_BASE] if mention.mark == MAKER else 0)
+    if mention.maker and EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
+        return _MAKER, mention.maker, maker
+    if (
+        mention.family
+        and sure - {mention.family}
+        and weights[_NAME] < SURE
+        and weights[_BASE] > EXPECTED_NEEDS
+        and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]
+    ):
+        return _BASE, mention.family, weights[_BASE] + weights[_NAME]
+    return None
+
+
+def _without_makers_of_others(said: list[_Said]) -> list[_Said]:
+    """Claims less the makers that belong to a base, or less surely to a denied name, beside them: "based on Llama, by Meta", "not Google's Gemini"."""
     families = load_book().families
     out = []
     for s in said:
         if s.role == _MAKER:
-            near = [o for o in said if o.role == _BASE and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED]
+            near = [o for o in said if (o.role == _BASE or (o.role == _DENIED and s.probability < SURE)) and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED]
             if any(o.identity in families and s.identity in families[o.identity].makers for o in near):
                 continue
         out.append(s)
