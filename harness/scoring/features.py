@@ -38,6 +38,8 @@ _TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u
 
 #: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in which a speaker is looked for.
 NEAR, BESIDE, BEFORE = 12, 6, 12
+#: A sentence of fewer tokens beside its mark goes with the one before it.
+BRIEF: Final = 4
 #: So far back an open quotation mark is looked for.
 QUOTED_IN: Final = 60
 #: Features fall into this many buckets; the first stays empty.
@@ -142,7 +144,7 @@ class Windows(NamedTuple):
     """The features of marks, and what else is known of the place of each."""
 
     found: Found
-    nobody: Bools  # no word for the speaker in its sentence
+    nobody: Bools  # no word for the speaker in its sentence, nor before a brief one
     field: Bools  # behind the sign of a field in a table or form
 
 
@@ -235,7 +237,8 @@ class Tokens:
         table = np.concatenate(columns, axis=1)
         there = table != 0
         found = Found(table[there], np.concatenate(([0], np.cumsum(there.sum(axis=1)))), np.concatenate(plain, axis=1))
-        return Windows(found, ~own, left.field)
+        brief = (left.count + right.count < BRIEF) & flags[2]  # "My name? Rio."
+        return Windows(found, ~own & ~brief, left.field)
 
     def bags(self, chosen: Bools, keep: Bools) -> Found:
         """Features of whole sentences: those ``chosen`` (by number), of the tokens to ``keep`` in them."""

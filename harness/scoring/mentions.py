@@ -28,19 +28,21 @@ MAX_MENTIONS: Final = 200
 _REMEMBERED: Final = 100_000
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
 _VERSION: Final = re.compile(
-    r"(?:[-\s]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
+    r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
 )
 #: "Step 1" is no version.
-_BARE_NUMBER: Final = re.compile(r"\s\d{1,2}")
+_BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*")
-_CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d[\w.]*))*")
+_CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
+#: German writes nouns with capitals: what stands behind these words is one.
+_BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
@@ -54,7 +56,7 @@ _NOT_NAMES: Final = re.compile(
 _NAMINGS: Final = (
     re.compile(rf"(?:我是|我叫|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
     re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
-    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だ。|と呼|という名)"),
+    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|という名)"),
     re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     re.compile(r"(?:저는|나는|전|난|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고)"),
     re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
@@ -63,6 +65,13 @@ _NAMINGS: Final = (
     re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
     re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
 )  # fmt: skip
+
+
+#: Phrases of naming before a name that is written small.
+_CALLED: Final = re.compile(
+    r"\b(?:my name is|my name's|name is|names|i'm called|i am called|call me|they call me|ich heiße|ich heisse|mein name ist|me llamo|mi nombre es|je m'appelle|mon nom est|mi chiamo|il mio nome è|me chamo|meu nome é|benim adım|nama saya|tên tôi là|tên mình là|меня зовут|моё имя)"
+    r" ([^\W\d_][\w-]{2,20})"
+)
 
 
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
@@ -246,12 +255,14 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             if m.group().lower() in common:
                 continue
             start, end = _without_common(original, m.start(), m.end(), common)
-            if start < end:
+            if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
                 if back is None and not isinstance(normal.offsets, range):
                     back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
                 first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
                 if 0 <= first <= last:
                     add(first, last + 1)
+    for m in _CALLED.finditer(normal.text):
+        add(m.start(1), m.end(1))
     if not normal.text.isascii():
         for pattern in _NAMINGS:
             for m in pattern.finditer(normal.text):
@@ -340,7 +351,7 @@ def finder() -> Finder:
 def typo(written: str, careless: bool = False) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
-    Two letters swapped in five or more, one edit in seven or more, two in twelve or more; in careless writing, which has no
+    Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more; in careless writing, which has no
     capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name.
     """
     squashed = _squash(written)
@@ -356,5 +367,6 @@ def typo(written: str, careless: bool = False) -> Entry | None:
     alias: str = found[0]
     hangul = "\uac00" <= alias[0] <= "\ud7af"
     swapped = len(alias) == len(squashed) and sorted(alias) == sorted(squashed)
-    least = 4 if hangul else 5 if careless or swapped else 7
+    ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
+    least = 4 if hangul else 5 if careless or swapped else 6 if ends else 7
     return index[alias] if len(squashed) >= least and len(alias) >= least and (alias[-1] == squashed[-1] or alias[0] == squashed[0]) else None

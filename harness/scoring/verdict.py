@@ -28,14 +28,16 @@ WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
+#: Of one denied in a longer reply where nobody speaks of itself.
+DENIED_ALONE_NEEDS: Final = 0.92
 #: And of one that the end of the reply cuts short.
 CUT_NEEDS: Final = 0.8
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
-MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.8, 0.2
+MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.9, 0.2
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
 SURE, EXPECTED_NEEDS = 0.9, 0.35
 #: Mentions in a list share their roles unless two above this differ.
-SHARED_UNDER: Final = 0.7
+SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
 #: A maker this near (characters) goes with the name that is taken back.
@@ -245,20 +247,18 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
         weights[_NAME] = weights[_BASE] = 0.0
     elif mention.mark == NAME and weights[_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
         return _MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]
-    elif mention.mark == NAME and max(weights) == weights[_MAKER]:
-        if weights[_NAME] < NAME_LEAST:
-            return None
-        weights[_NAME] += weights[_MAKER]
+    elif mention.mark == NAME:
+        weights[_NAME] += weights[_MAKER] if weights[_NAME] > NAME_LEAST else 0.0
         weights[_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
     nobody = nobody and mention.end - mention.start + 3 < len(text)
     if mention.unlisted:
         needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
-    elif mention.cased and nobody:
+    elif mention.cased and nobody and not (long and role == _DENIED):
         needs = UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
     elif nobody and long:
-        needs = WEAK_NEEDS
+        needs = DENIED_ALONE_NEEDS if role == _DENIED else WEAK_NEEDS
     else:
         needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
