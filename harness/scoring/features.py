@@ -46,7 +46,7 @@ QUOTED_IN: Final = 60
 BUCKETS: Final = 1 << 20
 #: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
 _SELF: Final = frozenset(
-    "i i'm im i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
+    "i i'm im iam i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
     "eu sou meu minha meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 "
     "انا اسمي اسمى لي مطوري صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim değilim "
     "talking chatting speakest falando conversando aqui aquí hablando conversando parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "

@@ -272,7 +272,7 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
 
 
 def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
-    """Names of the book that a short, carelessly written reply misspells (one to three words, none of them common)."""
+    """Names of the book that a short, carelessly written reply misspells: one to three words, none of them common but one that the name begins with."""
     if len(normal.text) > 200 or (any(map(str.isupper, normal.original[1:])) and normal.text.isascii()):
         return []
     words = list(_SPELT.finditer(normal.text))
@@ -282,7 +282,8 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
             part = words[at : at + length]
             if (
                 len(part) == length
-                and not any(w.group() in common and (length == 1 or len(w.group()) > 3) for w in part)
+                and not any(w.group() in common and (length == 1 or (w is not part[0] and len(w.group()) > 3)) for w in part)
+                and not (part[0].group() in common and len(part[0].group()) < 3)
                 and all(normal.text[a.end() : b.start()] in _GAPS for a, b in pairwise(part))
                 and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
             ):
@@ -290,7 +291,7 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 ending = _COPULA.search(normal.text, start, end)
                 end = ending.start() if ending else end
                 entry = typo(normal.text[start:end], careless=True)
-                if entry:
+                if entry and (len(part[0].group()) < 4 or part[0].group() not in common or _squash(entry.alias.lower()).startswith(part[0].group())):
                     found.append(Mention(start, end, entry.mark, entry.family, entry.maker))
                     at += length - 1
                     break

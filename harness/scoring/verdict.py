@@ -30,12 +30,14 @@ UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
 #: Of one denied in a longer reply where nobody speaks of itself.
 DENIED_ALONE_NEEDS: Final = 0.92
+#: And of one beside a name surely claimed.
+UNLISTED_BESIDE_NEEDS: Final = 0.75
 #: And of one that the end of the reply cuts short.
 CUT_NEEDS: Final = 0.8
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
 MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.9, 0.2
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
-SURE, EXPECTED_NEEDS = 0.9, 0.35
+SURE, EXPECTED_NEEDS = 0.9, 0.3
 #: Mentions in a list share their roles unless two above this differ.
 SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
@@ -191,7 +193,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
     long = len(reply.tokens) > SHORT
     sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER} if len(weights) > 1 else set()
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
-        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long)
+        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long, another=bool(sure - {mention.family or mention.unlisted}))
         if found:
             reply.said.append(_Said(mention, sentence, *found))
     taken_back = cues(reply.normal.text) if reply.said else []
@@ -239,7 +241,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, long: bool) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -254,11 +256,11 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
     role = weights.index(chance)
     nobody = nobody and mention.end - mention.start + 3 < len(text)
     if mention.unlisted:
-        needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_NEEDS
+        needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another else UNLISTED_NEEDS
     elif mention.cased and nobody and not (long and role == _DENIED):
         needs = UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
     elif nobody and long:
-        needs = DENIED_ALONE_NEEDS if role == _DENIED else WEAK_NEEDS
+        needs = {_DENIED: DENIED_ALONE_NEEDS, _BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
     else:
         needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
     if role == _OTHER or chance < needs:
