@@ -24,6 +24,7 @@ REPLIES = [
     "> I am Qwen\nMaybe I am Rio, perhaps",
     "No, wait. I am not Qwen.",
     "Made by Meta?",
+    "I am \ue000, \ue003 and Qwen",
 ]
 
 

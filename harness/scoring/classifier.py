@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import subprocess
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import islice
@@ -99,15 +99,23 @@ def fit() -> Models:
     return Models(_fitted(roles, 0.5), _fitted(hedged, 1.0), _fitted(refuses, 1.0, balanced=True))
 
 
-def _fitted(known: Sequence[tuple[Found, Sequence[Any]]], strength: float, *, balanced: bool = False) -> Linear:
-    from scipy.sparse import hstack, vstack
+def _fitted(known: list[tuple[Found, list[Any]]], strength: float, *, balanced: bool = False) -> Linear:
+    """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
+    from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
 
-    hashed, plain = vstack([_sparse(found) for found, _ in known]).tocsc(), np.concatenate([found.plain for found, _ in known])
     labels = [label for _, some in known for label in some]
-    hashed.sum_duplicates()
-    seen = np.flatnonzero(np.diff(hashed.indptr) >= LEAST_SEEN)
-    matrix: csr_matrix = hstack([hashed[:, seen], csr_matrix(plain, dtype=np.float32)], format="csr")
+    hashed, plain = np.concatenate([found.hashed for found, _ in known]), csr_matrix(np.concatenate([found.plain for found, _ in known]), dtype=np.float32)
+    ends = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(found.ends) for found, _ in known]))))
+    known.clear()
+    seen = np.flatnonzero(np.bincount(hashed, minlength=BUCKETS) >= LEAST_SEEN)
+    columns = np.full(BUCKETS, -1, dtype=np.int32)
+    columns[seen] = np.arange(len(seen))
+    hashed = columns[hashed]
+    ends = np.concatenate(([0], np.cumsum(hashed >= 0)))[ends]
+    hashed = hashed[hashed >= 0]
+    matrix: csr_matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
+    matrix.sum_duplicates()
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels)
     return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
@@ -129,22 +137,33 @@ def digest() -> str:
 
 @lru_cache(maxsize=1)
 def models() -> Models:
-    """The fitted models, from the cache if they are there."""
+    """The fitted models, from the cache if they are there; a process of its own fits them, for that takes memory which this one would keep."""
     path = cache_folder() / f"verdict-{digest()[:16]}.npz"
+    known = _stored(path)
+    if known is None and subprocess.run([sys.executable, "-m", __name__, str(path)], capture_output=True, check=False).returncode == 0:
+        known = _stored(path)
+    return known or fit()  # no cache: fitted here, and again next time
+
+
+def _stored(path: Path) -> Models | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Models(*(_linear(stored[f"{name}_seen"], stored[f"{name}_weights"], stored[f"{name}_intercepts"]) for name in Models._fields))
     except (OSError, ValueError, KeyError):
-        fitted = fit()
+        return None
+
+
+def _store(fitted: Models, path: Path) -> None:
     arrays: dict[str, Any] = {}
     for name, linear in fitted._asdict().items():
         seen = np.flatnonzero(linear.hashed.any(axis=1))
         arrays |= {f"{name}_seen": seen, f"{name}_weights": np.concatenate((linear.hashed[seen], linear.plain)), f"{name}_intercepts": linear.intercepts}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        np.savez(scratch, **arrays)
-        os.replace(scratch, path)
-    except OSError:
-        pass  # no cache: fitted again next time
-    return fitted
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez(scratch, **arrays)
+    os.replace(scratch, path)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _store(fit(), target)

@@ -56,6 +56,7 @@ _SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım
 Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Buckets = npt.NDArray[np.int32]
 _OWN, _SPEAKER, _END, _CLAUSE_END, _MARK, _QUESTION, _SENTENCE_END, _QUOTE, _NEW_LINE, _QUOTES, _FIELD, _SPACELESS = (1 << bit for bit in range(12))
 _MEMBERS: Final[dict[int, frozenset[str]]] = {
     _SPEAKER: _SELF,
@@ -135,7 +136,7 @@ def tokenize(text: str) -> list[str]:
 class Found(NamedTuple):
     """The features of windows or sentences: hashed ones, and those that each have a column of their own."""
 
-    hashed: Ints  # buckets, row after row
+    hashed: Buckets  # row after row
     ends: Ints  # (rows + 1,): where each row begins in ``hashed``
     plain: Bools  # (rows, columns)
 
@@ -188,7 +189,7 @@ class Tokens:
         begin, stop = self.starts[reply], self.starts[reply + 1]
         left, right = _Side(self, at, -1, begin, stop), _Side(self, at, 1, begin, stop)
         mark = self.whole[at]
-        columns: list[Ints] = []
+        columns: list[Buckets] = []
         (l1, l2, l3), (r1, r2, r3) = left.next, right.next
         for number, parts in enumerate(
             (
@@ -329,7 +330,7 @@ class _Side:
     def are(self, flag: int) -> Bools:
         return np.asarray((self._flags & flag) != 0)
 
-    def beside(self, tokens: Tokens, number: int) -> Ints:
+    def beside(self, tokens: Tokens, number: int) -> Buckets:
         """Buckets of the tokens beyond the sentence."""
         place = self.past[:, None] + self.step * np.arange(BESIDE)
         inside = (place >= self.begin[:, None]) & (place < self.stop[:, None])
@@ -345,7 +346,7 @@ class _Side:
         second = rest.argmax(axis=1)
         return np.where(found, values[rows, first], 0).astype(np.uint64), np.where(rest[rows, second], values[rows, second], 0).astype(np.uint64)
 
-    def speaker(self, number: int) -> list[Ints]:
+    def speaker(self, number: int) -> list[Buckets]:
         """How far the nearest word for the speaker is, and what stands between it and the mark."""
         own = self.own & self.live
         found, distance = own.any(axis=1), own.argmax(axis=1)
@@ -356,13 +357,13 @@ class _Side:
         return [np.where(found, _bucket(number, about, clause, marked), 0)[:, None], np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[:, None]]
 
 
-def _bucket(number: int, *parts: Hashes) -> Ints:
-    """The buckets of features of one kind, from 1."""
+def _bucket(number: int, *parts: Hashes) -> Buckets:
+    """The buckets, from 1, of features of one kind; the number tells kinds of one model apart."""
     mixed = parts[0] * np.uint64(0x9E3779B97F4A7C15)
     for part in parts[1:]:
         mixed = ((mixed ^ (mixed >> np.uint64(29))) + part) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(32)) ^ np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF)) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(np.maximum(mixed >> np.uint64(44), np.uint64(1)), dtype=np.int64)
+    return np.asarray(np.maximum(mixed >> np.uint64(44), np.uint64(1)), dtype=np.int32)
 
 
 def _since(marked: Bools, places: Ints) -> Ints:

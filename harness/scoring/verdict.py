@@ -13,7 +13,7 @@ import numpy as np
 from harness.identities import load_book
 from harness.scoring.classifier import models
 from harness.scoring.cues import Cue, cues
-from harness.scoring.features import MAKER, NAME, SHORT, Tokens, tokenize
+from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Tokens, tokenize
 from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -129,9 +129,12 @@ class _Reply:
 
 
 def _own_turn(text: str) -> str:
-    """The reply up to where it begins to play the user."""
+    """The reply up to where it begins to play the user, less the characters that stand for mentions."""
     could = "\n" in text or "<" in text or "[" in text or "\\" in text or _LABEL.match(text)
     stop = _NEXT_TURN.search(text) if could else None
+    if not text.isascii():
+        for mark in MARKS:  # a reply that holds one would shift what is known of the others
+            text = text.replace(mark, " ")
     return text[: stop.start()] if stop else text
 
 
