@@ -44,6 +44,10 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 #: German writes nouns with capitals: what stands behind these words is one.
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+#: What a name follows at once, and words that show a kind of thing instead.
+_INTRODUCES: Final = re.compile(r"\b(?:i'm|i am|im|name is|name's|call me|this is|soy|sou|je suis|m'appelle|sono|mi chiamo|me llamo|me chamo) $")
+_KINDS_OF_THINGS: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+_INTRODUCED: Final = re.compile(r"(?:\b[Ii]['’]m|\b[Ii] am|[Nn]ame is|[Cc]all me|\b[Ss]oy|\b[Ss]ou|\b[Ss]uis|\b[Ss]ono|[Cc]hiamo|[Ll]lamo|[Cc]hamo) [A-Z]\w+ [A-Z]\w")
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
@@ -209,6 +213,11 @@ class Finder:
         return found
 
 
+def _is_introduced(text: str, start: int, name: str) -> bool:
+    """True if several common words stand as a name: right behind "I am" or the like, and no kind of thing ("I'm Professor Ada")."""
+    return " " in name and _INTRODUCES.search(text, max(0, start - 24), start) is not None and not _KINDS_OF_THINGS.search(name)
+
+
 class _Ordinary(dict[str, bool]):
     """Whether a capitalised word is a common one, or one of the book's: looked up once, then remembered."""
 
@@ -240,7 +249,13 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
     def add(start: int, end: int) -> None:
         name = re.sub("'s?$", "", normal.text[start:end].strip(" .-'"))
         end = start + len(name)
-        if len(found) < MAX_MENTIONS and len(name) > 1 and not _COMPOUND.fullmatch(name) and not all(w in common for w in name.split()) and not any(s < end and start < e for s, e in taken):
+        if (
+            len(found) < MAX_MENTIONS
+            and len(name) > 1
+            and not _COMPOUND.fullmatch(name)
+            and (not all(w in common for w in name.split()) or _is_introduced(normal.text, start, name))
+            and not any(s < end and start < e for s, e in taken)
+        ):
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
@@ -249,7 +264,7 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
         for m in _QUOTED.finditer(normal.text):
             if len(m.group(1).split()) < 5:
                 add(m.start(1), m.end(1))
-    if not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) and not _shouted(original):
+    if (not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or _INTRODUCED.search(original)) and not _shouted(original):
         back = None
         for m in _CAPITALS.finditer(original):
             if m.group().lower() in common:
