@@ -44,10 +44,16 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 #: German writes nouns with capitals: what stands behind these words is one.
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
-#: What a name follows at once, and words that show a kind of thing instead.
-_INTRODUCES: Final = re.compile(r"\b(?:i'm|i am|im|name is|name's|call me|this is|soy|sou|je suis|m'appelle|sono|mi chiamo|me llamo|me chamo) $")
+#: What a name follows at once; behind the first ones it can be written small.
+_CALLED: Final = (
+    "my name is; my name's; name is; names; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
+    "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя"
+).split("; ")
+_INTRODUCED: Final = "i'm; i am; im; soy; sou; je suis; sono".split("; ")
+_SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
+_TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
+#: Words that show a kind of thing, no name.
 _KINDS_OF_THINGS: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
-_INTRODUCED: Final = re.compile(r"(?:\b[Ii]['’]m|\b[Ii] am|[Nn]ame is|[Cc]all me|\b[Ss]oy|\b[Ss]ou|\b[Ss]uis|\b[Ss]ono|[Cc]hiamo|[Ll]lamo|[Cc]hamo) [A-Z]\w+ [A-Z]\w")
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
@@ -69,13 +75,6 @@ _NAMINGS: Final = (
     re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
     re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
 )  # fmt: skip
-
-
-#: Phrases of naming before a name that is written small.
-_CALLED: Final = re.compile(
-    r"\b(?:my name is|my name's|name is|names|i'm called|i am called|call me|they call me|ich heiße|ich heisse|mein name ist|me llamo|mi nombre es|je m'appelle|mon nom est|mi chiamo|il mio nome è|me chamo|meu nome é|benim adım|nama saya|tên tôi là|tên mình là|меня зовут|моё имя)"
-    r" ([^\W\d_][\w-]{2,20})"
-)
 
 
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
@@ -213,9 +212,18 @@ class Finder:
         return found
 
 
-def _is_introduced(text: str, start: int, name: str) -> bool:
-    """True if several common words stand as a name: right behind "I am" or the like, and no kind of thing ("I'm Professor Ada")."""
-    return " " in name and _INTRODUCES.search(text, max(0, start - 24), start) is not None and not _KINDS_OF_THINGS.search(name)
+@lru_cache(maxsize=1)
+def _introductions() -> ahocorasick_rs.AhoCorasick:
+    return ahocorasick_rs.AhoCorasick([f"{phrase} " for phrase in [*_CALLED, *_INTRODUCED]])
+
+
+def _introduced(text: str) -> dict[int, bool]:
+    """Where a name can begin, right behind "I am" or the like, and whether it could be written small there."""
+    found: dict[int, bool] = {}
+    for phrase, start, end in _introductions().find_matches_as_indexes(text, overlapping=True):
+        if end < len(text) and not (start and text[start - 1].isalnum()):
+            found[end] = found.get(end, False) or phrase < len(_CALLED)
+    return found
 
 
 class _Ordinary(dict[str, bool]):
@@ -253,18 +261,18 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             len(found) < MAX_MENTIONS
             and len(name) > 1
             and not _COMPOUND.fullmatch(name)
-            and (not all(w in common for w in name.split()) or _is_introduced(normal.text, start, name))
+            and (not all(w in common for w in name.split()) or (start in introduced and " " in name and not _KINDS_OF_THINGS.search(name)))
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
-    original = normal.original
+    original, introduced = normal.original, _introduced(normal.text)
     if '"' in normal.text:
         for m in _QUOTED.finditer(normal.text):
             if len(m.group(1).split()) < 5:
                 add(m.start(1), m.end(1))
-    if (not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or _INTRODUCED.search(original)) and not _shouted(original):
+    if (not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)) and not _shouted(original):
         back = None
         for m in _CAPITALS.finditer(original):
             if m.group().lower() in common:
@@ -276,8 +284,10 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
                 first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
                 if 0 <= first <= last:
                     add(first, last + 1)
-    for m in _CALLED.finditer(normal.text):
-        add(m.start(1), m.end(1))
+    for start, small in introduced.items():
+        word = _SMALL.match(normal.text, start) if small else None
+        if word:
+            add(*word.span())
     if not normal.text.isascii():
         for pattern in _NAMINGS:
             for m in pattern.finditer(normal.text):
