@@ -177,12 +177,11 @@ def test_the_classifier_is_right_on_every_sentence_of_the_lab():
 
 def test_every_family_and_maker_is_found_by_its_plain_name():
     book = load_book()
-    families = {f.id: f"Hello! I'm {f.name}, an AI assistant." for f in book.families.values() if f.id != "gpt-4"}
-    missed = [id for id, found in zip(families, verdicts(families.values()), strict=True) if id not in found.names]
-    assert not missed
-    makers = {m.id: f"I was developed by {m.name}." for m in book.makers.values() if m.id not in ("snowflake", "360-ai", "writer")}  # words: by full name only
-    missed = [id for id, found in zip(makers, verdicts(makers.values()), strict=True) if id not in found.makers]
-    assert not missed
+    not_by_it = ("gpt-4", "snowflake", "360-ai", "writer")  # GPT-4 is a ChatGPT; the others are words, and makers by their full names only
+    for entries, sentence, part in ((book.families, "Hello! I'm {}, an AI assistant.", "names"), (book.makers, "I was developed by {}.", "makers")):
+        replies = {e.id: sentence.format(e.name) for e in entries.values() if e.id not in not_by_it}
+        missed = [id for id, found in zip(replies, verdicts(replies.values()), strict=True) if id not in getattr(found, part)]
+        assert not missed
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from harness.folders import cache_folder
-from harness.scoring import concepts, features, mentions, normalize, training
+from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, tokenize
 
 LEAST_SEEN: Final = 2
@@ -128,7 +128,7 @@ def _linear(seen: npt.NDArray[np.int64], weights: Floats, intercepts: Floats) ->
 
 def digest() -> str:
     """SHA-256 of everything that the weights are made from: sentences, code, versions."""
-    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, mentions, normalize, training, sys.modules[__name__]))]
+    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, memory, mentions, normalize, phrases, training, sys.modules[__name__]))]
     said = hashlib.sha256(f"{version('scikit-learn')} {np.__version__}".encode())
     for path in sources:
         said.update(path.read_bytes())

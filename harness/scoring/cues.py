@@ -1,17 +1,13 @@
 """Words by which a speaker takes back what it said: corrections, retractions, jokes owned up to.
 
-In a phrase `(a|b|)` stands for any one of its parts. All phrases are found by one automaton; one in an alphabet begins at the
-beginning of a word, and a correction ends with a word.
+A correction ends with a word.
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from itertools import product
 from typing import Final, Literal, NamedTuple
 
-import ahocorasick_rs
+from harness.scoring.phrases import ALPHABETS_END, Phrases
 
 Kind = Literal["correction", "retraction", "joke"]
 #: One who takes back what was just said, and may put something in its place.
@@ -40,7 +36,7 @@ _JOKES: Final = (
     "just kidding; only joking; just a joke; nur spaß; war ein scherz; je plaisante; c'était une blague; es broma; era broma; brincadeira; scherzo; stavo scherzando; шучу; шутка; "
     "开玩笑; 冗談; 농담; şaka; bercanda; nói đùa; đùa thôi; امزح; मज़ाक; मजाक"
 )
-_CHOICE: Final = re.compile(r"\(([^()]*)\)")
+_PHRASES: Final[Phrases[Kind]] = Phrases({"correction": _CORRECTIONS, "retraction": _RETRACTIONS, "joke": _JOKES})
 
 
 class Cue(NamedTuple):
@@ -51,35 +47,10 @@ class Cue(NamedTuple):
     end: int
 
 
-def _phrases(written: str) -> list[str]:
-    """Every phrase that a list of them stands for."""
-    found = []
-    for phrase in written.split("; "):
-        pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
-        found += ["".join(parts) for parts in product(*([piece] if place % 2 == 0 else piece.split("|") for place, piece in enumerate(pieces)))]
-    return found
-
-
-@lru_cache(maxsize=1)
-def _automaton() -> tuple[ahocorasick_rs.AhoCorasick, list[Kind]]:
-    phrases: list[str] = []
-    kinds: list[Kind] = []
-    for kind, written in (("correction", _CORRECTIONS), ("retraction", _RETRACTIONS), ("joke", _JOKES)):
-        here = _phrases(written)
-        phrases += here
-        kinds += [kind] * len(here)  # type: ignore[list-item]
-    return ahocorasick_rs.AhoCorasick(phrases), kinds
-
-
 def cues(text: str) -> list[Cue]:
     """The cues in normalised text, in order of their ends; they can overlap."""
-    automaton, kinds = _automaton()
-    found = []
-    for phrase, start, end in automaton.find_matches_as_indexes(text, overlapping=True):
-        if text[start] < "\u0530":  # Latin, Greek, Cyrillic
-            if start and text[start - 1].isalnum():
-                continue
-            if kinds[phrase] == "correction" and end < len(text) and text[end - 1].isalnum() and text[end].isalnum():
-                continue
-        found.append(Cue(kinds[phrase], start, end))
-    return found
+    return [
+        Cue(kind, start, end)
+        for kind, start, end in _PHRASES.find(text)
+        if not (kind == "correction" and text[start] < ALPHABETS_END and end < len(text) and text[end - 1].isalnum() and text[end].isalnum())
+    ]

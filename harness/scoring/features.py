@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scoring.concepts import CONCEPTS, concepts_of, in_a_row
+from harness.scoring.memory import Remembered
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
@@ -72,13 +73,15 @@ _MEMBERS: Final[dict[int, frozenset[str]]] = {
 }
 #: So many different tokens, and pieces of text, are remembered.
 _MOST: Final = 1 << 18
-_KINDS: Final = (NAME, MAKER, EITHER, UNLISTED)
 _WIDTH: Final = len(CONCEPTS)
 _BITS: Final = np.arange(_WIDTH, dtype=np.uint16)
 
 
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little") | 1
+
+
+_KINDS: Final = tuple(map(_hash, (NAME, MAKER, EITHER, UNLISTED)))
 
 
 class Vocabulary(dict[str, int]):
@@ -112,25 +115,15 @@ class Vocabulary(dict[str, int]):
         return number
 
 
-class _Pieces(dict[str, tuple[str, ...]]):
-    """The tokens of what stands between spaces."""
-
-    def __missing__(self, piece: str) -> tuple[str, ...]:
-        found = tuple(_TOKEN.findall(piece))
-        if len(piece) < 20:
-            if len(self) > _MOST:
-                self.clear()
-            self[piece] = found
-        return found
-
-
 _VOCABULARY = Vocabulary()
-_PIECES: Final = _Pieces()
+#: The tokens of what stands between spaces, of pieces shorter than this.
+SHORT_PIECE: Final = 20
+_PIECES: Final = Remembered[str, tuple[str, ...]](lambda piece: tuple(_TOKEN.findall(piece)), _MOST)
 
 
 def tokenize(text: str) -> list[str]:
     """Tokens of normalised text."""
-    return list(chain.from_iterable(map(_PIECES.__getitem__, text.replace("\n", " \n ").split(" "))))
+    return list(chain.from_iterable(_PIECES[piece] if len(piece) < SHORT_PIECE else _TOKEN.findall(piece) for piece in text.replace("\n", " \n ").split(" ")))
 
 
 class Found(NamedTuple):
@@ -227,7 +220,7 @@ class Tokens:
             own, ~own, (first > begin) & (self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)]),
             right.question, self._are(_QUOTES)[self.line[at]], quoted,
         )  # fmt: skip
-        kind = np.sum([(mark == _hash(kind)) * number for number, kind in enumerate(_KINDS)], axis=0)
+        kind = np.sum([(mark == hashed) * number for number, hashed in enumerate(_KINDS)], axis=0)
         plain = [np.stack(flags, axis=1)]
         for side in (left, right):
             near = np.bitwise_or.reduce(np.pad(side.about, ((0, 0), (1, 2)))[:, :15].reshape(len(at), 5, 3), axis=2)

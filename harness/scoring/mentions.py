@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -20,12 +20,12 @@ from rapidfuzz.distance import OSA
 
 from harness.identities import Book, load_book
 from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
+from harness.scoring.memory import Remembered
 from harness.scoring.normalize import Normal, normalize
+from harness.scoring.phrases import Phrases
 from harness.scoring.training import common_words
 
 MAX_MENTIONS: Final = 200
-#: So many different words are remembered.
-_REMEMBERED: Final = 100_000
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
 _VERSION: Final = re.compile(
     r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
@@ -45,24 +45,27 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 #: What a name follows at once; behind the first ones it can be written small.
-_CALLED: Final = (
-    "my name is; my name's; name is; names; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
-    "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя"
-).split("; ")
-_INTRODUCED: Final = "i'm; i am; im; soy; sou; je suis; sono".split("; ")
+_INTRODUCTIONS: Final[Phrases[str]] = Phrases(
+    {
+        "called": "my name is; my name's; name is; names; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
+        "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя",
+        "am": "i'm; i am; im; soy; sou; je suis; sono",
+    },
+    ending=" ",
+)
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
 _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
-_KINDS_OF_THINGS: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+_THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+_THING_ELSEWHERE: Final = re.compile(
+    "助手|模型|人工|语言|語言|机器人|程序|智能|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल"
+)
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
-_NOT_NAMES: Final = re.compile(
-    "助手|模型|人工|语言|語言|机器人|程序|智能|知道|模型|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल"
-)
 _NAMINGS: Final = (
     re.compile(rf"(?:我是|我叫|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
     re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
@@ -212,45 +215,25 @@ class Finder:
         return found
 
 
-@lru_cache(maxsize=1)
-def _introductions() -> ahocorasick_rs.AhoCorasick:
-    return ahocorasick_rs.AhoCorasick([f"{phrase} " for phrase in [*_CALLED, *_INTRODUCED]])
-
-
 def _introduced(text: str) -> dict[int, bool]:
     """Where a name can begin, right behind "I am" or the like, and whether it could be written small there."""
     found: dict[int, bool] = {}
-    for phrase, start, end in _introductions().find_matches_as_indexes(text, overlapping=True):
-        if end < len(text) and not (start and text[start - 1].isalnum()):
-            found[end] = found.get(end, False) or phrase < len(_CALLED)
+    for kind, _, end in _INTRODUCTIONS.find(text):
+        if end < len(text):
+            found[end] = found.get(end, False) or kind == "called"
     return found
 
 
-class _Ordinary(dict[str, bool]):
-    """Whether a capitalised word is a common one, or one of the book's: looked up once, then remembered."""
-
-    def __init__(self, common: Collection[str] | None = None) -> None:
-        self._common = common
-
-    @property
-    def common(self) -> Collection[str]:
-        return common_words() if self._common is None else self._common
-
-    def __missing__(self, word: str) -> bool:
-        if len(self) > _REMEMBERED:
-            self.clear()
-        small = word.lower()
-        self[word] = found = small in self.common or small in finder().words
-        return found
+@lru_cache(maxsize=2)
+def _ordinary(common: frozenset[str]) -> Remembered[str, bool]:
+    """Whether a capitalised word is one of the ``common`` ones, or of the book's."""
+    return Remembered(lambda word: word.lower() in common or word.lower() in finder().words, 100_000)
 
 
-_ORDINARY: Final = _Ordinary()
-
-
-def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | None = None) -> list[Mention]:
+def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
     """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
-    ordinary = _ORDINARY if common is None else _Ordinary(common)
-    common = ordinary.common
+    if common is None:
+        common = common_words()
     taken = [(m.start, m.end) for m in known]
     found: list[Mention] = []
 
@@ -261,39 +244,56 @@ def unlisted(normal: Normal, known: list[Mention], common: Collection[str] | Non
             len(found) < MAX_MENTIONS
             and len(name) > 1
             and not _COMPOUND.fullmatch(name)
-            and (not all(w in common for w in name.split()) or (start in introduced and " " in name and not _KINDS_OF_THINGS.search(name)))
+            and (not all(w in common for w in name.split()) or (start in introduced and " " in name and not _THING.search(name)))
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
-    original, introduced = normal.original, _introduced(normal.text)
+    introduced = _introduced(normal.text)
+    for spans in (_quoted(normal), _capitalised(normal, common, introduced), _behind_naming(normal, introduced)):
+        for start, end in spans:
+            add(start, end)
+    return found
+
+
+def _quoted(normal: Normal) -> Iterator[tuple[int, int]]:
     if '"' in normal.text:
         for m in _QUOTED.finditer(normal.text):
             if len(m.group(1).split()) < 5:
-                add(m.start(1), m.end(1))
-    if (not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)) and not _shouted(original):
-        back = None
-        for m in _CAPITALS.finditer(original):
-            if m.group().lower() in common:
-                continue
-            start, end = _without_common(original, m.start(), m.end(), common)
-            if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
-                if back is None and not isinstance(normal.offsets, range):
-                    back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
-                first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
-                if 0 <= first <= last:
-                    add(first, last + 1)
+                yield m.span(1)
+
+
+def _capitalised(normal: Normal, common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Capitalised words that are not all common."""
+    original, ordinary = normal.original, _ordinary(common)
+    uncommon = not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)
+    if not uncommon or _shouted(original):
+        return
+    back = None
+    for m in _CAPITALS.finditer(original):
+        if m.group().lower() in common:
+            continue
+        start, end = _without_common(original, m.start(), m.end(), common)
+        if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
+            if back is None and not isinstance(normal.offsets, range):
+                back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
+            first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
+            if 0 <= first <= last:
+                yield first, last + 1
+
+
+def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> Iterator[tuple[int, int]]:
+    """Words written small behind a phrase of naming, and what stands behind one in scripts without capitals."""
     for start, small in introduced.items():
         word = _SMALL.match(normal.text, start) if small else None
         if word:
-            add(*word.span())
+            yield word.span()
     if not normal.text.isascii():
         for pattern in _NAMINGS:
             for m in pattern.finditer(normal.text):
-                if not _NOT_NAMES.search(m.group(1)):
-                    add(m.start(1), m.end(1))
-    return found
+                if not _THING_ELSEWHERE.search(m.group(1)):
+                    yield m.span(1)
 
 
 def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
@@ -348,10 +348,15 @@ def _squash(written: str) -> str:
     return re.sub(r"[\W_]", "", written)
 
 
+def _begun(written: str) -> list[str]:
+    """The aliases of the book, squashed, that begin so, the shortest first."""
+    return sorted((key for key in finder().squashed if key.startswith(_squash(written))), key=len)
+
+
 def cut_short(written: str) -> Entry | None:
     """The one identity whose alias a cut reply had begun to write, in three letters and two thirds of it or more."""
-    squashed = _squash(written)
-    found = sorted((key for key in finder().squashed if len(squashed) > 2 and key.startswith(squashed) and len(squashed) * 3 >= len(key) * 2), key=len)
+    letters = len(_squash(written))
+    found = [key for key in _begun(written) if letters > 2 and letters * 3 >= len(key) * 2]
     entries = [finder().squashed[key] for key in found]
     one = len({e.family for e in entries}) == 1 or all(key.startswith(found[0]) for key in found)
     return entries[0] if entries and one else None
@@ -359,8 +364,7 @@ def cut_short(written: str) -> Entry | None:
 
 def begins_an_alias(written: str) -> bool:
     """True if some alias of the book begins so."""
-    squashed = _squash(written)
-    return any(key.startswith(squashed) for key in finder().squashed)
+    return bool(_begun(written))
 
 
 #: What can stand between the end of a sentence and the first word of the next.

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
+from harness.scoring.memory import Remembered
+
 MAX_CHARACTERS: Final = 200_000
-#: So many different characters are remembered.
-_REMEMBERED: Final = 50_000
 _MARKUP: Final = "*`_~"
 _INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
@@ -95,19 +95,13 @@ def _without(text: str, offsets: Sequence[int], places: Iterable[int]) -> tuple[
     return "".join(pieces), left
 
 
-class _Folding(dict[int, str]):
-    """What each character becomes: looked up once, then remembered."""
-
-    def __missing__(self, code: int) -> str:
-        if len(self) > _REMEMBERED:
-            self.clear()
-        character = chr(code).translate(_STRAIGHT)
-        folded = unicodedata.normalize("NFKC", character).lower().translate(_STRAIGHT)
-        self[code] = folded = _DROPPED.sub("", folded)
-        return folded
+def _folded(code: int) -> str:
+    """What a character becomes."""
+    folded = unicodedata.normalize("NFKC", chr(code).translate(_STRAIGHT)).lower().translate(_STRAIGHT)
+    return _DROPPED.sub("", folded)
 
 
-_FOLDING: Final = _Folding()
+_FOLDING: Final = Remembered(_folded, 50_000)
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:

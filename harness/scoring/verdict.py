@@ -11,9 +11,9 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from harness.identities import load_book
-from harness.scoring.classifier import models
+from harness.scoring.classifier import Linear, models
 from harness.scoring.cues import Cue, cues
-from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Tokens, tokenize
+from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Bools, Tokens, tokenize
 from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -170,8 +170,7 @@ def _hedged(replies: list[_Reply], tokens: Tokens) -> set[int]:
     """The numbers of the replies with a claim in a sentence that is uncertain."""
     chosen = np.zeros(len(tokens.begins), dtype=bool)
     chosen[[s.sentence for reply in replies for s in reply.said if s.role in _OWN]] = True
-    doubtful = models().hedged.probabilities(tokens.bags(chosen, tokens.unmarked()))[:, 0] > 0.5
-    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[doubtful]].tolist())
+    return _replies_with(models().hedged, tokens, chosen, tokens.unmarked())
 
 
 def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
@@ -179,8 +178,13 @@ def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
     keep = tokens.unquoted()
     silent = np.array([not reply.said for reply in replies])
     chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences()]
-    refused = models().refuses.probabilities(tokens.bags(chosen, keep))[:, 0] > 0.5
-    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[refused]].tolist())
+    return _replies_with(models().refuses, tokens, chosen, keep)
+
+
+def _replies_with(model: Linear, tokens: Tokens, chosen: Bools, keep: Bools) -> set[int]:
+    """The numbers of the replies in which the model is right of a sentence among the ``chosen``, by the tokens to ``keep``."""
+    right = model.probabilities(tokens.bags(chosen, keep))[:, 0] > 0.5
+    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[right]].tolist())
 
 
 def verdict(text: str | None) -> Verdict:
@@ -257,15 +261,7 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
         weights[_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
-    nobody = nobody and mention.end - mention.start + 3 < len(text)
-    if mention.unlisted:
-        needs = UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another else UNLISTED_NEEDS
-    elif mention.cased and nobody and not (long and role == _DENIED):
-        needs = UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
-    elif nobody and long:
-        needs = {_DENIED: DENIED_ALONE_NEEDS, _BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
-    else:
-        needs = WEAK_NEEDS if mention.weak else LISTED_NEEDS
+    needs = _needs(mention, role, nobody=nobody and mention.end - mention.start + 3 < len(text), long=long, another=another)
     if role == _OTHER or chance < needs:
         return None
     if mention.unlisted is not None:
@@ -284,6 +280,17 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
     if role == _NAME and not family:
         role = _MAKER
     return role, identity, chance
+
+
+def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bool) -> float:
+    """How sure the role of a mention has to be; ``nobody`` speaks of itself near it, the reply is ``long``, ``another`` name is surely claimed."""
+    if mention.unlisted:
+        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another else UNLISTED_NEEDS
+    if mention.cased and nobody and not (long and role == _DENIED):
+        return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
+    if nobody and long:
+        return {_DENIED: DENIED_ALONE_NEEDS, _BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
+    return WEAK_NEEDS if mention.weak else LISTED_NEEDS
 
 
 def _expected(mention: Mention, weights: list[float], sure: set[str | None]) -> tuple[int, str, float] | None:

@@ -1,0 +1,42 @@
+"""Finds all phrases of some lists at once; one in an alphabet counts only from the beginning of a word.
+
+A list is written as one text, "; " between its phrases; in a phrase `(a|b|)` stands for any one of its parts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import product
+from typing import Final, Generic, TypeVar
+
+import ahocorasick_rs
+
+#: Latin, Greek and Cyrillic letters lie below.
+ALPHABETS_END: Final = "\u0530"
+_CHOICE: Final = re.compile(r"\(([^()]*)\)")
+Kind = TypeVar("Kind", bound=str)
+
+
+class Phrases(Generic[Kind]):
+    """An Aho-Corasick automaton over lists of phrases, each list of one kind; ``ending`` is what stands behind every phrase."""
+
+    def __init__(self, lists: Mapping[Kind, str], *, ending: str = "") -> None:
+        self._phrases = [(phrase + ending, kind) for kind, written in lists.items() for phrase in _written_out(written)]
+
+    @cached_property
+    def _automaton(self) -> ahocorasick_rs.AhoCorasick:
+        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self._phrases])
+
+    def find(self, text: str) -> Iterator[tuple[Kind, int, int]]:
+        """Kind, start and end of the phrases in normalised text, in order of their ends; they can overlap."""
+        for phrase, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
+            if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum()):
+                yield self._phrases[phrase][1], start, end
+
+
+def _written_out(written: str) -> Iterator[str]:
+    for phrase in written.split("; "):
+        pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
+        yield from map("".join, product(*([piece] if place % 2 == 0 else piece.split("|") for place, piece in enumerate(pieces))))
