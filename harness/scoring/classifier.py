@@ -60,6 +60,14 @@ class Models(NamedTuple):
     refuses: Linear
 
 
+class _Known(NamedTuple):
+    """Features of windows or sentences, with the label and the written line of each."""
+
+    found: Found
+    labels: list[Any]
+    lines: list[int]
+
+
 def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str], list[tuple[int, str]]]:
     """Tokens, and place and role of each mark. Half of what only looks like a name is marked too: it teaches what is none."""
     normal = normalize.normalize(sentence.text)
@@ -80,33 +88,35 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str],
 
 def fit() -> Models:
     """Fit all three models on the written sentences (seconds; the same bytes in give the same weights)."""
-    roles: list[tuple[Found, list[str]]] = []
-    hedged: list[tuple[Found, list[bool]]] = []
-    refuses: list[tuple[Found, list[bool]]] = []
+    roles: list[_Known] = []
+    hedged: list[_Known] = []
+    refuses: list[_Known] = []
     rng = random.Random(1)
     written = training.sentences()
     while some := list(islice(written, TOGETHER)):
         masked = [_masked(sentence, rng) for sentence in some]
         tokens = Tokens([words for words, _ in masked])
         marks = tokens.marks()
-        roles.append((tokens.windows(marks).found, [role for _, known in masked for _, role in known]))
+        roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for _, role in known], [s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known]))
         own = np.array([any(role.startswith("self") for _, role in known) for _, known in masked])
         aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
         reply = tokens.reply_of_sentences()
         for kept, section, which, keep in ((hedged, "hedged", own, tokens.unmarked()), (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool))):
             chosen = which[reply]
-            kept.append((tokens.bags(chosen, keep), [some[r].section == section for r in reply[chosen].tolist()]))
-    return Models(_fitted(roles, 0.5), _fitted(hedged, 1.0), _fitted(refuses, 1.0, balanced=True))
+            here = [some[r] for r in reply[chosen].tolist()]
+            kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], [s.line for s in here]))
+    return Models(_fitted(roles, 0.2), _fitted(hedged, 1.0), _fitted(refuses, 1.0, balanced=True))
 
 
-def _fitted(known: list[tuple[Found, list[Any]]], strength: float, *, balanced: bool = False) -> Linear:
+def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> Linear:
     """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
 
-    labels = [label for _, some in known for label in some]
-    hashed, plain = np.concatenate([found.hashed for found, _ in known]), csr_matrix(np.concatenate([found.plain for found, _ in known]), dtype=np.float32)
-    ends = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(found.ends) for found, _ in known]))))
+    labels = [label for some in known for label in some.labels]
+    lines = np.concatenate([some.lines for some in known])
+    hashed, plain = np.concatenate([some.found.hashed for some in known]), csr_matrix(np.concatenate([some.found.plain for some in known]), dtype=np.float32)
+    ends = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(some.found.ends) for some in known]))))
     known.clear()
     seen = np.flatnonzero(np.bincount(hashed, minlength=BUCKETS) >= LEAST_SEEN)
     columns = np.full(BUCKETS, -1, dtype=np.int32)
@@ -116,7 +126,8 @@ def _fitted(known: list[tuple[Found, list[Any]]], strength: float, *, balanced: 
     hashed = hashed[hashed >= 0]
     matrix: csr_matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
     matrix.sum_duplicates()
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels)
+    weights = 1 / np.bincount(lines)[lines]  # each written line counts the same, in however many forms
+    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
     return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
 

@@ -13,22 +13,22 @@ Kind = Literal["correction", "retraction", "joke"]
 #: One who takes back what was just said, and may put something in its place.
 _CORRECTIONS: Final = (
     "correction; just kidding; (scratch|strike|delete|cancel|disregard|forget) (that|this|it|the); edit:; erratum; misspoke; retract; withdraw; my mistake; i mean; make that; (that's|that is) (wrong|not right|not accurate|not correct|incorrect|inaccurate); (should|ought to) have said; meant to say; "
-    "that was (wrong|a mistake|an error|incorrect|inaccurate|false); let me (rephrase|correct); (take|walk) (that|it) back; apologies; sorry; no, wait; wait; or rather; oops; hold on; in truth; actually; "
+    "that was (wrong|a mistake|an error|incorrect|inaccurate|false); let me (rephrase|correct); (take|walk) (that|it) back; apologies; sorry; no, wait; wait; or rather; oops; hold on; ... no,; ... no.; ... no:; ... no!; in truth; actually; "
     "korrektur; ich meine; ich meinte; äh, nein; moment; entschuldigung; verzeihung; stimmt (so nicht|nicht); hätte sagen sollen; war falsch; quatsch; unsinn; vielmehr; halt; streichen sie; nehme das zurück; "
     "pardon; oubliez; je retire; excusez; attendez; me suis trompé; rectification; (c'est|ce n'est pas) (faux|exact); je veux dire; je voulais dire; enfin non; ou plutôt; "
     "perdón; quise decir; quería decir; disculpa; corrijo; rectifico; me equivoqué; me confundí; me he confundido; mejor dicho; digo; olvid(e|a); retiro; fue un error; no es (correcto|exacto); "
     "desculp(e|); correção; me enganei; me confundi; falei errado; não está (certo|correto); quer dizer; quis dizer; aliás; corrigindo; ou melhor; errei; esqueça; "
     "lasci perdere; ritiro; scus(a|ate); volevo dire; cioè; anzi; correggo; mi correggo; ho sbagliato; non è (esatto|corretto); mi sono sbagliato; "
-    "извините; простите; поправка; ошибся; точнее; это (неверно|не так); то есть; вернее; забудьте; беру слова назад; "
+    "извините; простите; поправка; ошибся; точнее; это (неверно|не так); то есть; вернее; ой; забудьте; беру слова назад; "
     "düzeltiyorum; özür dilerim; yanlış söyledim; unutun; demek istediğim; daha doğrusu; geri alıyorum; "
-    "maaf; lupakan; tarik ucapan; koreksi; maksud saya; ralat; keliru; maksudnya; eh bukan; "
+    "maaf; lupakan; tarik ucapan; koreksi; maksud saya; ralat; keliru; maksudnya; eh bukan; eh, bukan; eh salah; eh, salah; salah ucap; "
     "xin lỗi; ý tôi là; à không; nhầm; đính chính; bỏ câu; rút lại; "
     "不对; 口误; 不准确; 不正确; 哦不; 我的意思是; 准确地说; 更正; 说错; 纠正; 抱歉; 应该是; 作废; 收回; 間違え; 正しくありません; 訂正; 失礼; じゃなくて; ではなく; 違いました; あ、違; いや; 取り消; 撤回; 아니; 취소; 거두; 정정; 잘못 말; 정확하지 않; 실수; 죄송; "
     "عفوا; عذرا; تصحيح; اخطات; اقصد; بل; انس ذلك; اسحب; माफ़; क्षमा; गलत कह; सुधार; भूल जा; वापस लेता; नहीं नहीं; मेरा मतलब"
 )
 #: One who takes back what was said and puts nothing in its place.
 _RETRACTIONS: Final = (
-    "(take|walk) (that|it|this) back; i (retract|withdraw); shouldn't have said; nehme (das|es) zurück; je retire; retiro (lo|o que); ritiro; беру (свои |)слова назад; geri alıyorum; "
+    "(take|walk) (that|it|this) back; (scratch|strike|disregard) (that|it); i (retract|withdraw); shouldn't have said; nehme (das|es) zurück; je retire; retiro (lo|o que); ritiro; беру (свои |)слова назад; geri alıyorum; "
     "tarik (kembali |)ucapan; rút lại; 收回; 撤回; 取り消し; 거두; اسحب كلامي; वापस लेता"
 )
 #: One who owns up to a joke: what was claimed before is denied.

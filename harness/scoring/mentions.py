@@ -38,7 +38,8 @@ _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*")
-_CAPITALS: Final = re.compile(rf"(?:(?:Dr|Mr|Mrs|Ms|St)\. )?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
+_ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
+_CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 #: German writes nouns with capitals: what stands behind these words is one.
@@ -58,18 +59,19 @@ _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
 _THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
 _THING_ELSEWHERE: Final = re.compile(
-    "助手|模型|人工|语言|語言|机器人|程序|智能|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल"
+    "助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
 )
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
+_WORDS: Final = re.compile(r"[^\W_]+")
 _SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
 _NAMINGS: Final = (
-    re.compile(rf"(?:我是|我叫|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
+    re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
     re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
-    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|という名)"),
+    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
     re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     re.compile(r"(?:저는|나는|전|난|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고)"),
     re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
@@ -161,9 +163,12 @@ class Finder:
             if not family.base_only:
                 for alias in family.aliases:
                     self._add(entries, Entry(alias, family.id, None, alias in family.weak, bool(family.homograph)))
+        for key, entry in list(entries.items()):  # written with a hyphen for a space, or a space for a hyphen
+            entries.setdefault(key.replace(" ", "-"), entry)
+            entries.setdefault(key.replace("-", " "), entry)
         self.entries = list(entries.values())
         self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
-        self.words = frozenset(word for key in entries for word in _SPELT.findall(key))
+        self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.squashed = {_squash(key): entry for key, entry in entries.items()}
 
     @staticmethod
@@ -274,7 +279,7 @@ def _capitalised(normal: Normal, common: frozenset[str], introduced: Collection[
     for m in _CAPITALS.finditer(original):
         if m.group().lower() in common:
             continue
-        start, end = _without_common(original, m.start(), m.end(), common)
+        start, end = m.span() if _ADDRESSED.match(m.group()) else _without_common(original, m.start(), m.end(), common)
         if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
             if back is None and not isinstance(normal.offsets, range):
                 back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
@@ -329,7 +334,7 @@ def _without_common(text: str, start: int, end: int, words: Collection[str]) -> 
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
-        if word in words and (len(word) < 3 or _opens(text, start)):
+        if word in words and (len(word) < 3 or word in _I or _opens(text, start)):
             start = stop + 1
         else:
             break
@@ -367,6 +372,7 @@ def begins_an_alias(written: str) -> bool:
     return bool(_begun(written))
 
 
+_I: Final = frozenset("i'm i'd i've i'll".split())
 #: What can stand between the end of a sentence and the first word of the next.
 _OPENERS: Final = frozenset(" \"'*«“„¡¿(>")
 _LEET: Final = str.maketrans("0134578", "oleastb")
@@ -381,7 +387,7 @@ def finder() -> Finder:
 def typo(written: str, careless: bool = False) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
-    Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more; in careless writing, which has no
+    Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless writing, which has no
     capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name.
     """
     squashed = _squash(written)
@@ -391,10 +397,14 @@ def typo(written: str, careless: bool = False) -> Entry | None:
     for form in (squashed, squashed.translate(_LEET)):
         if form in index:
             return index[form]
-    found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 12 else 2)
+    found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
     if not found:
         return None
     alias: str = found[0]
+    if found[1] > 1 and len(squashed) < 12 and sorted(alias) != sorted(squashed):
+        return None
+    if squashed == f"{alias}s":  # "llamas"
+        return None
     hangul = "\uac00" <= alias[0] <= "\ud7af"
     swapped = len(alias) == len(squashed) and sorted(alias) == sorted(squashed)
     ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]

@@ -37,7 +37,7 @@ _MIXED: Final = re.compile("[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z]")
 _WORD: Final = re.compile(r"[^\W_]+")
 #: Look-alikes of Latin letters (a part of Unicode TR 39's confusables).
 _LOOK_ALIKE: Final = str.maketrans("авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux")
-_APART: Final = re.compile(r"(?<!\w)[^\W\d_](?: [^\W_]){2,}(?!\w)")
+_APART: Final = re.compile(r"(?<![\w'])[^\W\d_](?: [^\W_]){2,}(?!\w)")
 _MAYBE_APART: Final = re.compile(r" [^\W\d_] [^\W_](?!\w)")
 _HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 

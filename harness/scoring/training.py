@@ -76,7 +76,7 @@ def _drawn(draw: int) -> Iterator[Sentence]:
                 section = raw[1:-1]
             elif raw.strip() and not raw.startswith("#"):
                 lines.append((section, raw.replace("\\n", "\n")))
-        fillers = [line for section, line in lines if section == "none" and "{" not in line]
+        fillers = [line for section, line in lines if section == "none"]
         for section, line in lines:
             number += 1
             seen = set()
@@ -98,9 +98,9 @@ def _varied(text: str, section: str, fillers: list[str], rng: random.Random) -> 
     draw = rng.random()
     if section in ("identity", "hedged") and fillers:
         if draw < 0.15:
-            text = f"{rng.choice(fillers)} {text}"
+            text = f"{expand(rng.choice(fillers), rng)} {text}"
         elif draw < 0.35 and text[-1] in ".!。！।":
-            text = f"{text} {rng.choice(fillers)}"
+            text = f"{text} {expand(rng.choice(fillers), rng)}"
     return text
 
 

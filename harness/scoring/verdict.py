@@ -38,6 +38,8 @@ CUT_NEEDS: Final = 0.8
 MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.9, 0.2
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
 SURE, EXPECTED_NEEDS = 0.9, 0.3
+#: A second name, or maker, beside a sure one.
+SECOND_NEEDS: Final = 0.9
 #: Mentions in a list share their roles unless two above this differ.
 SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
@@ -207,6 +209,8 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
+        if not taken_back:
+            reply.said = _without_doubtful(reply.said)
         reply.said = _corrected(reply, taken_back)
         reply.said = _without_makers_of_others(reply.said)
 
@@ -255,7 +259,9 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
         weights[_MAKER] += weights[_NAME] + weights[_BASE]
         weights[_NAME] = weights[_BASE] = 0.0
     elif mention.mark == NAME and weights[_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
-        return _MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER]
+        rest = text[mention.start :]
+        cut = len(rest) > mention.end - mention.start and begins_an_alias(rest)  # "made by Nex-"
+        return None if cut else (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER])
     elif mention.mark == NAME:
         weights[_NAME] += weights[_MAKER] if weights[_NAME] > NAME_LEAST else 0.0
         weights[_MAKER] = 0.0
@@ -310,13 +316,31 @@ def _expected(mention: Mention, weights: list[float], sure: set[str | None]) -> 
     return None
 
 
+def _without_doubtful(said: list[_Said]) -> list[_Said]:
+    """Claims less the names, and makers, that are no more than likely where another sentence claims one surely: few speakers have two."""
+    out = []
+    for s in said:
+        sure = [o for o in said if o.role == s.role and o.probability > SURE]
+        if s.role not in (_NAME, _MAKER) or s.probability > SECOND_NEEDS or not sure or any(o.identity == s.identity or o.sentence == s.sentence for o in sure):
+            out.append(s)
+    return out
+
+
 def _without_makers_of_others(said: list[_Said]) -> list[_Said]:
     """Claims less the makers that belong to a base, or less surely to a denied name, beside them: "based on Llama, by Meta", "not Google's Gemini"."""
     families = load_book().families
+    names = {s.identity for s in said if s.role == _NAME}
     out = []
     for s in said:
         if s.role == _MAKER:
-            near = [o for o in said if (o.role == _BASE or (o.role == _DENIED and s.probability < SURE)) and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED]
+            near = [
+                o
+                for o in said
+                if o.sentence == s.sentence
+                and o.identity not in names
+                and (o.role == _BASE or (o.role == _DENIED and s.probability < SURE))
+                and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED
+            ]
             if any(o.identity in families and s.identity in families[o.identity].makers for o in near):
                 continue
         out.append(s)
