@@ -65,7 +65,7 @@ _THING_ELSEWHERE: Final = re.compile(
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
 _WORDS: Final = re.compile(r"[^\W_]+")
-_SPELT: Final = re.compile(r"[^\W_]+(?:[-.][^\W_]+)*")
+_SPELT: Final = re.compile("[^\\W_\u3040-\u9fff]+(?:[-.][^\\W_\u3040-\u9fff]+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
 _NAMINGS: Final = (
@@ -73,7 +73,7 @@ _NAMINGS: Final = (
     re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
     re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
-    re.compile(r"(?:저는|나는|전|난|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고)"),
+    re.compile(r"(?:저는|나는|전|난|소인은|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하)"),
     re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
     re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
@@ -329,12 +329,12 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
     return found
 
 
-def _without_common(text: str, start: int, end: int, words: Collection[str]) -> tuple[int, int]:
+def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> tuple[int, int]:
     """A run of capitalised words less the common words that it begins with at the start of a sentence."""
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
-        if word in words and (len(word) < 3 or word in _I or _opens(text, start)):
+        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or _opens(text, start)):
             start = stop + 1
         else:
             break

@@ -20,6 +20,8 @@ _MARKUP: Final = "*`_~"
 _INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
 _DROPPED: Final = re.compile(f"[{_MARKUP}{_INVISIBLE}{_HARAKAT}]")
+#: Tags of light markup in HTML; what strikes words out is kept, for it says something.
+_TAG: Final = re.compile(r"</?(?:b|i|u|em|strong|p|span|code|a|h[1-6]|div|li|ul|font)(?: [^<>]{0,200})?>")
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 #: One character for one, so that offsets stay.
 _STRAIGHT: Final = str.maketrans(
@@ -66,6 +68,8 @@ def normalize(text: str, *, join: bool = True) -> Normal:
     found, offsets = _fold(text)
     if not ascii_only and _MIXED.search(found):
         found = _WORD.sub(_read_alike, found)
+    if "</" in found and (tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]):
+        found, offsets = _without(found, offsets, tags)
     if join and ((_MAYBE_APART.search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
