@@ -105,7 +105,7 @@ def fit() -> Models:
             chosen = which[reply]
             here = [some[r] for r in reply[chosen].tolist()]
             kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], [s.line for s in here]))
-    return Models(_fitted(roles, 0.2), _fitted(hedged, 1.0), _fitted(refuses, 1.0, balanced=True))
+    return Models(_fitted(roles, 0.2), _fitted(hedged, 0.3), _fitted(refuses, 0.3, balanced=True))
 
 
 def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> Linear:

@@ -40,6 +40,8 @@ MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.9, 0.2
 SURE, EXPECTED_NEEDS = 0.9, 0.3
 #: A second name, or maker, beside a sure one.
 SECOND_NEEDS: Final = 0.9
+#: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
+HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
 #: Mentions in a list share their roles unless two above this differ.
 SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
@@ -172,7 +174,7 @@ def _hedged(replies: list[_Reply], tokens: Tokens) -> set[int]:
     """The numbers of the replies with a claim in a sentence that is uncertain."""
     chosen = np.zeros(len(tokens.begins), dtype=bool)
     chosen[[s.sentence for reply in replies for s in reply.said if s.role in _OWN]] = True
-    return _replies_with(models().hedged, tokens, chosen, tokens.unmarked())
+    return _replies_with(models().hedged, tokens, chosen, tokens.unmarked(), HEDGED_NEEDS)
 
 
 def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
@@ -180,12 +182,12 @@ def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
     keep = tokens.unquoted()
     silent = np.array([not reply.said for reply in replies])
     chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences()]
-    return _replies_with(models().refuses, tokens, chosen, keep)
+    return _replies_with(models().refuses, tokens, chosen, keep, REFUSES_NEEDS)
 
 
-def _replies_with(model: Linear, tokens: Tokens, chosen: Bools, keep: Bools) -> set[int]:
-    """The numbers of the replies in which the model is right of a sentence among the ``chosen``, by the tokens to ``keep``."""
-    right = model.probabilities(tokens.bags(chosen, keep))[:, 0] > 0.5
+def _replies_with(model: Linear, tokens: Tokens, chosen: Bools, keep: Bools, needs: float) -> set[int]:
+    """The numbers of the replies in which the model is likely enough right of a sentence among the ``chosen``, by the tokens to ``keep``."""
+    right = model.probabilities(tokens.bags(chosen, keep))[:, 0] > needs
     return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[right]].tolist())
 
 
