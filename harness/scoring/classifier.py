@@ -65,7 +65,7 @@ class _Known(NamedTuple):
 
     found: Found
     labels: list[Any]
-    lines: list[int]
+    lines: npt.NDArray[np.int64]
 
 
 def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str], list[tuple[int, str]]]:
@@ -97,14 +97,18 @@ def fit() -> Models:
         masked = [_masked(sentence, rng) for sentence in some]
         tokens = Tokens([words for words, _ in masked])
         marks = tokens.marks()
-        roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for _, role in known], [s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known]))
+        roles.append(
+            _Known(
+                tokens.windows(marks).found, [role for _, known in masked for _, role in known], np.array([s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known], dtype=np.int64)
+            )
+        )
         own = np.array([any(role.startswith("self") for _, role in known) for _, known in masked])
         aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
         reply = tokens.reply_of_sentences()
         for kept, section, which, keep in ((hedged, "hedged", own, tokens.unmarked()), (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool))):
             chosen = which[reply]
             here = [some[r] for r in reply[chosen].tolist()]
-            kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], [s.line for s in here]))
+            kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], np.array([s.line for s in here], dtype=np.int64)))
     return Models(_fitted(roles, 0.2), _fitted(hedged, 0.3), _fitted(refuses, 0.3, balanced=True))
 
 
