@@ -170,6 +170,7 @@ class Finder:
         self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.squashed = {_squash(key): entry for key, entry in entries.items()}
+        self.alike = {key.replace("l", "i"): entry for key, entry in self.squashed.items()}
 
     @staticmethod
     def _add(entries: dict[str, Entry], entry: Entry) -> None:
@@ -397,6 +398,8 @@ def typo(written: str, careless: bool = False) -> Entry | None:
     for form in (squashed, squashed.translate(_LEET)):
         if form in index:
             return index[form]
+    if (alike := finder().alike.get(squashed.replace("l", "i"))) is not None:  # "OpenAl"
+        return alike
     found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
     if not found:
         return None

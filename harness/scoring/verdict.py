@@ -35,9 +35,9 @@ UNLISTED_BESIDE_NEEDS: Final = 0.75
 #: And of one that the end of the reply cuts short.
 CUT_NEEDS: Final = 0.8
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
-MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.9, 0.2
+MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.8, 0.2
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
-SURE, EXPECTED_NEEDS = 0.9, 0.3
+SURE, MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.9, 0.15, 0.3
 #: A second name, or maker, beside a sure one.
 SECOND_NEEDS: Final = 0.9
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
@@ -211,7 +211,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
-        if not taken_back:
+        if not taken_back and not _struck(reply):
             reply.said = _without_doubtful(reply.said)
         reply.said = _corrected(reply, taken_back)
         reply.said = _without_makers_of_others(reply.said)
@@ -261,8 +261,7 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
         weights[_MAKER] += weights[_NAME] + weights[_BASE]
         weights[_NAME] = weights[_BASE] = 0.0
     elif mention.mark == NAME and weights[_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
-        rest = text[mention.start :]
-        cut = len(rest) > mention.end - mention.start and begins_an_alias(rest)  # "made by Nex-"
+        cut = text[mention.end :] == "-" and begins_an_alias(text[mention.start :])  # "made by Nex-"
         return None if cut else (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER])
     elif mention.mark == NAME:
         weights[_NAME] += weights[_MAKER] if weights[_NAME] > NAME_LEAST else 0.0
@@ -305,13 +304,13 @@ def _expected(mention: Mention, weights: list[float], sure: set[str | None]) -> 
     """What a mention says where a name surely claimed beside it makes up for weak evidence: its known maker, or a base."""
     families = load_book().families
     maker = weights[_MAKER] + (weights[_NAME] + weights[_BASE] if mention.mark == MAKER else 0)
-    if mention.maker and EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
+    if mention.maker and MAKER_EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
         return _MAKER, mention.maker, maker
     if (
         mention.family
         and sure - {mention.family}
         and weights[_NAME] < SURE
-        and weights[_BASE] > EXPECTED_NEEDS
+        and weights[_BASE] > BASE_EXPECTED_NEEDS
         and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]
     ):
         return _BASE, mention.family, weights[_BASE] + weights[_NAME]
