@@ -257,7 +257,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
     introduced = _introduced(normal.text)
-    for spans in (_quoted(normal), _capitalised(normal, common, introduced), _behind_naming(normal, introduced)):
+    for spans in (_quoted(normal), _capitalised(normal, known, common, introduced), _behind_naming(normal, introduced)):
         for start, end in spans:
             add(start, end)
     return found
@@ -270,11 +270,13 @@ def _quoted(normal: Normal) -> Iterator[tuple[int, int]]:
                 yield m.span(1)
 
 
-def _capitalised(normal: Normal, common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
-    """Capitalised words that are not all common."""
+def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Capitalised words that are not all common, nor all parts of ``known`` names."""
     original, ordinary = normal.original, _ordinary(common)
-    uncommon = not all(map(ordinary.__getitem__, set(_CAPITALISED.findall(original)))) or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)
-    if not uncommon or _shouted(original):
+    uncommon = {word for word in _CAPITALISED.findall(original) if not ordinary[word]}
+    if uncommon:
+        uncommon.difference_update(*(_CAPITALISED.findall(original, *normal.span(m.start, m.end)) for m in known))
+    if not (uncommon or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)) or _shouted(original):
         return
     back = None
     for m in _CAPITALS.finditer(original):
