@@ -109,7 +109,7 @@ def fit() -> Models:
             chosen = which[reply]
             here = [some[r] for r in reply[chosen].tolist()]
             kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], np.array([s.line for s in here], dtype=np.int64)))
-    return Models(_fitted(roles, 0.2), _fitted(hedged, 0.3), _fitted(refuses, 0.3, balanced=True))
+    return Models(_fitted(roles, 0.3), _fitted(hedged, 0.3), _fitted(refuses, 0.3, balanced=True))
 
 
 def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> Linear:
@@ -130,7 +130,7 @@ def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> 
     hashed = hashed[hashed >= 0]
     matrix: csr_matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
     matrix.sum_duplicates()
-    weights = 1 / np.bincount(lines)[lines]  # each written line counts the same, in however many forms
+    weights = 1 / np.sqrt(np.bincount(lines)[lines])  # a line in many forms would outweigh the others
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
     return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
