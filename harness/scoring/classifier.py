@@ -97,11 +97,8 @@ def fit() -> Models:
         masked = [_masked(sentence, rng) for sentence in some]
         tokens = Tokens([words for words, _ in masked])
         marks = tokens.marks()
-        roles.append(
-            _Known(
-                tokens.windows(marks).found, [role for _, known in masked for _, role in known], np.array([s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known], dtype=np.int64)
-            )
-        )
+        lines = np.array([s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known], dtype=np.int64)
+        roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for _, role in known], lines))
         own = np.array([any(role.startswith("self") for _, role in known) for _, known in masked])
         aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
         reply = tokens.reply_of_sentences()

@@ -406,12 +406,10 @@ def typo(written: str, careless: bool = False) -> Entry | None:
     if not found:
         return None
     alias: str = found[0]
-    if found[1] > 1 and len(squashed) < 12 and sorted(alias) != sorted(squashed):
-        return None
-    if squashed == f"{alias}s":  # "llamas"
+    swapped = sorted(alias) == sorted(squashed)
+    if squashed == f"{alias}s" or (found[1] > 1 and len(squashed) < 12 and not swapped):  # "llamas" is no slip
         return None
     hangul = "\uac00" <= alias[0] <= "\ud7af"
-    swapped = len(alias) == len(squashed) and sorted(alias) == sorted(squashed)
     ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
     least = 4 if hangul else 5 if careless or swapped else 6 if ends else 7
     return index[alias] if len(squashed) >= least and len(alias) >= least and (alias[-1] == squashed[-1] or alias[0] == squashed[0]) else None

@@ -211,9 +211,10 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
-        if not taken_back and not _struck(reply):
+        struck = _struck(reply)
+        if not taken_back and not struck:
             reply.said = _without_doubtful(reply.said)
-        reply.said = _corrected(reply, taken_back)
+        reply.said = _corrected(reply, taken_back, struck)
         reply.said = _without_makers_of_others(reply.said)
 
 
@@ -364,7 +365,7 @@ def _struck(reply: _Reply) -> list[tuple[int, int]]:
     return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
 
 
-def _corrected(reply: _Reply, taken_back: list[Cue]) -> list[_Said]:
+def _corrected(reply: _Reply, taken_back: list[Cue], struck: list[tuple[int, int]]) -> list[_Said]:
     """Claims that the reply itself takes back further on become denials.
 
     Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
@@ -373,7 +374,6 @@ def _corrected(reply: _Reply, taken_back: list[Cue]) -> list[_Said]:
     said = reply.said
     marks = [cue.end for cue in taken_back if cue.kind == "correction"]
     denied = {s.mention.start for s in said if s.role == _DENIED}
-    struck = _struck(reply)
     out: list[_Said] = []
     overturned: list[int] = []
     for s in said:
