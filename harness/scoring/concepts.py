@@ -79,7 +79,7 @@ _STEMS: Final[dict[str, str]] = {
     "service|bonjour|salut|bienvenue|enchant|répond|parle|ici$|servir|hola$|aquí|bienvenid|encantad|hablas|hablando|responde|olá$|oi$|aqui$|prazer|servi|fala(?:ndo|r|s)?$|"
     "conversa|ciao$|salve$|piacere|qui$|parl|rispond|привет|здравств|здесь|услуг|говор|общает|отвеча|안녕|반갑|여기|말씀|대화|مرحبا|اهلا|هنا|معك|خدم|تتحدث|नमस्ते|यहाँ|सेवा|बात|merhaba|"
     "selam|burada|hizmet|konuş|yanıt|halo$|hai$|sini$|layan|melayani|bicara|chào$|đây$|phục$|chuyện",
-    "news": "(?:19|20)\d\d$|announc|unveil|launch|releas|introduc|found(?:ed|er|ers|ing)$|invest|share(?:s|holders)?$|stock|billion|million|market|chief|ceo$|president|mayor|report|"
+    "news": "(?:19|20)\\d\\d$|announc|unveil|launch|releas|introduc|found(?:ed|er|ers|ing)$|invest|share(?:s|holders)?$|stock|billion|million|market|chief|ceo$|president|mayor|report|"
     "article|news|acquir|bought|sued|lists?$|research|study$|paper$|scientist|ended$|vorgestellt|veröffentlich|gegründet|bericht|chef|aktie|bürgermeister|studie|annonc|lancé|"
     "fond[ée]|dirige|maire|actionn|milliard|articl|anunci|lanz|fund(?:ó|ad)|alcalde|accion|informe|lanç|fund(?:ou|ad)|prefeit|relat|ações|bilh|annunc|lanciat|fondat|sindaco|"
     "azioni|rapporto|miliard|объяв|представ|выпущ|основа|мэр|акци|отчет|отчёт|год[ау]?$|발표|출시|설립|공개했|시장|주가|년에$|اعلن|اطلق|اسس|تاسس|عام$|تقرير|سهم|घोषणा|लॉन्च|स्थाप|शेयर|में$|"
