@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -23,7 +23,7 @@ from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.memory import Remembered
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.phrases import Phrases
-from harness.scoring.training import common_words
+from harness.scoring.training import common_words, given_names, no_slips
 
 MAX_MENTIONS: Final = 200
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
@@ -33,11 +33,17 @@ _VERSION: Final = re.compile(
 #: "Step 1" is no version.
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
+#: "anthropics ai"
+_OF: Final = re.compile(r"s(?!\w)")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*")
+#: Titles that belong to the name behind them.
+_TITLES: Final = frozenset(
+    "captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
+)
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
 _CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
@@ -50,10 +56,12 @@ _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
         "called": "my name is; my name's; name is; names; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
         "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя",
-        "am": "i'm; i am; im; soy; sou; je suis; sono",
+        "am": "i'm; i am; im; soy; sou; je suis; sono; this is; talking to; talking with; chatting with; speaking to; speaking with; ben; tôi là; mình là; em là; saya adalah; namaku",
     },
     ending=" ",
 )
+#: A name that is a common word elsewhere or a place, right behind a phrase of naming: "I'm Hope, ...", "I'm Sofia from ...".
+_BORNE: Final = re.compile(rf"([{_UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of)\b)")
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
 _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
@@ -65,15 +73,17 @@ _THING_ELSEWHERE: Final = re.compile(
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
 _WORDS: Final = re.compile(r"[^\W_]+")
-_SPELT: Final = re.compile("[^\\W_\u3040-\u9fff]+(?:[-.][^\\W_\u3040-\u9fff]+)*")
+#: Letters, and the signs of vowels that Indic letters carry.
+_LETTER: Final = "(?:[^\\W_\u3040-\u9fff]|[\u0900-\u0963\u0966-\u0dff])"
+_SPELT: Final = re.compile(f"{_LETTER}+(?:[-.]{_LETTER}+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
 _NAMINGS: Final = (
     re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
-    re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
-    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
+    re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
     re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
-    re.compile(r"(?:저는|나는|전|난|소인은|이름은|모델,|비서,|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하)"),
+    re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|만들|제작|훈련)[한든]|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
     re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
     re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
@@ -191,12 +201,16 @@ class Finder:
                 continue
             version = _VERSION.match(text, end) if entry.family else None
             if version is None and end < len(text) and _joined(text[end - 1], text[end]):
-                ending = _CASES.match(text, end) if end - start > 3 and "\u0400" < text[end - 1] < "\u0530" else None
+                ending = None
+                if end - start > 3:
+                    ending = _CASES.match(text, end) if "\u0400" < text[end - 1] < "\u0530" else _OF.match(text, end) if entry.maker and text[end - 1].isascii() else None
                 if ending is None:
                     continue
                 end = ending.end()
             if entry.cased:
                 written = unicodedata.normalize("NFKC", normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1].lstrip("*_`~"))
+                if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
+                    continue
                 if written[:1] != entry.alias[:1] and not written.isupper():
                     if lower is None:
                         lower = normal.original.islower()
@@ -232,8 +246,8 @@ def _introduced(text: str) -> dict[int, bool]:
 
 @lru_cache(maxsize=2)
 def _ordinary(common: frozenset[str]) -> Remembered[str, bool]:
-    """Whether a capitalised word is one of the ``common`` ones, or of the book's."""
-    return Remembered(lambda word: word.lower() in common or word.lower() in finder().words, 100_000)
+    """Whether a capitalised word is one of the ``common`` ones, or of the book's, and no part of a house's name."""
+    return Remembered(lambda word: (word.lower() in common and not _HOUSE.fullmatch(word.lower())) or word.lower() in finder().words, 100_000)
 
 
 def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
@@ -250,14 +264,15 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             len(found) < MAX_MENTIONS
             and len(name) > 1
             and not _COMPOUND.fullmatch(name)
-            and (not all(w in common for w in name.split()) or (start in introduced and " " in name and not _THING.search(name)))
+            and (not all(w in common for w in name.split()) or (" " in name and (start in introduced or _is_house(name)) and not _THING.search(name)) or start in borne)
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
 
     introduced = _introduced(normal.text)
-    for spans in (_quoted(normal), _capitalised(normal, known, common, introduced), _behind_naming(normal, introduced)):
+    borne = {start for start, _ in _borne(normal, introduced)}
+    for spans in (_borne(normal, introduced), _quoted(normal), _capitalised(normal, known, common, introduced), _behind_naming(normal, introduced)):
         for start, end in spans:
             add(start, end)
     return found
@@ -268,6 +283,14 @@ def _quoted(normal: Normal) -> Iterator[tuple[int, int]]:
         for m in _QUOTED.finditer(normal.text):
             if len(m.group(1).split()) < 5:
                 yield m.span(1)
+
+
+def _borne(normal: Normal, introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Words that are common, or places, but stand where a name does and are written so."""
+    for start in introduced:
+        m = _BORNE.match(normal.original, normal.offsets[start])
+        if m and m.group(1).lower() in given_names() and not _THING.search(m.group(1).lower()):
+            yield start, start + len(m.group(1))
 
 
 def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
@@ -309,7 +332,7 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
     if len(normal.text) > 200 or (any(map(str.isupper, normal.original[1:])) and normal.text.isascii()):
         return []
     words = list(_SPELT.finditer(normal.text))
-    common, found, at = common_words(), [], 0
+    common, found, at, makers = common_words(), [], 0, makers_named(known)
     while at < len(words):
         for length in (3, 2, 1):
             part = words[at : at + length]
@@ -323,12 +346,14 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 start, end = part[0].start(), part[-1].end()
                 ending = _COPULA.search(normal.text, start, end)
                 end = ending.start() if ending else end
-                entry = typo(normal.text[start:end], careless=True)
+                entry = typo(normal.text[start:end], careless=True, makers=makers)
                 if entry and (len(part[0].group()) < 4 or part[0].group() not in common or _squash(entry.alias.lower()).startswith(part[0].group())):
                     found.append(Mention(start, end, entry.mark, entry.family, entry.maker))
                     at += length - 1
                     break
         at += 1
+    if not makers and any(m.maker for m in found):  # they tell more of what stands beside them
+        found += misspelt(normal, sorted(known + found))
     return found
 
 
@@ -337,6 +362,8 @@ def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> t
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
+        if word in _TITLES and stop < end:
+            break
         if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or _opens(text, start)):
             start = stop + 1
         else:
@@ -353,7 +380,7 @@ def _opens(text: str, start: int) -> bool:
 
 def _squash(written: str) -> str:
     """Letters and digits alone."""
-    return re.sub(r"[\W_]", "", written)
+    return re.sub("[^\\w\u0900-\u0dff]|_", "", written)
 
 
 def _begun(written: str) -> list[str]:
@@ -375,6 +402,10 @@ def begins_an_alias(written: str) -> bool:
     return bool(_begun(written))
 
 
+def _makers_of(entry: Entry) -> Collection[str]:
+    return load_book().families[entry.family].makers if entry.family else ()
+
+
 _I: Final = frozenset("i'm i'd i've i'll".split())
 #: What can stand between the end of a sentence and the first word of the next.
 _OPENERS: Final = frozenset(" \"'*«“„¡¿(>")
@@ -386,15 +417,22 @@ def finder() -> Finder:
     return Finder(load_book())
 
 
+def makers_named(mentions: Iterable[Mention]) -> frozenset[str]:
+    """The makers of the book among mentions, misspelt ones too."""
+    named = (m.maker or (m.unlisted and (entry := typo(m.unlisted)) and entry.maker) for m in mentions)
+    return frozenset(maker for maker in named if maker)
+
+
 @lru_cache(maxsize=8192)
-def typo(written: str, careless: bool = False) -> Entry | None:
+def typo(written: str, careless: bool = False, makers: frozenset[str] = frozenset()) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
     Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless writing, which has no
-    capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name.
+    capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name; beside
+    the ``makers`` of a family, one edit of its name in four or more.
     """
     squashed = _squash(written)
-    if len(squashed) < 4:
+    if len(squashed) < 4 or written in no_slips():
         return None
     index = finder().squashed
     for form in (squashed, squashed.translate(_LEET)):
@@ -402,12 +440,15 @@ def typo(written: str, careless: bool = False) -> Entry | None:
             return index[form]
     if (alike := finder().alike.get(squashed.replace("l", "i"))) is not None:  # "OpenAl"
         return alike
-    found = process.extractOne(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
+    found = process.extract(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
     if not found:
         return None
-    alias: str = found[0]
+    for alias, edits, _ in found if makers else ():
+        if edits == 1 and len(alias) > 3 and makers.intersection(_makers_of(index[alias])):
+            return index[alias]
+    alias, edits, _ = found[0]
     swapped = sorted(alias) == sorted(squashed)
-    if squashed == f"{alias}s" or (found[1] > 1 and len(squashed) < 12 and not swapped):  # "llamas" is no slip
+    if squashed == f"{alias}s" or (edits > 1 and len(squashed) < 12 and not swapped):  # "llamas" is no slip
         return None
     hangul = "\uac00" <= alias[0] <= "\ud7af"
     ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]

@@ -116,19 +116,42 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 
 
-_WRITTEN: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WRITTEN: Final = re.compile("(?:[^\\W\\d_]|[\u0900-\u0963\u0966-\u0dff])+(?:['’][^\\W\\d_]+)?")
+
+
+@lru_cache(maxsize=1)
+def _written() -> frozenset[str]:
+    """The words of all sentences, as written."""
+    return frozenset(word for path in languages() for word in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))))
+
+
+@lru_cache(maxsize=1)
+def _never() -> tuple[frozenset[str], ...]:
+    """The three parts of `never.txt`, in lower case."""
+    parts = re.split("^# .*$", NEVER.read_text("utf-8").lower(), flags=re.MULTILINE)
+    return tuple(frozenset(part.split()) for part in parts[1:])
 
 
 @lru_cache(maxsize=1)
 def common_words() -> frozenset[str]:
     """Words that are no names, in lower case: those of the written sentences, and places, languages and the like."""
-    words = {w.lower() for line in NEVER.read_text("utf-8").splitlines() if not line.startswith("#") for w in line.split()}
-    for path in languages():
-        words.update(w.lower() for w in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))))
-    return frozenset(words)
+    none, places, _ = _never()
+    return none.union(places, map(str.lower, _written()))
+
+
+@lru_cache(maxsize=1)
+def given_names() -> frozenset[str]:
+    """The common words that a speaker can be called by all the same, in lower case: places, and what is written small in a sentence."""
+    none, places, _ = _never()
+    return (uncapitalised_words() - none) | places
+
+
+def no_slips() -> frozenset[str]:
+    """Words, in lower case, that are near to a name of the book and not that name misspelt."""
+    return _never()[2]
 
 
 @lru_cache(maxsize=1)
 def uncapitalised_words() -> frozenset[str]:
     """The words among them that are written small somewhere: what is left are those that look like names in a sentence."""
-    return frozenset(w for path in languages() for w in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))) if w.islower())
+    return frozenset(filter(str.islower, _written()))

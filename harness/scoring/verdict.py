@@ -14,7 +14,7 @@ from harness.identities import load_book
 from harness.scoring.classifier import Linear, models
 from harness.scoring.cues import Cue, cues
 from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Bools, Tokens, tokenize
-from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, misspelt, typo, unlisted
+from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, makers_named, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
 
@@ -203,8 +203,9 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]])
         _share(reply, weights)
     long = len(reply.tokens) > SHORT
     sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER} if len(weights) > 1 else set()
+    makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else frozenset()
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
-        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, nobody=nobody and not field, long=long, another=bool(sure - {mention.family or mention.unlisted}))
+        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=bool(sure - {mention.family or mention.unlisted}))
         if found:
             reply.said.append(_Said(mention, sentence, *found))
     taken_back = cues(reply.normal.text) if reply.said else []
@@ -255,7 +256,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[str], *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -276,7 +277,7 @@ def _judge(mention: Mention, weights: list[float], text: str, *, nobody: bool, l
         if role == _BASE or (role == _DENIED and chance < 0.7):
             return None
         cut = mention.end == len(text)
-        close = typo(mention.unlisted) or (cut_short(mention.unlisted) if cut else None)
+        close = typo(mention.unlisted, makers=makers) or (cut_short(mention.unlisted) if cut else None)
         if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
             return None
         if close:
