@@ -19,11 +19,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
 
 from harness.folders import cache_folder
 from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training
-from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, tokenize
+from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens
 
 LEAST_SEEN: Final = 2
 #: Sentences that are looked at together while fitting.
@@ -42,7 +41,7 @@ class Linear(NamedTuple):
         """Softmax (or logistic, one column) probabilities, shape (rows, classes)."""
         if not len(found.plain):
             return np.zeros((0, len(self.intercepts)), dtype=np.float32)
-        scores = _sparse(found) @ self.hashed + found.plain.astype(np.float32) @ self.plain + self.intercepts
+        scores = _summed(self.hashed[found.hashed], found.ends) + found.plain.astype(np.float32) @ self.plain + self.intercepts
         if scores.shape[1] == 1:
             return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))), dtype=np.float32)
         scores -= scores.max(axis=1, keepdims=True)
@@ -50,8 +49,10 @@ class Linear(NamedTuple):
         return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _sparse(found: Found) -> csr_matrix:
-    return csr_matrix((np.ones(len(found.hashed), dtype=np.float32), found.hashed, found.ends), shape=(len(found.plain), BUCKETS))
+def _summed(weights: Floats, ends: npt.NDArray[np.int64]) -> Floats:
+    """The sums of the rows of ``weights`` between each two ``ends``."""
+    padded = np.concatenate((weights, np.zeros((1, weights.shape[1]), dtype=np.float32)))  # the last row may be empty
+    return np.where((ends[1:] > ends[:-1])[:, None], np.add.reduceat(padded, ends[:-1]), np.float32(0))
 
 
 class Models(NamedTuple):
@@ -68,8 +69,8 @@ class _Known(NamedTuple):
     lines: npt.NDArray[np.int64]
 
 
-def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str], list[tuple[int, str]]]:
-    """Tokens, and place and role of each mark. Half of what only looks like a name is marked too: it teaches what is none."""
+def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[str]]:
+    """Normalised text with its marks, and the role of each. Half of what only looks like a name is marked too: it teaches what is none."""
     normal = normalize.normalize(sentence.text)
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
@@ -81,9 +82,7 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[list[str],
             said = said[before:]
             pieces += [text[at : candidate.start], UNLISTED]
             at = candidate.end
-    tokens = tokenize("".join([*pieces, text[at:]]))
-    places = [place for place, token in enumerate(tokens) if token in MARKS]
-    return tokens, list(zip(places, [*roles, *said], strict=True))
+    return "".join([*pieces, text[at:]]), [*roles, *said]
 
 
 def fit() -> Models:
@@ -95,11 +94,11 @@ def fit() -> Models:
     written = training.sentences()
     while some := list(islice(written, TOGETHER)):
         masked = [_masked(sentence, rng) for sentence in some]
-        tokens = Tokens([words for words, _ in masked])
+        tokens = Tokens([text for text, _ in masked])
         marks = tokens.marks()
         lines = np.array([s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known], dtype=np.int64)
-        roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for _, role in known], lines))
-        own = np.array([any(role.startswith("self") for _, role in known) for _, known in masked])
+        roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for role in known], lines))
+        own = np.array([any(role.startswith("self") for role in known) for _, known in masked])
         aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
         reply = tokens.reply_of_sentences()
         for kept, section, which, keep in ((hedged, "hedged", own, tokens.unmarked()), (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool))):
@@ -111,7 +110,7 @@ def fit() -> Models:
 
 def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> Linear:
     """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
-    from scipy.sparse import hstack
+    from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
 
     labels = [label for some in known for label in some.labels]
@@ -125,7 +124,7 @@ def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> 
     hashed = columns[hashed]
     ends = np.concatenate(([0], np.cumsum(hashed >= 0)))[ends]
     hashed = hashed[hashed >= 0]
-    matrix: csr_matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
+    matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
     matrix.sum_duplicates()
     weights = 1 / np.sqrt(np.bincount(lines)[lines])  # a line in many forms would outweigh the others
     model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())

@@ -10,7 +10,7 @@ stands and of the tokens that it is made of (feature hashing: Weinberger et al. 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scoring.concepts import CONCEPTS, concepts_of, in_a_row
-from harness.scoring.memory import Remembered
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
@@ -85,16 +84,18 @@ _KINDS: Final = tuple(map(_hash, (NAME, MAKER, EITHER, UNLISTED)))
 
 
 class Vocabulary(dict[str, int]):
-    """The tokens seen so far and, in arrays by their numbers, what is known of each."""
+    """The numbers of the tokens seen so far and, in arrays by number, what is known of each."""
 
     def __init__(self) -> None:
         #: Hashes of the whole token, its first 3, 4 and 5 letters and its last 3.
         self.hashes = np.zeros((5, 4096), dtype=np.uint64)
         self.flags = np.zeros(4096, dtype=np.uint16)
         self.about = np.zeros(4096, dtype=np.uint16)
+        self.tokens: list[str] = []
+        self.pieces = _Pieces(self)
 
     def __missing__(self, token: str) -> int:
-        number = len(self)
+        number = len(self.tokens)
         if number == len(self.flags):
             self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)), axis=1)
             self.flags = np.concatenate((self.flags, np.zeros_like(self.flags)))
@@ -111,19 +112,33 @@ class Vocabulary(dict[str, int]):
         self.flags[number] = sum(flag for flag, members in _MEMBERS.items() if token in members)
         self.flags[number] |= _OWN * own | _SPACELESS * ("\u3040" <= token <= "\u9fff")
         self.about[number] = about
+        self.tokens.append(token)
         self[token] = number
         return number
 
+    def numbers(self, text: str) -> list[int]:
+        """The numbers of the tokens of normalised text."""
+        return list(chain.from_iterable(map(self.pieces.__getitem__, text.replace("\n", " \n ").split(" "))))
 
-_VOCABULARY = Vocabulary()
-#: The tokens of what stands between spaces, of pieces shorter than this.
+
+class _Pieces(dict[str, tuple[int, ...]]):
+    """The numbers of the tokens of what stands between spaces; those of short pieces are remembered."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    def __missing__(self, piece: str) -> tuple[int, ...]:
+        numbers = tuple(map(self._vocabulary.__getitem__, _TOKEN.findall(piece)))
+        if len(piece) < SHORT_PIECE:
+            if len(self) >= _MOST:
+                self.clear()
+            self[piece] = numbers
+        return numbers
+
+
+#: The tokens of pieces shorter than this are remembered.
 SHORT_PIECE: Final = 20
-_PIECES: Final = Remembered[str, tuple[str, ...]](lambda piece: tuple(_TOKEN.findall(piece)), _MOST)
-
-
-def tokenize(text: str) -> list[str]:
-    """Tokens of normalised text."""
-    return list(chain.from_iterable(_PIECES[piece] if len(piece) < SHORT_PIECE else _TOKEN.findall(piece) for piece in text.replace("\n", " \n ").split(" ")))
+_VOCABULARY = Vocabulary()
 
 
 class Found(NamedTuple):
@@ -143,21 +158,24 @@ class Windows(NamedTuple):
 
 
 class Tokens:
-    """The tokens of some replies, one behind the other, with what is known of each."""
+    """The tokens of some replies (normalised, mentions masked), one behind the other, with what is known of each."""
 
-    def __init__(self, replies: Sequence[Sequence[str]]) -> None:
+    def __init__(self, texts: Iterable[str]) -> None:
         global _VOCABULARY
         if len(_VOCABULARY) > _MOST:
             _VOCABULARY = Vocabulary()
         known = _VOCABULARY
-        numbers = np.fromiter(map(known.__getitem__, chain.from_iterable(replies)), dtype=np.int64)
-        self.count = len(numbers)
+        rows = list(map(known.numbers, texts))
+        #: Tokens of each reply.
+        self.lengths = list(map(len, rows))
         #: Where each reply begins; the last one's end.
-        self.starts = np.concatenate(([0], np.cumsum([len(r) for r in replies], dtype=np.int64)))
+        self.starts = np.concatenate(([0], np.cumsum(self.lengths, dtype=np.int64)))
+        self.count = int(self.starts[-1])
+        numbers = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=self.count)
         self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes[numbers] for hashes in known.hashes)
         self.flags, self.about = known.flags[numbers], known.about[numbers]
         for number in np.unique(np.searchsorted(self.starts, np.flatnonzero(self._are(_SPACELESS)), side="right") - 1).tolist():
-            for concept, place in in_a_row(replies[number]):
+            for concept, place in in_a_row([known.tokens[n] for n in rows[number]]):
                 self.about[self.starts[number] + place] |= concept
         self.quotes = np.concatenate(([0], np.cumsum(self._are(_QUOTE))))
         self.speakers = np.concatenate(([0], np.cumsum(self._are(_SPEAKER))))

@@ -13,7 +13,7 @@ import numpy as np
 from harness.identities import load_book
 from harness.scoring.classifier import Linear, models
 from harness.scoring.cues import Cue, cues
-from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Bools, Tokens, tokenize
+from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Bools, Tokens
 from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, makers_named, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -114,7 +114,7 @@ class _Said(NamedTuple):
 class _Reply:
     """One reply on its way through the pipeline."""
 
-    __slots__ = ("mentions", "normal", "said", "tokens")
+    __slots__ = ("masked", "mentions", "normal", "said")
 
     def __init__(self, text: str | None) -> None:
         self.normal: Normal = normalize(_own_turn(text or ""))
@@ -128,7 +128,7 @@ class _Reply:
             at = m.end
         masked.append(self.normal.text[at:])
         whole = "".join(masked).replace(",\n", ", ")
-        self.tokens = tokenize(_TABLE_RULE.sub("\n", whole) if "--" in whole else whole)
+        self.masked = _TABLE_RULE.sub("\n", whole) if "--" in whole else whole
         self.said: list[_Said] = []
 
 
@@ -145,12 +145,12 @@ def _own_turn(text: str) -> str:
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
     """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing. Reasoning is to be cut off before."""
     for replies in _batches(texts):
-        tokens = Tokens([reply.tokens for reply in replies])
+        tokens = Tokens([reply.masked for reply in replies])
         places = tokens.marks()
         windows = tokens.windows(places)
         judged = zip(models().roles.probabilities(windows.found).tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True)
-        for reply in replies:
-            _judge_all(reply, list(islice(judged, len(reply.mentions))))
+        for reply, length in zip(replies, tokens.lengths, strict=True):
+            _judge_all(reply, list(islice(judged, len(reply.mentions))), long=length > SHORT)
         hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
         for number, reply in enumerate(replies):
             yield _combine(reply, hedged=number in hedged, refuses=number in refuses)
@@ -196,12 +196,11 @@ def verdict(text: str | None) -> Verdict:
     return next(verdicts([text]))
 
 
-def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]]) -> None:
+def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]], *, long: bool) -> None:
     """Fill ``reply.said`` from what the windows of its mentions showed: role probabilities, no speaker near, a field, the sentence."""
     weights = [chances for chances, *_ in judged]
     if len(weights) > 1:
         _share(reply, weights)
-    long = len(reply.tokens) > SHORT
     sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER} if len(weights) > 1 else set()
     makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else frozenset()
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
