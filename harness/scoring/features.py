@@ -172,8 +172,8 @@ class Tokens:
         self.starts = np.concatenate(([0], np.cumsum(self.lengths, dtype=np.int64)))
         self.count = int(self.starts[-1])
         numbers = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=self.count)
-        self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes[numbers] for hashes in known.hashes)
-        self.flags, self.about = known.flags[numbers], known.about[numbers]
+        self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes.take(numbers) for hashes in known.hashes)
+        self.flags, self.about = known.flags.take(numbers), known.about.take(numbers)
         for number in np.unique(np.searchsorted(self.starts, np.flatnonzero(self._are(_SPACELESS)), side="right") - 1).tolist():
             for concept, place in in_a_row([known.tokens[n] for n in rows[number]]):
                 self.about[self.starts[number] + place] |= concept
@@ -312,11 +312,11 @@ class _Side:
         place = at[:, None] + step * np.arange(1, NEAR + 1)
         inside = (place >= begin[:, None]) & (place < stop[:, None])
         place = np.clip(place, 0, tokens.count - 1)
-        self._flags = tokens.flags[place]
+        self._flags = tokens.flags.take(place)
         self.live = np.logical_and.accumulate(inside & ~self.are(_END), axis=1)
         self.count = self.live.sum(axis=1)
-        self.whole = tokens.whole[place]
-        self.about = np.where(self.live, tokens.about[place], np.uint16(0))
+        self.whole = tokens.whole.take(place)
+        self.about = np.where(self.live, tokens.about.take(place), np.uint16(0))
         self.own = self.are(_OWN)
         self.clause = np.logical_and.accumulate(self.live & ~self.are(_CLAUSE_END), axis=1)
         #: The first token beyond the sentence (or the window).
@@ -345,7 +345,7 @@ class _Side:
         """Buckets of the tokens beyond the sentence."""
         place = self.past[:, None] + self.step * np.arange(BESIDE)
         inside = (place >= self.begin[:, None]) & (place < self.stop[:, None])
-        return np.where(inside, _bucket(number, tokens.whole[np.clip(place, 0, tokens.count - 1)]), 0)
+        return np.where(inside, _bucket(number, tokens.whole.take(place, mode="clip")), 0)
 
     def nearest(self, here: Bools, values: npt.NDArray[Any]) -> tuple[Hashes, Hashes]:
         """The values at the nearest two places that are meant, or 0."""

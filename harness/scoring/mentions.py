@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import filterfalse, pairwise
 from typing import Final, NamedTuple
 
 import ahocorasick_rs
@@ -35,6 +35,9 @@ _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
 #: "anthropics ai"
 _OF: Final = re.compile(r"s(?!\w)")
+#: What often stands before a name, or behind it, and is no part of its word, nor of a version.
+_BEFORE: Final = frozenset(' \n,.;:!?()"')
+_BEHIND: Final = frozenset("\n,;:!?()\"'")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
@@ -78,18 +81,29 @@ _LETTER: Final = "(?:[^\\W_\u3040-\u9fff]|[\u0900-\u0963\u0966-\u0dff])"
 _SPELT: Final = re.compile(f"{_LETTER}+(?:[-.]{_LETTER}+)*")
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
-_NAMINGS: Final = (
-    re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
-    re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
-    re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
-    re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
-    re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|만들|제작|훈련)[한든]|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
-    re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
-    re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
-    re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
-    re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
-    re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
-)  # fmt: skip
+#: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
+_NAMINGS: Final = {
+    re.compile(rf"[{_HAN}]"): (
+        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
+        re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+    ),
+    re.compile(f"[\u3040-\u30ff{_HAN}]"): (
+        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
+        re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
+    ),
+    re.compile(r"[가-힣]"): (
+        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|만들|제작|훈련)[한든]|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
+        re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
+    ),
+    re.compile("[\u0600-\u06ff]"): (
+        re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+        re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+    ),
+    re.compile("[\u0900-\u097f]"): (
+        re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
+        re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
+    ),
+}  # fmt: skip
 
 
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
@@ -122,11 +136,8 @@ class Entry(NamedTuple):
     maker: str | None
     weak: bool
     cased: bool
-
-    @property
-    def mark(self) -> str:
-        """The mark that stands for it in a window."""
-        return EITHER if self.family and self.maker else NAME if self.family else MAKER
+    numbered: bool  # the alias holds digits
+    mark: str  # that stands for it in a window
 
 
 class Mention(NamedTuple):
@@ -168,11 +179,11 @@ class Finder:
         entries: dict[str, Entry] = {}
         for maker in book.makers.values():
             for alias in maker.aliases:
-                self._add(entries, Entry(alias, None, maker.id, False, bool(maker.homograph)))
+                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph))
         for family in book.families.values():
             if not family.base_only:
                 for alias in family.aliases:
-                    self._add(entries, Entry(alias, family.id, None, alias in family.weak, bool(family.homograph)))
+                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph))
         for key, entry in list(entries.items()):  # written with a hyphen for a space, or a space for a hyphen
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)
@@ -183,56 +194,64 @@ class Finder:
         self.alike = {key.replace("l", "i"): entry for key, entry in self.squashed.items()}
 
     @staticmethod
-    def _add(entries: dict[str, Entry], entry: Entry) -> None:
-        key = normalize(entry.alias).text
+    def _add(entries: dict[str, Entry], alias: str, family: str | None, maker: str | None, *, weak: bool, cased: bool) -> None:
+        key = normalize(alias).text
         known = entries.get(key)
-        if known is None:
-            entries[key] = entry
-        else:
-            entries[key] = known._replace(family=known.family or entry.family, maker=known.maker or entry.maker, weak=known.weak and entry.weak)
+        if known:
+            alias, family, maker, weak, cased = known.alias, known.family or family, known.maker or maker, known.weak and weak, known.cased
+        entries[key] = Entry(alias, family, maker, weak, cased, any(map(str.isdigit, key)), EITHER if family and maker else NAME if family else MAKER)
 
     def find(self, normal: Normal) -> list[Mention]:
         """Mentions of the book in order, at most `MAX_MENTIONS`."""
-        text, found = normal.text, []
-        lower = None
+        text, found, entries = normal.text, list[Mention](), self.entries
         for pattern, start, end in self.automaton.find_matches_as_indexes(text):
-            entry = self.entries[pattern]
-            if start and _joined(text[start - 1], text[start]) and not ("\u0600" < text[start] < "\u06ff" and _PREFIXES.search(text[max(0, start - 6) : start])):
+            entry = entries[pattern]
+            if start and text[start - 1] not in _BEFORE and _joined(text[start - 1], text[start]) and not ("\u0600" < text[start] < "\u06ff" and _PREFIXES.search(text[max(0, start - 6) : start])):
                 continue
-            version = _VERSION.match(text, end) if entry.family else None
-            if version is None and end < len(text) and _joined(text[end - 1], text[end]):
-                ending = None
-                if end - start > 3:
-                    ending = _CASES.match(text, end) if "\u0400" < text[end - 1] < "\u0530" else _OF.match(text, end) if entry.maker and text[end - 1].isascii() else None
-                if ending is None:
-                    continue
-                end = ending.end()
-            if entry.cased:
-                written = unicodedata.normalize("NFKC", normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1].lstrip("*_`~"))
-                if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
-                    continue
-                if written[:1] != entry.alias[:1] and not written.isupper():
-                    if lower is None:
-                        lower = normal.original.islower()
-                    if not lower:
+            stop, behind = end, text[end : end + 1]
+            if behind and behind not in _BEHIND:
+                version = _VERSION.match(text, end) if entry.family else None
+                if version:
+                    stop = version.end()
+                elif _joined(text[end - 1], behind):
+                    end = stop = _with_ending(text, entry, start, end)
+                    if not end:
                         continue
-            stop = version.end() if version else end
+            if entry.cased and not _as_written(normal, entry, start, end):
+                continue
+            longer = stop > end
             found.append(
                 Mention(
                     start,
                     stop,
-                    NAME if version else entry.mark,  # a version makes it a family
+                    NAME if longer else entry.mark,  # a version makes it a family
                     entry.family,
                     entry.maker,
-                    entry.weak and not (version and _BARE_NUMBER.fullmatch(version.group()) is None),
+                    entry.weak and not (longer and _BARE_NUMBER.fullmatch(text, end, stop) is None),
                     entry.cased,
                     None,
-                    text[start:stop] if version or any(map(str.isdigit, text[start:stop])) else None,
+                    text[start:stop] if longer or entry.numbered else None,
                 )
             )
             if len(found) >= MAX_MENTIONS:
                 break
         return found
+
+
+def _with_ending(text: str, entry: Entry, start: int, end: int) -> int:
+    """Where an alias ends that goes on as a word, with a Russian ending or the s of a maker; 0 if it is another word."""
+    if end - start < 4:
+        return 0
+    ending = _CASES.match(text, end) if "\u0400" < text[end - 1] < "\u0530" else _OF.match(text, end) if entry.maker and text[end - 1].isascii() else None
+    return ending.end() if ending else 0
+
+
+def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
+    """True if a homograph is written with the capitals of the book, or in a text that has none or all."""
+    written = unicodedata.normalize("NFKC", normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1].lstrip("*_`~"))
+    if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
+        return False
+    return written[:1] == entry.alias[:1] or written.isupper() or normal.original.islower()
 
 
 def _introduced(text: str) -> dict[int, bool]:
@@ -254,49 +273,46 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
     """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
     if common is None:
         common = common_words()
+    introduced = _introduced(normal.text)
+    borne = _borne(normal, introduced)
+    spans = [*borne, *_quoted(normal), *_capitalised(normal, known, common, introduced), *_behind_naming(normal, introduced)]
+    if not spans:
+        return []
     taken = [(m.start, m.end) for m in known]
     found: list[Mention] = []
-
-    def add(start: int, end: int) -> None:
+    for start, end in spans:
         name = re.sub("'s?$", "", normal.text[start:end].strip(" .-'"))
         end = start + len(name)
         if (
             len(found) < MAX_MENTIONS
             and len(name) > 1
             and not _COMPOUND.fullmatch(name)
-            and (not all(w in common for w in name.split()) or (" " in name and (start in introduced or _is_house(name)) and not _THING.search(name)) or start in borne)
+            and (not all(w in common for w in name.split()) or (" " in name and (start in introduced or _is_house(name)) and not _THING.search(name)) or any(start == place for place, _ in borne))
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
-
-    introduced = _introduced(normal.text)
-    borne = {start for start, _ in _borne(normal, introduced)}
-    for spans in (_borne(normal, introduced), _quoted(normal), _capitalised(normal, known, common, introduced), _behind_naming(normal, introduced)):
-        for start, end in spans:
-            add(start, end)
     return found
 
 
-def _quoted(normal: Normal) -> Iterator[tuple[int, int]]:
-    if '"' in normal.text:
-        for m in _QUOTED.finditer(normal.text):
-            if len(m.group(1).split()) < 5:
-                yield m.span(1)
+def _quoted(normal: Normal) -> list[tuple[int, int]]:
+    return [m.span(1) for m in _QUOTED.finditer(normal.text) if len(m.group(1).split()) < 5] if '"' in normal.text else []
 
 
-def _borne(normal: Normal, introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+def _borne(normal: Normal, introduced: Collection[int]) -> list[tuple[int, int]]:
     """Words that are common, or places, but stand where a name does and are written so."""
+    found = []
     for start in introduced:
         m = _BORNE.match(normal.original, normal.offsets[start])
         if m and m.group(1).lower() in given_names() and not _THING.search(m.group(1).lower()):
-            yield start, start + len(m.group(1))
+            found.append((start, start + len(m.group(1))))
+    return found
 
 
 def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
     """Capitalised words that are not all common, nor all parts of ``known`` names."""
-    original, ordinary = normal.original, _ordinary(common)
-    uncommon = {word for word in _CAPITALISED.findall(original) if not ordinary[word]}
+    original = normal.original
+    uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
     if uncommon:
         uncommon.difference_update(*(_CAPITALISED.findall(original, *normal.span(m.start, m.end)) for m in known))
     if not (uncommon or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)) or _shouted(original):
@@ -314,17 +330,13 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], i
                 yield first, last + 1
 
 
-def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> Iterator[tuple[int, int]]:
+def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
     """Words written small behind a phrase of naming, and what stands behind one in scripts without capitals."""
-    for start, small in introduced.items():
-        word = _SMALL.match(normal.text, start) if small else None
-        if word:
-            yield word.span()
-    if not normal.text.isascii():
-        for pattern in _NAMINGS:
-            for m in pattern.finditer(normal.text):
-                if not _THING_ELSEWHERE.search(m.group(1)):
-                    yield m.span(1)
+    text = normal.text
+    small = [word.span() for start, can_be in introduced.items() if can_be and (word := _SMALL.match(text, start))]
+    if text.isascii():
+        return small
+    return small + [m.span(1) for script, patterns in _NAMINGS.items() if script.search(text) for pattern in patterns for m in pattern.finditer(text) if not _THING_ELSEWHERE.search(m.group(1))]
 
 
 def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
