@@ -315,10 +315,13 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], i
     uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
     if uncommon:
         uncommon.difference_update(*(_CAPITALISED.findall(original, *normal.span(m.start, m.end)) for m in known))
-    if not (uncommon or any(_TITLED.match(original, normal.offsets[start]) for start in introduced)) or _shouted(original):
+    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
+    if not (uncommon or titled) or _shouted(original):
         return
+    # common words alone are a name at most where one is introduced
+    runs = _CAPITALS.finditer(original) if uncommon else filter(None, (_CAPITALS.match(original, place) for place in titled))
     back = None
-    for m in _CAPITALS.finditer(original):
+    for m in runs:
         if m.group().lower() in common:
             continue
         start, end = m.span() if _ADDRESSED.match(m.group()) else _without_common(original, m.start(), m.end(), common)

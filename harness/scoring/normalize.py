@@ -106,6 +106,8 @@ def _folded(code: int) -> str:
 
 
 _FOLDING: Final = Remembered(_folded, 50_000)
+#: Characters of which nothing but the lower case is taken, whatever stands beside them (sigma has two).
+_ONLY_LOWERED: Final = Remembered[str, bool](lambda character: character != "Σ" and len(character.lower()) == 1 and _FOLDING[ord(character)] == character.lower(), 50_000)
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:
@@ -115,8 +117,11 @@ def _fold(text: str) -> tuple[str, Sequence[int]]:
         if "*" in text or "_" in text or "`" in text or "~" in text:
             return _without(folded, offsets, (m.start() for m in _DROPPED.finditer(folded)))
         return folded, offsets
+    characters = set(text)
+    if all(map(_ONLY_LOWERED.__getitem__, characters)):
+        return text.lower(), range(len(text))
     folded = text.translate(_FOLDING)
-    if all(len(_FOLDING[ord(character)]) == 1 for character in set(text)):
+    if all(len(_FOLDING[ord(character)]) == 1 for character in characters):
         return folded, range(len(text))
     return folded, [place for place, character in enumerate(text) for _ in _FOLDING[ord(character)]]
 

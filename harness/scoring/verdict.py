@@ -20,7 +20,7 @@ from harness.scoring.training import ROLES
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
-BATCH, BATCH_CHARACTERS = 2000, 2_000_000
+BATCH, BATCH_CHARACTERS = 500, 1_000_000
 #: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
 #: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
@@ -99,6 +99,11 @@ class Verdict(NamedTuple):
     abstain: bool = False
     version: str | None = None
     evidence: tuple[Evidence, ...] = ()
+
+
+_NOTHING: Final = Verdict("none")
+_REFUSES: Final = Verdict("refuses")
+_NO_MAKERS: Final[frozenset[str]] = frozenset()
 
 
 class _Said(NamedTuple):
@@ -199,15 +204,19 @@ def verdict(text: str | None) -> Verdict:
 def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]], *, long: bool) -> None:
     """Fill ``reply.said`` from what the windows of its mentions showed: role probabilities, no speaker near, a field, the sentence."""
     weights = [chances for chances, *_ in judged]
+    sure: set[str | None] = set()
     if len(weights) > 1:
         _share(reply, weights)
-    sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER} if len(weights) > 1 else set()
-    makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else frozenset()
+        sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER}
+    makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else _NO_MAKERS
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
-        found = _expected(mention, mine, sure) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=bool(sure - {mention.family or mention.unlisted}))
+        another = bool(sure) and sure != {mention.family or mention.unlisted}
+        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=another)
         if found:
             reply.said.append(_Said(mention, sentence, *found))
-    taken_back = cues(reply.normal.text) if reply.said else []
+    if not reply.said:
+        return
+    taken_back = cues(reply.normal.text)
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
@@ -241,18 +250,21 @@ def _share(reply: _Reply, weights: list[list[float]]) -> None:
 
 
 def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
-    parts: dict[int, dict[str, None]] = {role: {} for role in range(5)}
-    evidence = []
-    for said in reply.said:
-        parts[said.role].setdefault(said.identity)
-        evidence.append(Evidence(ROLES[said.role], said.identity, *reply.normal.span(said.mention.start, said.mention.end), round(said.probability, 4)))
-    names, makers = tuple(parts[_NAME]), tuple(parts[_MAKER])
-    denied = tuple(i for i in parts[_DENIED] if i not in parts[_NAME] and i not in parts[_MAKER])
-    base = tuple(i for i in parts[_BASE] if i not in parts[_NAME])
-    stance: Stance = "claims" if names or makers or base else "denies" if denied else "refuses" if refuses else "none"
-    version = next((s.mention.version for s in reply.said if s.role == _NAME and s.mention.version), None)
-    best = max((s.probability for s in reply.said), default=1.0)
-    return Verdict(stance, names, makers, base, denied, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
+    if not reply.said:
+        return _REFUSES if refuses else _NOTHING
+    parts: tuple[dict[str, None], ...] = ({}, {}, {}, {}, {})  # by role; dicts keep the order
+    evidence, best, version = [], 0.0, None
+    for mention, _, role, identity, probability in reply.said:
+        parts[role][identity] = None
+        best = max(best, probability)
+        if role == _NAME and version is None:
+            version = mention.version
+        evidence.append(Evidence(ROLES[role], identity, *reply.normal.span(mention.start, mention.end), round(probability, 4)))
+    denied, _, base, makers, names = parts
+    not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
+    built_on = tuple([i for i in base if i not in names]) if base else ()
+    stance: Stance = "claims" if names or makers or built_on else "denies" if not_own else "refuses" if refuses else "none"
+    return Verdict(stance, tuple(names), tuple(makers), built_on, not_own, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
 def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[str], *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
@@ -301,25 +313,22 @@ def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bo
     return WEAK_NEEDS if mention.weak else LISTED_NEEDS
 
 
-def _expected(mention: Mention, weights: list[float], sure: set[str | None]) -> tuple[int, str, float] | None:
-    """What a mention says where a name surely claimed beside it makes up for weak evidence: its known maker, or a base."""
-    families = load_book().families
-    maker = weights[_MAKER] + (weights[_NAME] + weights[_BASE] if mention.mark == MAKER else 0)
-    if mention.maker and MAKER_EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
-        return _MAKER, mention.maker, maker
-    if (
-        mention.family
-        and sure - {mention.family}
-        and weights[_NAME] < SURE
-        and weights[_BASE] > BASE_EXPECTED_NEEDS
-        and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]
-    ):
+def _expected(mention: Mention, weights: list[float], sure: set[str | None], *, another: bool) -> tuple[int, str, float] | None:
+    """What a mention says where a name ``sure`` to be claimed, ``another`` than its own perhaps, makes up for weak evidence: its known maker, or a base."""
+    if mention.maker:
+        families = load_book().families
+        maker = weights[_MAKER] + (weights[_NAME] + weights[_BASE] if mention.mark == MAKER else 0)
+        if MAKER_EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
+            return _MAKER, mention.maker, maker
+    if mention.family and another and weights[_NAME] < SURE and weights[_BASE] > BASE_EXPECTED_NEEDS and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]:
         return _BASE, mention.family, weights[_BASE] + weights[_NAME]
     return None
 
 
 def _without_doubtful(said: list[_Said]) -> list[_Said]:
     """Claims less the names, and makers, that are no more than likely where another sentence claims one surely: few speakers have two."""
+    if all(s.probability > SECOND_NEEDS for s in said):
+        return said
     out = []
     for s in said:
         sure = [o for o in said if o.role == s.role and o.probability > SURE]
@@ -330,6 +339,9 @@ def _without_doubtful(said: list[_Said]) -> list[_Said]:
 
 def _without_makers_of_others(said: list[_Said]) -> list[_Said]:
     """Claims less the makers that belong to a base, or less surely to a denied name, beside them: "based on Llama, by Meta", "not Google's Gemini"."""
+    roles = {s.role for s in said}
+    if _MAKER not in roles or not (_BASE in roles or _DENIED in roles):
+        return said
     families = load_book().families
     names = {s.identity for s in said if s.role == _NAME}
     out = []
@@ -374,6 +386,8 @@ def _corrected(reply: _Reply, taken_back: list[Cue], struck: list[tuple[int, int
     said = reply.said
     marks = [cue.end for cue in taken_back if cue.kind == "correction"]
     denied = {s.mention.start for s in said if s.role == _DENIED}
+    if not (marks or denied or struck):
+        return said
     out: list[_Said] = []
     overturned: list[int] = []
     for s in said:
