@@ -41,7 +41,9 @@ class Linear(NamedTuple):
         """Softmax (or logistic, one column) probabilities, shape (rows, classes)."""
         if not len(found.plain):
             return np.zeros((0, len(self.intercepts)), dtype=np.float32)
-        scores = _summed(self.hashed.take(found.hashed, axis=0), found.ends) + found.plain.astype(np.float32) @ self.plain + self.intercepts
+        row, column = np.nonzero(found.plain)
+        ends = np.searchsorted(row, np.arange(len(found.plain) + 1))
+        scores = _summed(self.hashed.take(found.hashed, axis=0), found.ends) + _summed(self.plain.take(column, axis=0), ends) + self.intercepts  # no BLAS: its threads would cost more
         if scores.shape[1] == 1:
             return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))), dtype=np.float32)
         scores -= scores.max(axis=1, keepdims=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice, pairwise
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple
@@ -149,25 +151,44 @@ def _own_turn(text: str) -> str:
 
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
     """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing. Reasoning is to be cut off before."""
-    for replies in _batches(texts):
-        tokens = Tokens([reply.masked for reply in replies])
-        places = tokens.marks()
-        windows = tokens.windows(places)
-        judged = zip(models().roles.probabilities(windows.found).tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True)
-        for reply, length in zip(replies, tokens.lengths, strict=True):
-            _judge_all(reply, list(islice(judged, len(reply.mentions))), long=length > SHORT)
-        hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
-        for number, reply in enumerate(replies):
-            yield _combine(reply, hedged=number in hedged, refuses=number in refuses)
+    for some in _batches(texts):
+        with _uncollected():
+            found = _together(some)
+        yield from found
 
 
-def _batches(texts: Iterable[str | None]) -> Iterator[list[_Reply]]:
+def _together(texts: list[str | None]) -> list[Verdict]:
+    """The verdicts on some replies, which are looked at together."""
+    replies = [_Reply(text) for text in texts]
+    tokens = Tokens([reply.masked for reply in replies])
+    places = tokens.marks()
+    windows = tokens.windows(places)
+    judged = zip(models().roles.probabilities(windows.found).tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True)
+    for reply, length in zip(replies, tokens.lengths, strict=True):
+        _judge_all(reply, list(islice(judged, len(reply.mentions))), long=length > SHORT)
+    hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
+    return [_combine(reply, hedged=number in hedged, refuses=number in refuses) for number, reply in enumerate(replies)]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for garbage meanwhile: what is made for some replies holds no cycles, and a search walks over all else that is loaded."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _batches(texts: Iterable[str | None]) -> Iterator[list[str | None]]:
     """Replies, some together; long ones fewer."""
-    batch: list[_Reply] = []
+    batch: list[str | None] = []
     characters = 0
     for text in texts:
-        batch.append(_Reply(text))
-        characters += len(batch[-1].normal.text)
+        batch.append(text)
+        characters += len(text or "")
         if len(batch) == BATCH or characters > BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
