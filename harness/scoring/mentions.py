@@ -30,6 +30,8 @@ MAX_MENTIONS: Final = 200
 _VERSION: Final = re.compile(
     r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
 )
+#: What no other word has, though the name alone may be one: a second word, a number.
+_UNMISTAKABLE: Final = re.compile("[ \\d]|GPT|ГПТ")
 #: "Step 1" is no version.
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
@@ -179,11 +181,11 @@ class Finder:
         entries: dict[str, Entry] = {}
         for maker in book.makers.values():
             for alias in maker.aliases:
-                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph))
+                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph) and not _UNMISTAKABLE.search(alias))
         for family in book.families.values():
             if not family.base_only:
                 for alias in family.aliases:
-                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph))
+                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph) and not _UNMISTAKABLE.search(alias))
         for key, entry in list(entries.items()):  # written with a hyphen for a space, or a space for a hyphen
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)

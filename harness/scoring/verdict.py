@@ -116,6 +116,7 @@ class _Said(NamedTuple):
     role: int
     identity: str
     probability: float
+    as_name: float = 0.0  # how likely it is the speaker's name
 
 
 class _Reply:
@@ -234,9 +235,11 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         another = bool(sure) and sure != {mention.family or mention.unlisted}
         found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=another)
         if found:
-            reply.said.append(_Said(mention, sentence, *found))
+            reply.said.append(_Said(mention, sentence, *found, mine[_NAME]))
     if not reply.said:
         return
+    if len(reply.said) > 1:
+        reply.said = _named_like_its_maker(reply.said)
     taken_back = cues(reply.normal.text)
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
@@ -275,7 +278,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
         return _REFUSES if refuses else _NOTHING
     parts: tuple[dict[str, None], ...] = ({}, {}, {}, {}, {})  # by role; dicts keep the order
     evidence, best, version = [], 0.0, None
-    for mention, _, role, identity, probability in reply.said:
+    for mention, _, role, identity, probability, _ in reply.said:
         parts[role][identity] = None
         best = max(best, probability)
         if role == _NAME and version is None:
@@ -344,6 +347,16 @@ def _expected(mention: Mention, weights: list[float], sure: set[str | None], *, 
     if mention.family and another and weights[_NAME] < SURE and weights[_BASE] > BASE_EXPECTED_NEEDS and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]:
         return _BASE, mention.family, weights[_BASE] + weights[_NAME]
     return None
+
+
+def _named_like_its_maker(said: list[_Said]) -> list[_Said]:
+    """Claims in which a word for both a model and its maker, taken for a maker that is surely claimed elsewhere, is the name: "DeepSeek, made by DeepSeek"."""
+    out = []
+    for s in said:
+        if s.role == _MAKER and s.mention.family and s.as_name > NAME_LEAST and any(o.role == _MAKER and o.identity == s.identity and o.probability > SURE for o in said if o is not s):
+            s = s._replace(role=_NAME, identity=s.mention.family)
+        out.append(s)
+    return out
 
 
 def _without_doubtful(said: list[_Said]) -> list[_Said]:
