@@ -56,6 +56,7 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 #: German writes nouns with capitals: what stands behind these words is one.
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+_SURNAME: Final = re.compile(rf" ([{_UPPER}][^\W\d_]{{2,}})(?![\w'’])")
 #: What a name follows at once; behind the first ones it can be written small.
 _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -66,7 +67,11 @@ _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     ending=" ",
 )
 #: A name that is a common word elsewhere or a place, right behind a phrase of naming: "I'm Hope, ...", "I'm Sofia from ...".
-_BORNE: Final = re.compile(rf"([{_UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of)\b)")
+_BORNE: Final = re.compile(rf"(?!{_ADDRESSED.pattern})([{_UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|aus|and|und|et|y|e|dan|ve|và)\b)")
+#: Endings behind an apostrophe, English and Turkish.
+_SUFFIX: Final = re.compile("'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$")
+#: Words for a kind of house that are no part of its name.
+_KIND_OF_HOUSE: Final = frozenset("firma unternehmen startup start-up konzern".split())
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
 _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
@@ -86,15 +91,15 @@ _KATA: Final = "\u30a0-\u30ff"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
 _NAMINGS: Final = {
     re.compile(rf"[{_HAN}]"): (
-        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的)"),
+        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
         re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
     re.compile(f"[\u3040-\u30ff{_HAN}]"): (
-        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|と申し|といい|だよ|だぜ|だぞ|だ。|じゃ|でござる|である|と呼|って呼|という名)"),
+        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
         re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     ),
     re.compile(r"[가-힣]"): (
-        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|만들|제작|훈련)[한든]|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
+        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
         re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     ),
     re.compile("[\u0600-\u06ff]"): (
@@ -154,6 +159,7 @@ class Mention(NamedTuple):
     cased: bool = False
     unlisted: str | None = None
     version: str | None = None
+    written: str | None = None  # an unlisted name as the reply writes it, in lower case
 
 
 @lru_cache(maxsize=4096)
@@ -219,7 +225,7 @@ class Finder:
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
-            if entry.cased and not _as_written(normal, entry, start, end):
+            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and _of_a_longer_name(normal, end))):
                 continue
             longer = stop > end
             found.append(
@@ -256,6 +262,12 @@ def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
     return written[:1] == entry.alias[:1] or written.isupper() or normal.original.islower()
 
 
+def _of_a_longer_name(normal: Normal, end: int) -> bool:
+    """True if a capitalised word that is neither common nor of the book stands behind: "Claude Debussy"."""
+    m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
+    return m is not None and m.group(1).lower() not in common_words() and m.group(1).lower() not in finder().words
+
+
 def _introduced(text: str) -> dict[int, bool]:
     """Where a name can begin, right behind "I am" or the like, and whether it could be written small there."""
     found: dict[int, bool] = {}
@@ -283,7 +295,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
     taken = [(m.start, m.end) for m in known]
     found: list[Mention] = []
     for start, end in spans:
-        name = re.sub("'s?$", "", normal.text[start:end].strip(" .-'"))
+        name = _SUFFIX.sub("", normal.text[start:end].strip(" .-'"))
         end = start + len(name)
         if (
             len(found) < MAX_MENTIONS
@@ -293,7 +305,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
-            found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name))
+            found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name, written=normal.written(start, end)))
     return found
 
 
@@ -301,12 +313,12 @@ def _quoted(normal: Normal) -> list[tuple[int, int]]:
     return [m.span(1) for m in _QUOTED.finditer(normal.text) if len(m.group(1).split()) < 5] if '"' in normal.text else []
 
 
-def _borne(normal: Normal, introduced: Collection[int]) -> list[tuple[int, int]]:
+def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
     """Words that are common, or places, but stand where a name does and are written so."""
     found = []
-    for start in introduced:
+    for start, called in introduced.items():
         m = _BORNE.match(normal.original, normal.offsets[start])
-        if m and m.group(1).lower() in given_names() and not _THING.search(m.group(1).lower()):
+        if m and (called or m.group(1).lower() in given_names()) and not _THING.search(m.group(1).lower()):
             found.append((start, start + len(m.group(1))))
     return found
 
@@ -381,7 +393,7 @@ def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> t
         word = text[start:stop].lower().strip(".'’")
         if word in _TITLES and stop < end:
             break
-        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or _opens(text, start)):
+        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)):
             start = stop + 1
         else:
             break
@@ -406,11 +418,12 @@ def _begun(written: str) -> list[str]:
 
 
 def cut_short(written: str) -> Entry | None:
-    """The one identity whose alias a cut reply had begun to write, in three letters and two thirds of it or more."""
+    """The one identity whose alias a cut reply had begun to write: in three letters and two thirds of it or more, or in nine letters that begin no other's."""
     letters = len(_squash(written))
-    found = [key for key in _begun(written) if letters > 2 and letters * 3 >= len(key) * 2]
+    begun = _begun(written)
+    found = begun if letters > 8 else [key for key in begun if letters > 2 and letters * 3 >= len(key) * 2]
     entries = [finder().squashed[key] for key in found]
-    one = len({e.family for e in entries}) == 1 or all(key.startswith(found[0]) for key in found)
+    one = len({(e.family, e.maker) for e in entries}) == 1 or (letters < 9 and all(key.startswith(found[0]) for key in found))
     return entries[0] if entries and one else None
 
 

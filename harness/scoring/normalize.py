@@ -57,6 +57,14 @@ class Normal(NamedTuple):
             return (0, 0)
         return self.offsets[start], self.offsets[end - 1] + 1
 
+    def written(self, start: int, end: int) -> str:
+        """A span in lower case as the original spells it, for matching folds more: the hamza, look-alike letters."""
+        text = self.text[start:end]
+        if text.isascii() or self.offsets[end - 1] - self.offsets[start] != end - start - 1:
+            return text
+        first, last = self.span(start, end)
+        return unicodedata.normalize("NFKC", self.original[first:last]).lower()
+
 
 def normalize(text: str, *, join: bool = True) -> Normal:
     """Normalise ``text``; what lies past `MAX_CHARACTERS` is not looked at. ``join``: letters set apart are joined."""

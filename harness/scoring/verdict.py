@@ -240,7 +240,10 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         return
     if len(reply.said) > 1:
         reply.said = _named_like_its_maker(reply.said)
-    taken_back = cues(reply.normal.text)
+    found_cues = cues(reply.normal.text)
+    if any(cue.kind == "namesake" for cue in found_cues):
+        reply.said += _namesakes(reply.said)
+    taken_back = [cue for cue in found_cues if cue.kind != "namesake"]
     if any(cue.kind != "correction" for cue in taken_back):
         reply.said = _retracted(reply.said, taken_back)
     if len(reply.said) > 1:
@@ -318,7 +321,7 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
         if close:
             family, maker = close.family, close.maker
         else:
-            return role, f"other:{mention.unlisted}", chance
+            return role, f"other:{mention.written or mention.unlisted}", chance
     identity = (maker or family) if role == _MAKER else (family or maker)
     assert identity
     if role == _NAME and not family:
@@ -347,6 +350,12 @@ def _expected(mention: Mention, weights: list[float], sure: set[str | None], *, 
     if mention.family and another and weights[_NAME] < SURE and weights[_BASE] > BASE_EXPECTED_NEEDS and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]:
         return _BASE, mention.family, weights[_BASE] + weights[_NAME]
     return None
+
+
+def _namesakes(said: list[_Said]) -> list[_Said]:
+    """The maker, where a speaker says that it is called like it: "DeepSeek, made by the company of the same name"."""
+    named = [s for s in said if s.role == _NAME and s.mention.maker]
+    return [s._replace(role=_MAKER, identity=s.mention.maker or "") for s in named[:1]] if not any(s.role == _MAKER for s in said) else []
 
 
 def _named_like_its_maker(said: list[_Said]) -> list[_Said]:
