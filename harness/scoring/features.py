@@ -37,7 +37,7 @@ _QUESTIONS: Final = frozenset("?？؟")
 _TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
 
 #: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in which a speaker is looked for.
-NEAR, BESIDE, BEFORE = 12, 6, 12
+NEAR, BESIDE, BEFORE = 16, 6, 12
 #: A sentence of fewer tokens beside its mark goes with the one before it.
 BRIEF: Final = 4
 #: So far back an open quotation mark is looked for.
@@ -213,7 +213,10 @@ class Tokens:
             columns += [np.where(side.live, _bucket(number, side.whole), 0), np.where(side.live[:, 1:], _bucket(number + 1, side.whole[:, :-1], side.whole[:, 1:]), 0)]
             columns += [np.where(side.clause, _bucket(number + 2, side.whole), 0), side.beside(self, number + 3)]
         own: Bools = np.asarray((left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1))
-        speaks: Hashes = own.astype(np.uint64)
+        first = at - left.count
+        spoke = (first > begin) & (self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)])
+        #: Does the speaker speak of itself in the sentence, or before it?
+        speaks: Hashes = np.where(own, np.uint64(1), np.where(spoke, np.uint64(2), np.uint64(0)))
         lone = ~own & ((left.count > 0) | (right.count > 0))
         columns.append(_bucket(50, mark, speaks)[:, None])
         columns.append(np.where(lone, _bucket(51, l1), 0)[:, None])
@@ -231,11 +234,10 @@ class Tokens:
         columns.append(_bucket(61, left.limit, right.limit)[:, None])
         columns.append(_bucket(62, in_clause, *clause[0], *clause[1])[:, None])
         columns.append(_bucket(63, in_clause, mark)[:, None])
-        first = at - left.count
         quoted = (self.quotes[at] - self.quotes[np.maximum(begin, at - QUOTED_IN)]) % 2 == 1
         columns.append(np.where(quoted, _bucket(64, mark), 0)[:, None])
         flags = (
-            own, ~own, (first > begin) & (self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)]),
+            own, ~own, spoke,
             right.question, self._are(_QUOTES)[self.line[at]], quoted,
         )  # fmt: skip
         kind = np.sum([(mark == hashed) * number for number, hashed in enumerate(_KINDS)], axis=0)
@@ -249,7 +251,8 @@ class Tokens:
         table = np.concatenate(columns, axis=1)
         there = table != 0
         found = Found(table[there], np.concatenate(([0], np.cumsum(there.sum(axis=1)))), np.concatenate(plain, axis=1))
-        brief = (left.count + right.count < BRIEF) & flags[2]  # "My name? Rio."
+        speaks_on = self.speakers[np.minimum(right.past + BESIDE, stop)] > self.speakers[np.minimum(right.past, stop)]
+        brief = (left.count + right.count < BRIEF) & (spoke | speaks_on)  # "My name? Rio.", "Rio? That is not me."
         return Windows(found, ~own & ~brief, left.field)
 
     def bags(self, chosen: Bools, keep: Bools) -> Found:

@@ -27,11 +27,10 @@ from harness.scoring.training import common_words, given_names, no_slips
 
 MAX_MENTIONS: Final = 200
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
-_VERSION: Final = re.compile(
-    r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))+"
-)
+_EDITION: Final = r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))"
+_VERSION: Final = re.compile(rf"(?<=\d)(?:\.\d+)+[a-z]{{0,2}}(?![^\W\d_]){_EDITION}*|{_EDITION}+")
 #: What no other word has, though the name alone may be one: a second word, a number.
-_UNMISTAKABLE: Final = re.compile("[ \\d]|GPT|ГПТ")
+_UNMISTAKABLE: Final = re.compile("[ \\d]|GPT|ГПТ|[\u3400-\u9fff]{3}")
 #: "Step 1" is no version.
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")

@@ -15,7 +15,7 @@ import numpy as np
 from harness.identities import load_book
 from harness.scoring.classifier import Linear, models
 from harness.scoring.cues import Cue, cues
-from harness.scoring.features import MAKER, MARKS, NAME, SHORT, Bools, Tokens
+from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens
 from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, makers_named, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -308,6 +308,8 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
         weights[_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
+    if mention.mark == EITHER and role in (_MAKER, _NAME):  # which of the two is another question
+        chance = weights[_MAKER] + weights[_NAME]
     needs = _needs(mention, role, nobody=nobody and mention.end - mention.start + 3 < len(text), long=long, another=another)
     if role == _OTHER or chance < needs:
         return None
@@ -332,7 +334,7 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
 def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bool) -> float:
     """How sure the role of a mention has to be; ``nobody`` speaks of itself near it, the reply is ``long``, ``another`` name is surely claimed."""
     if mention.unlisted:
-        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another else UNLISTED_NEEDS
+        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != _MAKER else UNLISTED_NEEDS
     if mention.cased and nobody and not (long and role == _DENIED):
         return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
     if nobody and long:
