@@ -43,7 +43,7 @@ _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|
 
 _UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 _WORD: Final = rf"(?<!\w)[{_UPPER}][\w'’+]*(?:[-.·][\w]+)*"
-_CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*")
+_CAPITALISED: Final = re.compile(rf"[{_UPPER}][^\W_]*(?:-\d\w*)?")
 #: Titles that belong to the name behind them.
 _TITLES: Final = frozenset(
     "captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
@@ -98,7 +98,7 @@ _NAMINGS: Final = {
         re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     ),
     re.compile(r"[가-힣]"): (
-        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|이며|이고|이라 하|이니라|니라|이올시다)"),
+        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|야(?=[\s,.!~]|$)|이며|이고|이라 하|이니라|니라|이올시다)"),
         re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     ),
     re.compile("[\u0600-\u06ff]"): (
