@@ -56,6 +56,8 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 _SURNAME: Final = re.compile(rf" ([{_UPPER}][^\W\d_]{{2,}})(?![\w'’])")
+#: Two words with capitals, neither at the beginning of a sentence.
+_TWO_TITLED: Final = re.compile(rf"(?<=[\w,:] )[{_UPPER}][^\W\d_]+ [{_UPPER}][^\W\d_]+")
 #: What a name follows at once; behind the first ones it can be written small.
 _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -90,14 +92,17 @@ _KATA: Final = "\u30a0-\u30ff"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
 _NAMINGS: Final = {
     re.compile(rf"[{_HAN}]"): (
+        re.compile(rf"(?:^|[，。、,由是])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
         re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
         re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
     re.compile(f"[\u3040-\u30ff{_HAN}]"): (
+        re.compile(rf"(?:^|[、。は])([{_KATA}{_HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
         re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
         re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     ),
     re.compile(r"[가-힣]"): (
+        re.compile(r"(?:^|[\s,.!])([가-힣a-z0-9]{2,10}(?:소프트|연구소|대학교|회사|테크|랩스?|전자|시스템즈?|스튜디오))(?=의|가|이|에서|은|는)"),
         re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|야(?=[\s,.!~]|$)|이며|이고|이라 하|이니라|니라|이올시다)"),
         re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     ),
@@ -106,6 +111,7 @@ _NAMINGS: Final = {
         re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
     ),
     re.compile("[\u0900-\u097f]"): (
+        re.compile("([^\\s,।!?]{2,15} (?:टेक|लैब्स|सिस्टम्स|टेक्नोलॉजीज|टेक्नोलॉजी|सॉफ्टवेयर|स्टूडियो|विश्वविद्यालय|संस्थान|एआई))(?= (?:की|का|के|ने|में|द्वारा))"),
         re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
         re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
     ),
@@ -118,7 +124,9 @@ _HOUSE: Final = re.compile(
     r"gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
     r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
 )
-_HOUSE_ENDS: Final = re.compile("(?:公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$")
+_HOUSE_ENDS: Final = re.compile(
+    "(?: टेक| लैब्स| सिस्टम्स| टेक्नोलॉजीज| टेक्नोलॉजी| सॉफ्टवेयर| विश्वविद्यालय| संस्थान|公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$"
+)
 
 
 def _shouted(text: str) -> bool:
@@ -300,7 +308,11 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             len(found) < MAX_MENTIONS
             and len(name) > 1
             and not _COMPOUND.fullmatch(name)
-            and (not all(w in common for w in name.split()) or (" " in name and (start in introduced or _is_house(name)) and not _THING.search(name)) or any(start == place for place, _ in borne))
+            and (
+                not all(w in common for w in name.split())
+                or (" " in name and (start in introduced or _is_house(name) or _TWO_TITLED.match(normal.original, normal.offsets[start])) and not _THING.search(name))
+                or any(start == place for place, _ in borne)
+            )
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
@@ -328,7 +340,7 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], i
     uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
     if uncommon:
         uncommon.difference_update(*(_CAPITALISED.findall(original, *normal.span(m.start, m.end)) for m in known))
-    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
+    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)] + [m.start() for m in _TWO_TITLED.finditer(original)]
     if not (uncommon or titled) or _shouted(original):
         return
     # common words alone are a name at most where one is introduced

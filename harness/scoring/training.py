@@ -141,9 +141,8 @@ def common_words() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def given_names() -> frozenset[str]:
-    """The common words that a speaker can be called by all the same, in lower case: places, and what is written small in a sentence."""
-    none, places, _ = _never()
-    return (uncapitalised_words() - none) | places
+    """The common words that a speaker can be called by all the same, in lower case: all but those that `never.txt` lists first."""
+    return common_words() - _never()[0]
 
 
 def no_slips() -> frozenset[str]:
