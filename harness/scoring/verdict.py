@@ -15,7 +15,7 @@ import numpy as np
 from harness.identities import load_book
 from harness.scoring.classifier import Linear, models
 from harness.scoring.cues import Cue, cues
-from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens
+from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SENTENCE_ENDS, SHORT, Bools, Tokens
 from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, makers_named, misspelt, typo, unlisted
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import ROLES
@@ -44,14 +44,16 @@ SURE, MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.9, 0.15, 0.3
 SECOND_NEEDS: Final = 0.9
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
 HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
+#: Where so many models are named and none is denied, a claim needs a word for the speaker.
+CROWD: Final = 3
 #: Mentions in a list share their roles unless two above this differ.
 SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
 #: A maker this near (characters) goes with the name that is taken back.
 BESIDE: Final = 60
-#: A maker this near (characters) to a base that it is known to make belongs to the base.
-LINKED: Final = 24
+#: A maker this near (characters) behind a base that it is known to make, or behind another model, or before either, belongs to it.
+LINKED, FOLLOWING, POSSESSIVE = 24, 80, 4
 _DENIED, _OTHER, _BASE, _MAKER, _NAME = range(5)
 _OWN: Final = (_BASE, _MAKER, _NAME)
 assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
@@ -231,7 +233,10 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         _share(reply, weights)
         sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER}
     makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else _NO_MAKERS
+    crowd = len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[_DENIED] == max(mine) for mine in weights)
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
+        if crowd and nobody:
+            continue
         another = bool(sure) and sure != {mention.family or mention.unlisted}
         found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=another)
         if found:
@@ -251,7 +256,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         if not taken_back and not struck:
             reply.said = _without_doubtful(reply.said)
         reply.said = _corrected(reply, taken_back, struck)
-        reply.said = _without_makers_of_others(reply.said)
+        reply.said = _without_makers_of_others(reply)
 
 
 def _share(reply: _Reply, weights: list[list[float]]) -> None:
@@ -382,28 +387,34 @@ def _without_doubtful(said: list[_Said]) -> list[_Said]:
     return out
 
 
-def _without_makers_of_others(said: list[_Said]) -> list[_Said]:
-    """Claims less the makers that belong to a base, or less surely to a denied name, beside them: "based on Llama, by Meta", "not Google's Gemini"."""
-    roles = {s.role for s in said}
-    if _MAKER not in roles or not (_BASE in roles or _DENIED in roles):
+def _without_makers_of_others(reply: _Reply) -> list[_Said]:
+    """Claims less the makers that belong to a base, to another model or, less surely, to a denied one beside them: "based on Llama, by Meta", "not Google's Gemini"."""
+    said = reply.said
+    if all(s.role != _MAKER for s in said):
         return said
     families = load_book().families
     names = {s.identity for s in said if s.role == _NAME}
+    roles = {s.mention.start: s for s in said}
+    before = {other.start: one for one, other in pairwise(reply.mentions)}
+    behind = {one.start: other for one, other in pairwise(reply.mentions)}
     out = []
     for s in said:
         if s.role == _MAKER:
-            near = [
-                o
-                for o in said
-                if o.sentence == s.sentence
-                and o.identity not in names
-                and (o.role == _BASE or (o.role == _DENIED and s.probability < SURE))
-                and max(s.mention.start - o.mention.end, o.mention.start - s.mention.end) <= LINKED
-            ]
-            if any(o.identity in families and s.identity in families[o.identity].makers for o in near):
+            near = [before.get(s.mention.start), behind.get(s.mention.start)]
+            if any(o and o.family and o.family not in names and s.identity in families[o.family].makers and _belongs(reply.normal.text, s, o, roles.get(o.start)) for o in near):
                 continue
         out.append(s)
     return out
+
+
+def _belongs(text: str, maker: _Said, model: Mention, said: _Said | None) -> bool:
+    """True if a maker is told of a model beside it, which is none of the speaker's names: it stands right before it, or follows in the sentence."""
+    if said and said.role == _DENIED and maker.probability >= SURE:
+        return False
+    if maker.mention.end <= model.start:
+        return model.start - maker.mention.end <= POSSESSIVE
+    gap = text[model.end : maker.mention.start]
+    return len(gap) <= (LINKED if said else FOLLOWING) and not any(end in gap for end in SENTENCE_ENDS)
 
 
 def _retracted(said: list[_Said], taken_back: list[Cue]) -> list[_Said]:
