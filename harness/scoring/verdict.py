@@ -30,6 +30,8 @@ WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
+#: Of a maker where nobody speaks of itself and no name is sure.
+MAKER_ALONE_NEEDS: Final = 0.8
 #: Of one denied in a longer reply where nobody speaks of itself.
 DENIED_ALONE_NEEDS: Final = 0.92
 #: And of one beside a name surely claimed.
@@ -342,6 +344,8 @@ def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bo
         return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != _MAKER else UNLISTED_NEEDS
     if mention.cased and nobody and not (long and role == _DENIED):
         return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
+    if nobody and role == _MAKER and not another:
+        return MAKER_ALONE_NEEDS
     if nobody and long:
         return {_DENIED: DENIED_ALONE_NEEDS, _BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
     return WEAK_NEEDS if mention.weak else LISTED_NEEDS
