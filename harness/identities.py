@@ -28,7 +28,7 @@ class Maker(Strict):
 
 
 class Family(Strict):
-    """A family of models under one name. `weak` aliases need other evidence beside them."""
+    """A family of models under one name. `weak` aliases need other evidence beside them; phrases under `unrelated` hold the name and are something else."""
 
     id: str
     name: str
@@ -38,6 +38,7 @@ class Family(Strict):
     related: list[str] = []
     weak: list[str] = []
     homograph: str | None = None
+    unrelated: list[str] = []
     base_only: bool = False
     same_as: str | None = None
     unlisted: bool = False

@@ -284,9 +284,12 @@ class Tokens:
         return ~self._are(_MARK)
 
     def unquoted(self) -> Bools:
-        """Tokens that no quotation mark of their sentence stands open before."""
-        inside = (self.quotes[:-1] - self.quotes[self.begins[self.sentence]]) % 2 == 1
-        return np.asarray(~inside & ~self._are(_QUOTE))
+        """Tokens that no quotation mark of their sentence stands open before; one that a sentence begins with closes what was open."""
+        quote, starts = self._are(_QUOTE), self.quotes[self.begins]
+        left_open = np.concatenate(([False], np.diff(starts) % 2 == 1))
+        closed = starts + (left_open & quote[self.begins])
+        inside = (self.quotes[:-1] - closed[self.sentence]) % 2 == 1
+        return np.asarray(~inside & ~quote)
 
     def could_refuse(self, keep: Bools, short: Bools) -> Bools:
         """Sentences in which a speaker could decline: with a word for it or for what is declined, or short and of a reply marked so."""

@@ -154,6 +154,10 @@ class Entry(NamedTuple):
     mark: str  # that stands for it in a window
 
 
+#: A phrase that only holds a name of the book.
+_UNRELATED: Final = Entry("", None, None, False, False, False, "")
+
+
 class Mention(NamedTuple):
     """Something that could be an identity, at ``start:end`` of the normalised text."""
 
@@ -199,13 +203,16 @@ class Finder:
             if not family.base_only:
                 for alias in family.aliases:
                     self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph) and not _UNMISTAKABLE.search(alias))
+        for family in book.families.values():
+            for phrase in family.unrelated:
+                entries.setdefault(normalize(phrase).text, _UNRELATED)
         for key, entry in list(entries.items()):  # written with a hyphen for a space, or a space for a hyphen
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)
         self.entries = list(entries.values())
         self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
-        self.squashed = {_squash(key): entry for key, entry in entries.items()}
+        self.squashed = {_squash(key): entry for key, entry in entries.items() if entry is not _UNRELATED}
         self.alike = {key.replace("l", "i"): entry for key, entry in self.squashed.items()}
 
     @staticmethod
@@ -221,6 +228,8 @@ class Finder:
         text, found, entries = normal.text, list[Mention](), self.entries
         for pattern, start, end in self.automaton.find_matches_as_indexes(text):
             entry = entries[pattern]
+            if entry is _UNRELATED:
+                continue
             if start and text[start - 1] not in _BEFORE and _joined(text[start - 1], text[start]) and not ("\u0600" < text[start] < "\u06ff" and _PREFIXES.search(text[max(0, start - 6) : start])):
                 continue
             stop, behind = end, text[end : end + 1]
@@ -476,7 +485,7 @@ def typo(written: str, careless: bool = False, makers: frozenset[str] = frozense
     if len(squashed) < 4 or written in no_slips():
         return None
     index = finder().squashed
-    for form in (squashed, squashed.translate(_LEET)):
+    for form in (squashed, squashed.translate(_LEET), squashed.replace("x", "ch")):  # "xat gpt"
         if form in index:
             return index[form]
     if (alike := finder().alike.get(squashed.replace("l", "i"))) is not None:  # "OpenAl"
