@@ -56,8 +56,8 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 _SURNAME: Final = re.compile(rf" ([{_UPPER}][^\W\d_]{{2,}})(?![\w'’])")
-#: Two words with capitals, neither at the beginning of a sentence.
-_TWO_TITLED: Final = re.compile(rf"(?<=[\w,:] )[{_UPPER}][^\W\d_]+ [{_UPPER}][^\W\d_]+")
+#: Two words with capitals.
+_TWO_TITLED: Final = re.compile(rf" [{_UPPER}][^\W\d_]+ [{_UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
 _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -311,6 +311,8 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
     taken = [(m.start, m.end) for m in known]
     found: list[Mention] = []
     for start, end in spans:
+        if any(s <= start < e for s, e in taken):
+            continue
         name = _SUFFIX.sub("", normal.text[start:end].strip(" .-'"))
         end = start + len(name)
         if (
@@ -319,7 +321,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             and not _COMPOUND.fullmatch(name)
             and (
                 not all(w in common for w in name.split())
-                or (" " in name and (start in introduced or _is_house(name) or _TWO_TITLED.match(normal.original, normal.offsets[start])) and not _THING.search(name))
+                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start])) and not _THING.search(name))
                 or any(start == place for place, _ in borne)
             )
             and not any(s < end and start < e for s, e in taken)
@@ -327,6 +329,16 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             taken.append((start, end))
             found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name, written=normal.written(start, end)))
     return found
+
+
+def _within(original: str, space: int) -> bool:
+    """True if the word behind a space is not the first of its sentence."""
+    return space > 0 and (original[space - 1].isalnum() or original[space - 1] in ",:")
+
+
+def _two_titled(original: str, start: int) -> bool:
+    """True if two words with capitals begin at ``start``, inside a sentence."""
+    return _within(original, start - 1) and _TWO_TITLED.match(original, start - 1) is not None
 
 
 def _quoted(normal: Normal) -> list[tuple[int, int]]:
@@ -346,10 +358,13 @@ def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]
 def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
     """Capitalised words that are not all common, nor all parts of ``known`` names."""
     original = normal.original
+    spans = [normal.span(m.start, m.end) for m in known]
     uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
     if uncommon:
-        uncommon.difference_update(*(_CAPITALISED.findall(original, *normal.span(m.start, m.end)) for m in known))
-    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)] + [m.start() for m in _TWO_TITLED.finditer(original)]
+        uncommon.difference_update(*(_CAPITALISED.findall(original, start, end) for start, end in spans))
+    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
+    titled += [m.start() + 1 for m in _TWO_TITLED.finditer(original) if _within(original, m.start())]
+    titled = [place for place in titled if not any(start <= place < end for start, end in spans)]
     if not (uncommon or titled) or _shouted(original):
         return
     # common words alone are a name at most where one is introduced
