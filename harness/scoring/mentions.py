@@ -23,7 +23,7 @@ from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.memory import Remembered
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.phrases import Phrases
-from harness.scoring.training import common_words, given_names, no_slips
+from harness.scoring.training import common_words, given_names, no_slips, places, uncapitalised_words
 
 MAX_MENTIONS: Final = 200
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
@@ -49,7 +49,9 @@ _TITLES: Final = frozenset(
     "captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
 )
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
-_CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
+_CAPITALS: Final = re.compile(
+    rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*"
+)
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 #: German writes nouns with capitals: what stands behind these words is one.
@@ -61,9 +63,9 @@ _TWO_TITLED: Final = re.compile(rf" [{_UPPER}][^\W\d_]+ [{_UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
 _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
-        "called": "my name is; my name's; name is; names; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
+        "called": "my name is; my name's; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
         "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя",
-        "am": "i'm; i am; im; soy; sou; je suis; sono; this is; talking to; talking with; chatting with; speaking to; speaking with; ben; tôi là; mình là; em là; saya adalah; namaku",
+        "am": "name is; i'm; i am; im; soy; sou; je suis; sono; this is; talking to; talking with; chatting with; speaking to; speaking with; ben; tôi là; mình là; em là; saya adalah; namaku",
     },
     ending=" ",
 )
@@ -92,7 +94,7 @@ _KATA: Final = "\u30a0-\u30ff"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
 _NAMINGS: Final = {
     re.compile(rf"[{_HAN}]"): (
-        re.compile(rf"(?:^|[，。、,由是])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
+        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
         re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
         re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
@@ -321,7 +323,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             and not _COMPOUND.fullmatch(name)
             and (
                 not all(w in common for w in name.split())
-                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start])) and not _THING.search(name))
+                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start], name)) and not _THING.search(name))
                 or any(start == place for place, _ in borne)
             )
             and not any(s < end and start < e for s, e in taken)
@@ -336,9 +338,10 @@ def _within(original: str, space: int) -> bool:
     return space > 0 and (original[space - 1].isalnum() or original[space - 1] in ",:")
 
 
-def _two_titled(original: str, start: int) -> bool:
-    """True if two words with capitals begin at ``start``, inside a sentence."""
-    return _within(original, start - 1) and _TWO_TITLED.match(original, start - 1) is not None
+def _two_titled(original: str, start: int, name: str) -> bool:
+    """True if two words with capitals begin at ``start``, inside a sentence, that are no place: one of them is written small elsewhere."""
+    words = name.split()
+    return _within(original, start - 1) and _TWO_TITLED.match(original, start - 1) is not None and any(w in uncapitalised_words() for w in words) and not any(w in places() for w in words)
 
 
 def _quoted(normal: Normal) -> list[tuple[int, int]]:
@@ -426,7 +429,7 @@ def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> t
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
-        if word in _TITLES and stop < end:
+        if (word in _TITLES and stop < end) or _ADDRESSED.match(text, start):
             break
         if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)):
             start = stop + 1

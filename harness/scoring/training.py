@@ -135,14 +135,18 @@ def _never() -> tuple[frozenset[str], ...]:
 @lru_cache(maxsize=1)
 def common_words() -> frozenset[str]:
     """Words that are no names, in lower case: those of the written sentences, and places, languages and the like."""
-    none, places, _ = _never()
-    return none.union(places, map(str.lower, _written()))
+    return _never()[0].union(places(), map(str.lower, _written()))
 
 
 @lru_cache(maxsize=1)
 def given_names() -> frozenset[str]:
     """The common words that a speaker can be called by all the same, in lower case: all but those that `never.txt` lists first."""
     return common_words() - _never()[0]
+
+
+def places() -> frozenset[str]:
+    """The places and people of `never.txt`, in lower case."""
+    return _never()[1]
 
 
 def no_slips() -> frozenset[str]:
