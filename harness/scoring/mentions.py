@@ -281,9 +281,9 @@ def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
 
 
 def _of_a_longer_name(normal: Normal, end: int) -> bool:
-    """True if a capitalised word that is neither common nor of the book stands behind: "Claude Debussy"."""
+    """True if a capitalised word stands behind that is neither of the book nor ever written small: "Claude Debussy"."""
     m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
-    return m is not None and m.group(1).lower() not in common_words() and m.group(1).lower() not in finder().words
+    return m is not None and m.group(1).lower() not in uncapitalised_words() and m.group(1).lower() not in finder().words
 
 
 def _introduced(text: str) -> dict[int, bool]:
