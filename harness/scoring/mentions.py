@@ -452,7 +452,8 @@ def _squash(written: str) -> str:
 
 def _begun(written: str) -> list[str]:
     """The aliases of the book, squashed, that begin so, the shortest first."""
-    return sorted((key for key in finder().squashed if key.startswith(_squash(written))), key=len)
+    letters = _squash(written)
+    return sorted((key for key in finder().squashed if key.startswith(letters)), key=len)
 
 
 def cut_short(written: str) -> Entry | None:

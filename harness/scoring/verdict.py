@@ -235,7 +235,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         _share(reply, weights)
         sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER}
     makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else _NO_MAKERS
-    crowd = len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[_DENIED] == max(mine) for mine in weights)
+    crowd = len(weights) >= CROWD and len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[_DENIED] == max(mine) for mine in weights)
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
         if crowd and nobody:
             continue
