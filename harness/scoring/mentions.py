@@ -30,7 +30,7 @@ MAX_MENTIONS: Final = 200
 _EDITION: Final = r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))"
 _VERSION: Final = re.compile(rf"(?<=\d)(?:\.\d+)+[a-z]{{0,2}}(?![^\W\d_]){_EDITION}*|{_EDITION}+")
 #: What no other word has, though the name alone may be one: a second word, a number.
-_UNMISTAKABLE: Final = re.compile("[ \\d]|GPT|ГПТ|[\u3400-\u9fff]{3}")
+_UNMISTAKABLE: Final = re.compile(r"[ \d]|GPT|ГПТ")
 #: "Step 1" is no version.
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 _CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
@@ -193,6 +193,11 @@ def _joined(one: str, other: str) -> bool:
     return not _unbounded(one) and not _unbounded(other) and (_script(one) == _script(other) or one.isdigit() or other.isdigit())
 
 
+def _mistakable(alias: str, weak: bool = False) -> bool:
+    """True if an alias of a homograph can be the other word: one word in a script with capitals, or one that the book calls weak."""
+    return not _UNMISTAKABLE.search(alias) and (weak or alias.isascii() or alias != alias.lower())
+
+
 class Finder:
     """An Aho-Corasick automaton over all aliases, longest match first."""
 
@@ -200,11 +205,11 @@ class Finder:
         entries: dict[str, Entry] = {}
         for maker in book.makers.values():
             for alias in maker.aliases:
-                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph) and not _UNMISTAKABLE.search(alias))
+                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph) and _mistakable(alias))
         for family in book.families.values():
             if not family.base_only:
                 for alias in family.aliases:
-                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph) and not _UNMISTAKABLE.search(alias))
+                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph) and _mistakable(alias, alias in family.weak))
         for family in book.families.values():
             for phrase in family.unrelated:
                 entries.setdefault(normalize(phrase).text, _UNRELATED)
