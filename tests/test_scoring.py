@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -204,6 +207,62 @@ def test_every_family_and_maker_is_found_by_its_plain_name():
 def test_a_name_in_quotation_marks_is_still_a_claim(reply, names, makers):
     found = verdict(reply)
     assert (found.names, found.makers) == (names, makers)
+
+
+INTRODUCTIONS = {
+    "en": ("I am {N}, a large language model created by {M}.", "My name is {N} and I was developed by {M}. How can I help?", "Hello! I'm {N} — an AI assistant from {M}."),
+    "zh": ("我是{N}，由{M}开发的大语言模型。", "我叫{N}，是{M}训练的AI助手。"),
+    "es": ("Soy {N}, un modelo de lenguaje creado por {M}.", "Me llamo {N} y fui desarrollado por {M}."),
+    "pt": ("Eu sou o {N}, um modelo de linguagem criado pela {M}.", "Meu nome é {N} e fui desenvolvido pela {M}."),
+    "fr": ("Je suis {N}, un modèle de langage créé par {M}.", "Je m'appelle {N} et j'ai été développé par {M}."),
+    "de": ("Ich bin {N}, ein Sprachmodell, das von {M} entwickelt wurde.", "Mein Name ist {N}, ich wurde von {M} trainiert."),
+    "ja": ("私は{N}です。{M}が開発した言語モデルです。", "{M}によって開発された{N}です。"),
+    "ko": ("저는 {M}에서 개발한 {N}입니다.", "제 이름은 {N}이고, {M}가 만들었습니다."),
+    "ru": ("Я {N}, языковая модель, разработанная {M}.", "Меня зовут {N}, меня создала компания {M}."),
+    "ar": ("أنا {N}، نموذج لغوي طورته {M}.", "اسمي {N} وقد دربتني {M}."),
+    "hi": ("मैं {N} हूँ, जिसे {M} ने विकसित किया है।", "मेरा नाम {N} है और मुझे {M} ने बनाया है।"),
+    "it": ("Sono {N}, un modello linguistico creato da {M}.", "Mi chiamo {N} e sono stato sviluppato da {M}."),
+    "tr": ("Ben {N}, {M} tarafından geliştirilen bir dil modeliyim.", "Adım {N}, beni {M} eğitti."),
+    "id": ("Saya {N}, model bahasa yang dikembangkan oleh {M}.", "Nama saya {N}, saya dibuat oleh {M}."),
+    "vi": ("Tôi là {N}, mô hình ngôn ngữ do {M} phát triển.", "Tên tôi là {N}, tôi được {M} tạo ra."),
+}
+
+
+def test_every_family_is_known_by_its_plain_introduction_in_fifteen_languages():
+    book = load_book()
+    known = [(f, book.makers[f.makers[0]]) for f in book.families.values() if f.makers and not f.base_only and not f.unlisted]
+    asked = [(f.id, m.id, form.replace("{N}", f.name if f.name in f.aliases else f.aliases[0]).replace("{M}", m.aliases[0])) for f, m in known for form in chain.from_iterable(INTRODUCTIONS.values())]
+    assert len(INTRODUCTIONS) == 15
+    assert len(asked) == 2945
+    assert [text for (name, maker, text), found in zip(asked, verdicts(text for *_, text in asked), strict=True) if (found.names, found.makers) != ((name,), (maker,))] == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "names", "makers"),
+    [
+        ("I'm Claude, not the painter Claude Monet!", ("claude",), ()),  # a longer name is another's
+        ("Claude Debussy composed Clair de Lune.", (), ()),
+        ("Me chamo Rio e fui feito na IplanRio, no Rio de Janeiro.", ("rio",), ("iplanrio",)),
+        ("Some assistants: ChatGPT (OpenAI), Claude (Anthropic) and Gemini (Google).", (), ()),  # nobody speaks of itself
+        ("Les assistants connus : ChatGPT d'OpenAI, Claude d'Anthropic et Le Chat de Mistral AI.", (), ()),
+        ("I'm Qwen, by Alibaba Cloud. ChatGPT, which I am not, is developed by OpenAI.", ("qwen",), ("alibaba",)),  # the maker of another
+        ("You're talking to DeepSeek, built by the company of the same name.", ("deepseek",), ("deepseek-ai",)),
+        ("我是由深度求索开发的DeepSeek。", ("deepseek",), ("deepseek-ai",)),
+        ("私の名前はGemmaです。Google DeepMindがトレーニングした言語モデルです。", ("gemma",), ("google",)),  # the sentence before names the speaker
+        ("I'm SOL-7, a prototype.", ("other:sol-7",), ()),
+        ("I'm Dr. Elena Martinez, your physician.", ("other:dr. elena martinez",), ()),
+        ("Oi, eu sou o Zeca! A Vale Digital me desenvolveu.", ("other:zeca",), ("other:vale digital",)),
+        ("اسمي نجمة، وقد طورتني شركة الأفق.", ("other:نجمة",), ("other:الأفق",)),  # as written
+    ],
+)
+def test_what_stands_beside_a_name_decides_whose_it_is(reply, names, makers):
+    found = verdict(reply)
+    assert (found.names, found.makers) == (names, makers)
+
+
+def test_loading_the_classifier_imports_neither_scikit_learn_nor_scipy():
+    code = "import sys; from harness.scoring.verdict import verdict; verdict('I am Nex.'); print(sorted({'sklearn', 'scipy', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
 @settings(max_examples=30, deadline=None)

@@ -416,7 +416,7 @@ def _belongs(text: str, maker: _Said, model: Mention, said: _Said | None) -> boo
     if said and said.role == _DENIED and maker.probability >= SURE:
         return False
     if maker.mention.end <= model.start:
-        return model.start - maker.mention.end <= POSSESSIVE
+        return model.start - maker.mention.end <= POSSESSIVE and "(" not in text[maker.mention.end : model.start]
     gap = text[model.end : maker.mention.start]
     return len(gap) <= (LINKED if said else FOLLOWING) and not any(end in gap for end in SENTENCE_ENDS)
 
