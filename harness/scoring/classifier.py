@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.folders import cache_folder
-from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training
+from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training, unlisted
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens
 
 LEAST_SEEN: Final = 2
@@ -77,7 +77,7 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
     roles: list[str] = []
-    for candidate in sorted(mentions.unlisted(normal, [], training.uncapitalised_words())):
+    for candidate in sorted(unlisted.unlisted(normal, [], training.uncapitalised_words())):
         if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
             before = sum(c in MARKS for c in text[at : candidate.start])
             roles += [*said[:before], "other"]
@@ -141,7 +141,7 @@ def _linear(seen: npt.NDArray[np.int64], weights: Floats, intercepts: Floats) ->
 
 def digest() -> str:
     """SHA-256 of everything that the weights are made from: sentences, code, versions."""
-    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, memory, mentions, normalize, phrases, training, sys.modules[__name__]))]
+    sources = [*sorted(training.FOLDER.glob("*.txt")), *(Path(str(m.__file__)) for m in (concepts, features, memory, mentions, normalize, phrases, training, unlisted, sys.modules[__name__]))]
     said = hashlib.sha256(f"{version('scikit-learn')} {np.__version__}".encode())
     for path in sources:
         said.update(path.read_bytes())

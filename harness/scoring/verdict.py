@@ -7,18 +7,19 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice, pairwise
-from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from harness.identities import load_book
+from harness.scoring.claims import IS_BASE, IS_DENIED, IS_MAKER, IS_NAME, IS_OTHER, NAME_LEAST, OWN, SURE, Said, revised
 from harness.scoring.classifier import Linear, models
-from harness.scoring.cues import Cue, cues
-from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SENTENCE_ENDS, SHORT, Bools, Tokens
-from harness.scoring.mentions import Mention, begins_an_alias, cut_short, finder, makers_named, misspelt, typo, unlisted
+from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens
+from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
+from harness.scoring.slips import begins_an_alias, cut_short, makers_named, misspelt, typo
 from harness.scoring.training import ROLES
+from harness.scoring.unlisted import unlisted
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
@@ -30,20 +31,17 @@ WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
+#: Of a name that no book lists beside one surely claimed; of one that the end of the reply cuts short.
+UNLISTED_BESIDE_NEEDS: Final = 0.75
+CUT_NEEDS: Final = 0.8
 #: Of a maker where nobody speaks of itself and no name is sure.
 MAKER_ALONE_NEEDS: Final = 0.8
 #: Of one denied in a longer reply where nobody speaks of itself.
 DENIED_ALONE_NEEDS: Final = 0.92
-#: And of one beside a name surely claimed.
-UNLISTED_BESIDE_NEEDS: Final = 0.75
-#: And of one that the end of the reply cuts short.
-CUT_NEEDS: Final = 0.8
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
-MAKER_BY_NAME_NEEDS, NAME_LEAST = 0.8, 0.2
+MAKER_BY_NAME_NEEDS: Final = 0.8
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
-SURE, MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.9, 0.15, 0.3
-#: A second name, or maker, beside a sure one.
-SECOND_NEEDS: Final = 0.9
+MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.15, 0.3
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
 HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
 #: Where so many models are named and none is denied, a claim needs a word for the speaker.
@@ -52,13 +50,6 @@ CROWD: Final = 3
 SHARED_UNDER: Final = 0.65
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
-#: A maker this near (characters) goes with the name that is taken back.
-BESIDE: Final = 60
-#: A maker this near (characters) behind a base that it is known to make, or behind another model, or before either, belongs to it.
-LINKED, FOLLOWING, POSSESSIVE = 24, 80, 4
-_DENIED, _OTHER, _BASE, _MAKER, _NAME = range(5)
-_OWN: Final = (_BASE, _MAKER, _NAME)
-assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
 
 #: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start of a line.
 _NEXT_TURN: Final = re.compile(
@@ -69,8 +60,6 @@ _NEXT_TURN: Final = re.compile(
 #: A word and a colon, with which a transcript can begin.
 _LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
 _TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
-#: Markup that strikes words out.
-_STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
 
 
 #: What joins names that share a role: "Qwen or Kimi", "A, B and C". A comma alone joins only what a word joins further on.
@@ -112,17 +101,6 @@ _REFUSES: Final = Verdict("refuses")
 _NO_MAKERS: Final[frozenset[str]] = frozenset()
 
 
-class _Said(NamedTuple):
-    """A mention that says something of the speaker."""
-
-    mention: Mention
-    sentence: int  # its number in the batch
-    role: int
-    identity: str
-    probability: float
-    as_name: float = 0.0  # how likely it is the speaker's name
-
-
 class _Reply:
     """One reply on its way through the pipeline."""
 
@@ -141,7 +119,7 @@ class _Reply:
         masked.append(self.normal.text[at:])
         whole = "".join(masked).replace(",\n", ", ")
         self.masked = _TABLE_RULE.sub("\n", whole) if "--" in whole else whole
-        self.said: list[_Said] = []
+        self.said: list[Said] = []
 
 
 def _own_turn(text: str) -> str:
@@ -204,7 +182,7 @@ def _batches(texts: Iterable[str | None]) -> Iterator[list[str | None]]:
 def _hedged(replies: list[_Reply], tokens: Tokens) -> set[int]:
     """The numbers of the replies with a claim in a sentence that is uncertain."""
     chosen = np.zeros(len(tokens.begins), dtype=bool)
-    chosen[[s.sentence for reply in replies for s in reply.said if s.role in _OWN]] = True
+    chosen[[s.sentence for reply in replies for s in reply.said if s.role in OWN]] = True
     return _replies_with(models().hedged, tokens, chosen, tokens.unmarked(), HEDGED_NEEDS)
 
 
@@ -233,32 +211,18 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
     sure: set[str | None] = set()
     if len(weights) > 1:
         _share(reply, weights)
-        sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[_NAME] > SURE and mention.mark != MAKER}
+        sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[IS_NAME] > SURE and mention.mark != MAKER}
     makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else _NO_MAKERS
-    crowd = len(weights) >= CROWD and len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[_DENIED] == max(mine) for mine in weights)
+    crowd = len(weights) >= CROWD and len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[IS_DENIED] == max(mine) for mine in weights)
     for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
         if crowd and nobody:
             continue
         another = bool(sure) and sure != {mention.family or mention.unlisted}
         found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=another)
         if found:
-            reply.said.append(_Said(mention, sentence, *found, mine[_NAME]))
-    if not reply.said:
-        return
-    if len(reply.said) > 1:
-        reply.said = _named_like_its_maker(reply.said)
-    found_cues = cues(reply.normal.text)
-    if any(cue.kind == "namesake" for cue in found_cues):
-        reply.said += _namesakes(reply.said)
-    taken_back = [cue for cue in found_cues if cue.kind != "namesake"]
-    if any(cue.kind != "correction" for cue in taken_back):
-        reply.said = _retracted(reply.said, taken_back)
-    if len(reply.said) > 1:
-        struck = _struck(reply)
-        if not taken_back and not struck:
-            reply.said = _without_doubtful(reply.said)
-        reply.said = _corrected(reply, taken_back, struck)
-        reply.said = _without_makers_of_others(reply)
+            reply.said.append(Said(mention, sentence, *found, mine[IS_NAME]))
+    if reply.said:
+        reply.said = revised(reply.said, reply.mentions, reply.normal)
 
 
 def _share(reply: _Reply, weights: list[list[float]]) -> None:
@@ -291,7 +255,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     for mention, _, role, identity, probability, _ in reply.said:
         parts[role][identity] = None
         best = max(best, probability)
-        if role == _NAME and version is None:
+        if role == IS_NAME and version is None:
             version = mention.version
         evidence.append(Evidence(ROLES[role], identity, *reply.normal.span(mention.start, mention.end), round(probability, 4)))
     denied, _, base, makers, names = parts
@@ -305,23 +269,23 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
-        weights[_MAKER] += weights[_NAME] + weights[_BASE]
-        weights[_NAME] = weights[_BASE] = 0.0
-    elif mention.mark == NAME and weights[_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
+        weights[IS_MAKER] += weights[IS_NAME] + weights[IS_BASE]
+        weights[IS_NAME] = weights[IS_BASE] = 0.0
+    elif mention.mark == NAME and weights[IS_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
         cut = text[mention.end :] == "-" and begins_an_alias(text[mention.start :])  # "made by Nex-"
-        return None if cut else (_MAKER, f"other:{text[mention.start : mention.end]}", weights[_MAKER])
+        return None if cut else (IS_MAKER, f"other:{text[mention.start : mention.end]}", weights[IS_MAKER])
     elif mention.mark == NAME:
-        weights[_NAME] += weights[_MAKER] if weights[_NAME] > NAME_LEAST else 0.0
-        weights[_MAKER] = 0.0
+        weights[IS_NAME] += weights[IS_MAKER] if weights[IS_NAME] > NAME_LEAST else 0.0
+        weights[IS_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
-    if mention.mark == EITHER and role in (_MAKER, _NAME):  # which of the two is another question
-        chance = weights[_MAKER] + weights[_NAME]
+    if mention.mark == EITHER and role in (IS_MAKER, IS_NAME):  # which of the two is another question
+        chance = weights[IS_MAKER] + weights[IS_NAME]
     needs = _needs(mention, role, nobody=nobody and mention.end - mention.start + 3 < len(text), long=long, another=another)
-    if role == _OTHER or chance < needs:
+    if role == IS_OTHER or chance < needs:
         return None
     if mention.unlisted is not None:
-        if role == _BASE or (role == _DENIED and chance < 0.7):
+        if role == IS_BASE or (role == IS_DENIED and chance < 0.7):
             return None
         cut = mention.end == len(text)
         close = typo(mention.unlisted, makers=makers) or (cut_short(mention.unlisted) if cut else None)
@@ -331,23 +295,23 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
             family, maker = close.family, close.maker
         else:
             return role, f"other:{mention.written or mention.unlisted}", chance
-    identity = (maker or family) if role == _MAKER else (family or maker)
+    identity = (maker or family) if role == IS_MAKER else (family or maker)
     assert identity
-    if role == _NAME and not family:
-        role = _MAKER
+    if role == IS_NAME and not family:
+        role = IS_MAKER
     return role, identity, chance
 
 
 def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bool) -> float:
     """How sure the role of a mention has to be; ``nobody`` speaks of itself near it, the reply is ``long``, ``another`` name is surely claimed."""
     if mention.unlisted:
-        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != _MAKER else UNLISTED_NEEDS
-    if mention.cased and nobody and not (long and role == _DENIED):
+        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != IS_MAKER else UNLISTED_NEEDS
+    if mention.cased and nobody and not (long and role == IS_DENIED):
         return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
-    if nobody and role == _MAKER and not another:
+    if nobody and role == IS_MAKER and not another:
         return MAKER_ALONE_NEEDS
     if nobody and long:
-        return {_DENIED: DENIED_ALONE_NEEDS, _BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
+        return {IS_DENIED: DENIED_ALONE_NEEDS, IS_BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
     return WEAK_NEEDS if mention.weak else LISTED_NEEDS
 
 
@@ -355,115 +319,15 @@ def _expected(mention: Mention, weights: list[float], sure: set[str | None], *, 
     """What a mention says where a name ``sure`` to be claimed, ``another`` than its own perhaps, makes up for weak evidence: its known maker, or a base."""
     if mention.maker:
         families = load_book().families
-        maker = weights[_MAKER] + (weights[_NAME] + weights[_BASE] if mention.mark == MAKER else 0)
-        if MAKER_EXPECTED_NEEDS < maker > weights[_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
-            return _MAKER, mention.maker, maker
-    if mention.family and another and weights[_NAME] < SURE and weights[_BASE] > BASE_EXPECTED_NEEDS and weights[_BASE] + weights[_NAME] > weights[_OTHER] + weights[_DENIED] + weights[_MAKER]:
-        return _BASE, mention.family, weights[_BASE] + weights[_NAME]
+        maker = weights[IS_MAKER] + (weights[IS_NAME] + weights[IS_BASE] if mention.mark == MAKER else 0)
+        if MAKER_EXPECTED_NEEDS < maker > weights[IS_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
+            return IS_MAKER, mention.maker, maker
+    if (
+        mention.family
+        and another
+        and weights[IS_NAME] < SURE
+        and weights[IS_BASE] > BASE_EXPECTED_NEEDS
+        and weights[IS_BASE] + weights[IS_NAME] > weights[IS_OTHER] + weights[IS_DENIED] + weights[IS_MAKER]
+    ):
+        return IS_BASE, mention.family, weights[IS_BASE] + weights[IS_NAME]
     return None
-
-
-def _namesakes(said: list[_Said]) -> list[_Said]:
-    """The maker, where a speaker says that it is called like it: "DeepSeek, made by the company of the same name"."""
-    named = [s for s in said if s.role == _NAME and s.mention.maker]
-    return [s._replace(role=_MAKER, identity=s.mention.maker or "") for s in named[:1]] if not any(s.role == _MAKER for s in said) else []
-
-
-def _named_like_its_maker(said: list[_Said]) -> list[_Said]:
-    """Claims in which a word for both a model and its maker, taken for a maker that is surely claimed elsewhere, is the name: "DeepSeek, made by DeepSeek"."""
-    out = []
-    for s in said:
-        if s.role == _MAKER and s.mention.family and s.as_name > NAME_LEAST and any(o.role == _MAKER and o.identity == s.identity and o.probability > SURE for o in said if o is not s):
-            s = s._replace(role=_NAME, identity=s.mention.family)
-        out.append(s)
-    return out
-
-
-def _without_doubtful(said: list[_Said]) -> list[_Said]:
-    """Claims less the names, and makers, that are no more than likely where another sentence claims one surely: few speakers have two."""
-    if all(s.probability > SECOND_NEEDS for s in said):
-        return said
-    out = []
-    for s in said:
-        sure = [o for o in said if o.role == s.role and o.probability > SURE]
-        if s.role not in (_NAME, _MAKER) or s.probability > SECOND_NEEDS or not sure or any(o.identity == s.identity or o.sentence == s.sentence for o in sure):
-            out.append(s)
-    return out
-
-
-def _without_makers_of_others(reply: _Reply) -> list[_Said]:
-    """Claims less the makers that belong to a base, to another model or, less surely, to a denied one beside them: "based on Llama, by Meta", "not Google's Gemini"."""
-    said = reply.said
-    if all(s.role != _MAKER for s in said):
-        return said
-    families = load_book().families
-    names = {s.identity for s in said if s.role == _NAME}
-    roles = {s.mention.start: s for s in said}
-    before = {other.start: one for one, other in pairwise(reply.mentions)}
-    behind = {one.start: other for one, other in pairwise(reply.mentions)}
-    out = []
-    for s in said:
-        if s.role == _MAKER:
-            near = [before.get(s.mention.start), behind.get(s.mention.start)]
-            if any(o and o.family and o.family not in names and s.identity in families[o.family].makers and _belongs(reply.normal.text, s, o, roles.get(o.start)) for o in near):
-                continue
-        out.append(s)
-    return out
-
-
-def _belongs(text: str, maker: _Said, model: Mention, said: _Said | None) -> bool:
-    """True if a maker is told of a model beside it, which is none of the speaker's names: it stands right before it, or follows in the sentence."""
-    if said and said.role == _DENIED and maker.probability >= SURE:
-        return False
-    if maker.mention.end <= model.start:
-        return model.start - maker.mention.end <= POSSESSIVE and "(" not in text[maker.mention.end : model.start]
-    gap = text[model.end : maker.mention.start]
-    return len(gap) <= (LINKED if said else FOLLOWING) and not any(end in gap for end in SENTENCE_ENDS)
-
-
-def _retracted(said: list[_Said], taken_back: list[Cue]) -> list[_Said]:
-    """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
-    kind, last = max(((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1))
-    if any(s.mention.start > last and s.role in _OWN for s in said):
-        return said
-    if kind == "joke":
-        return [s._replace(role=_DENIED) if s.role in _OWN else s for s in said]
-    return [s for s in said if s.mention.start > last]
-
-
-def _struck(reply: _Reply) -> list[tuple[int, int]]:
-    """Spans of the original that its markup strikes out."""
-    original = reply.normal.original
-    return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
-
-
-def _corrected(reply: _Reply, taken_back: list[Cue], struck: list[tuple[int, int]]) -> list[_Said]:
-    """Claims that the reply itself takes back further on become denials.
-
-    Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
-    on; a maker goes with the name beside it where another maker is claimed later.
-    """
-    said = reply.said
-    marks = [cue.end for cue in taken_back if cue.kind == "correction"]
-    denied = {s.mention.start for s in said if s.role == _DENIED}
-    if not (marks or denied or struck):
-        return said
-    out: list[_Said] = []
-    overturned: list[int] = []
-    for s in said:
-        later = [o for o in said if o.mention.start > s.mention.end]
-        again = any(m.start > s.mention.end and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None) and m.start not in denied for m in reply.mentions)
-        if s.role in (_NAME, _MAKER) and not again:
-            after = min((mark for mark in marks if mark >= s.mention.end), default=None)
-            following = [o.role for o in later if after is not None and o.mention.start >= after - 1]
-            back = (_NAME in following) or (s.role == _MAKER and _MAKER in following)
-            back = back or (s.role == _NAME and any(o.role == _DENIED and o.identity == s.identity for o in later))
-            back = back or (s.role == _MAKER and any(o.role == _MAKER for o in later) and any(abs(s.mention.start - place) < BESIDE for place in overturned))
-            back = back or any(start <= reply.normal.offsets[s.mention.start] < end for start, end in struck)
-            if back:
-                overturned.append(s.mention.start)
-                s = s._replace(role=_DENIED)
-        elif s.role == _DENIED and s.mention.family and any(o.role == _NAME for o in later):
-            overturned.append(s.mention.start)
-        out.append(s)
-    return out

@@ -1,0 +1,165 @@
+"""What the claims of one reply say of each other: corrections, retractions, names and makers that belong together."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from harness.identities import load_book
+from harness.scoring.cues import Cue, cues
+from harness.scoring.features import SENTENCE_ENDS
+from harness.scoring.mentions import Mention
+from harness.scoring.normalize import Normal
+from harness.scoring.training import ROLES
+
+#: The roles by number, and those that claim something.
+IS_DENIED, IS_OTHER, IS_BASE, IS_MAKER, IS_NAME = range(5)
+OWN: Final = (IS_BASE, IS_MAKER, IS_NAME)
+assert ROLES == ("denied", "other", "self_base", "self_maker", "self_name")
+#: A claim so sure helps what stands beside it.
+SURE: Final = 0.9
+#: A name is no more than possible under this.
+NAME_LEAST: Final = 0.2
+#: A second name, or maker, beside a sure one.
+SECOND_NEEDS: Final = 0.9
+#: A maker this near (characters) goes with the name that is taken back.
+BESIDE: Final = 60
+#: A maker this near (characters) behind a base that it is known to make, or behind another model, or before either, belongs to it.
+LINKED, FOLLOWING, POSSESSIVE = 24, 80, 4
+#: Markup that strikes words out.
+_STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
+
+
+class Said(NamedTuple):
+    """A mention that says something of the speaker."""
+
+    mention: Mention
+    sentence: int  # its number in the batch
+    role: int
+    identity: str
+    probability: float
+    as_name: float = 0.0  # how likely it is the speaker's name
+
+
+def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[Said]:
+    """The claims of a reply less those that it takes back, or that belong to others; some change their role."""
+    if len(said) > 1:
+        said = _named_like_its_maker(said)
+    found = cues(normal.text)
+    if any(cue.kind == "namesake" for cue in found):
+        said = said + _namesakes(said)
+    taken_back = [cue for cue in found if cue.kind != "namesake"]
+    if any(cue.kind != "correction" for cue in taken_back):
+        said = _retracted(said, taken_back)
+    if len(said) > 1:
+        struck = _struck(normal.original)
+        if not taken_back and not struck:
+            said = _without_doubtful(said)
+        said = _corrected(said, mentions, normal, taken_back, struck)
+        said = _without_makers_of_others(said, mentions, normal)
+    return said
+
+
+def _namesakes(said: list[Said]) -> list[Said]:
+    """The maker, where a speaker says that it is called like it: "DeepSeek, made by the company of the same name"."""
+    named = [s for s in said if s.role == IS_NAME and s.mention.maker]
+    return [s._replace(role=IS_MAKER, identity=s.mention.maker or "") for s in named[:1]] if not any(s.role == IS_MAKER for s in said) else []
+
+
+def _named_like_its_maker(said: list[Said]) -> list[Said]:
+    """Claims in which a word for both a model and its maker, taken for a maker that is surely claimed elsewhere, is the name: "DeepSeek, made by DeepSeek"."""
+    out = []
+    for s in said:
+        if s.role == IS_MAKER and s.mention.family and s.as_name > NAME_LEAST and any(o.role == IS_MAKER and o.identity == s.identity and o.probability > SURE for o in said if o is not s):
+            s = s._replace(role=IS_NAME, identity=s.mention.family)
+        out.append(s)
+    return out
+
+
+def _without_doubtful(said: list[Said]) -> list[Said]:
+    """Claims less the names, and makers, that are no more than likely where another sentence claims one surely: few speakers have two."""
+    if all(s.probability > SECOND_NEEDS for s in said):
+        return said
+    out = []
+    for s in said:
+        sure = [o for o in said if o.role == s.role and o.probability > SURE]
+        if s.role not in (IS_NAME, IS_MAKER) or s.probability > SECOND_NEEDS or not sure or any(o.identity == s.identity or o.sentence == s.sentence for o in sure):
+            out.append(s)
+    return out
+
+
+def _without_makers_of_others(said: list[Said], mentions: list[Mention], normal: Normal) -> list[Said]:
+    """Claims less the makers that belong to a base, to another model or, less surely, to a denied one beside them: "based on Llama, by Meta", "not Google's Gemini"."""
+    if all(s.role != IS_MAKER for s in said):
+        return said
+    families = load_book().families
+    names = {s.identity for s in said if s.role == IS_NAME}
+    roles = {s.mention.start: s for s in said}
+    before = {other.start: one for one, other in pairwise(mentions)}
+    behind = {one.start: other for one, other in pairwise(mentions)}
+    out = []
+    for s in said:
+        if s.role == IS_MAKER:
+            near = [before.get(s.mention.start), behind.get(s.mention.start)]
+            if any(o and o.family and o.family not in names and s.identity in families[o.family].makers and _belongs(normal.text, s, o, roles.get(o.start)) for o in near):
+                continue
+        out.append(s)
+    return out
+
+
+def _belongs(text: str, maker: Said, model: Mention, said: Said | None) -> bool:
+    """True if a maker is told of a model beside it, which is none of the speaker's names: it stands right before it, or follows in the sentence."""
+    if said and said.role == IS_DENIED and maker.probability >= SURE:
+        return False
+    if maker.mention.end <= model.start:
+        return model.start - maker.mention.end <= POSSESSIVE and "(" not in text[maker.mention.end : model.start]
+    gap = text[model.end : maker.mention.start]
+    return len(gap) <= (LINKED if said else FOLLOWING) and not any(end in gap for end in SENTENCE_ENDS)
+
+
+def _retracted(said: list[Said], taken_back: list[Cue]) -> list[Said]:
+    """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
+    kind, last = max(((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1))
+    if any(s.mention.start > last and s.role in OWN for s in said):
+        return said
+    if kind == "joke":
+        return [s._replace(role=IS_DENIED) if s.role in OWN else s for s in said]
+    return [s for s in said if s.mention.start > last]
+
+
+def _struck(original: str) -> list[tuple[int, int]]:
+    """Spans of the original that its markup strikes out."""
+    return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
+
+
+def _corrected(said: list[Said], mentions: list[Mention], normal: Normal, taken_back: list[Cue], struck: list[tuple[int, int]]) -> list[Said]:
+    """Claims that the reply itself takes back further on become denials.
+
+    Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
+    on; a maker goes with the name beside it where another maker is claimed later.
+    """
+    marks = [cue.end for cue in taken_back if cue.kind == "correction"]
+    denied = {s.mention.start for s in said if s.role == IS_DENIED}
+    if not (marks or denied or struck):
+        return said
+    out: list[Said] = []
+    overturned: list[int] = []
+    for s in said:
+        later = [o for o in said if o.mention.start > s.mention.end]
+        again = any(m.start > s.mention.end and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None) and m.start not in denied for m in mentions)
+        if s.role in (IS_NAME, IS_MAKER) and not again:
+            after = min((mark for mark in marks if mark >= s.mention.end), default=None)
+            following = [o.role for o in later if after is not None and o.mention.start >= after - 1]
+            back = (IS_NAME in following) or (s.role == IS_MAKER and IS_MAKER in following)
+            back = back or (s.role == IS_NAME and any(o.role == IS_DENIED and o.identity == s.identity for o in later))
+            back = back or (s.role == IS_MAKER and any(o.role == IS_MAKER for o in later) and any(abs(s.mention.start - place) < BESIDE for place in overturned))
+            back = back or any(start <= normal.offsets[s.mention.start] < end for start, end in struck)
+            if back:
+                overturned.append(s.mention.start)
+                s = s._replace(role=IS_DENIED)
+        elif s.role == IS_DENIED and s.mention.family and any(o.role == IS_NAME for o in later):
+            overturned.append(s.mention.start)
+        out.append(s)
+    return out

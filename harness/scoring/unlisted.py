@@ -1,0 +1,242 @@
+"""Finds what could be a name that no book lists: words with capitals, in quotation marks, or behind a phrase of naming.
+
+Names are taken from where a name can stand: capitals in scripts that have them, phrases of naming in those that have none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from itertools import filterfalse
+from typing import Final
+
+from harness.scoring.features import MAKER, UNLISTED
+from harness.scoring.memory import Remembered
+from harness.scoring.mentions import MAX_MENTIONS, UPPER, Mention, finder
+from harness.scoring.normalize import Normal
+from harness.scoring.phrases import Phrases
+from harness.scoring.training import common_words, given_names, places, uncapitalised_words
+
+_WORD: Final = rf"(?<!\w)[{UPPER}][\w'’+]*(?:[-.·][\w]+)*"
+_CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
+#: Titles that belong to the name behind them.
+_TITLES: Final = frozenset(
+    "captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
+)
+_ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
+_CAPITALS: Final = re.compile(
+    rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*"
+)
+#: "AI-powered", "Lambda-based": no names.
+_COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
+#: German writes nouns with capitals: what stands behind these words is one.
+_BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
+_QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+#: Two words with capitals.
+_TWO_TITLED: Final = re.compile(rf" [{UPPER}][^\W\d_]+ [{UPPER}][^\W\d_]")
+#: What a name follows at once; behind the first ones it can be written small.
+_INTRODUCTIONS: Final[Phrases[str]] = Phrases(
+    {
+        "called": "my name is; my name's; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
+        "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя",
+        "am": "name is; i'm; i am; im; soy; sou; je suis; sono; this is; talking to; talking with; chatting with; speaking to; speaking with; ben; tôi là; mình là; em là; saya adalah; namaku",
+    },
+    ending=" ",
+)
+#: A name that is a common word elsewhere or a place, right behind a phrase of naming: "I'm Hope, ...", "I'm Sofia from ...".
+_BORNE: Final = re.compile(rf"(?!{_ADDRESSED.pattern})([{UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|aus|and|und|et|y|e|dan|ve|và)\b)")
+#: Endings behind an apostrophe, English and Turkish.
+_SUFFIX: Final = re.compile("'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$")
+#: Words for a kind of house that are no part of its name.
+_KIND_OF_HOUSE: Final = frozenset("firma unternehmen startup start-up konzern".split())
+_SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
+_TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
+#: Words that show a kind of thing, no name.
+_THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+_THING_ELSEWHERE: Final = re.compile(
+    "助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
+)
+_HAN: Final = "\u3400-\u9fff"
+_KATA: Final = "\u30a0-\u30ff"
+#: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
+_NAMINGS: Final = {
+    re.compile(rf"[{_HAN}]"): (
+        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
+        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
+        re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+    ),
+    re.compile(f"[\u3040-\u30ff{_HAN}]"): (
+        re.compile(rf"(?:^|[、。は])([{_KATA}{_HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
+        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
+        re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
+    ),
+    re.compile(r"[가-힣]"): (
+        re.compile(r"(?:^|[\s,.!])([가-힣a-z0-9]{2,10}(?:소프트|연구소|대학교|회사|테크|랩스?|전자|시스템즈?|스튜디오))(?=의|가|이|에서|은|는)"),
+        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:챗봇|비서|상담원|상담사|도우미|어시스턴트|안내원|로봇) |(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|야(?=[\s,.!~]|$)|이며|이고|이라 하|이니라|니라|이올시다)"),
+        re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
+    ),
+    re.compile("[\u0600-\u06ff]"): (
+        re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+        re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+    ),
+    re.compile("[\u0900-\u097f]"): (
+        re.compile("([^\\s,।!?]{2,15} (?:टेक|लैब्स|सिस्टम्स|टेक्नोलॉजीज|टेक्नोलॉजी|सॉफ्टवेयर|स्टूडियो|विश्वविद्यालय|संस्थान|एआई))(?= (?:की|का|के|ने|में|द्वारा))"),
+        re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
+        re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
+    ),
+}  # fmt: skip
+#: Words in the name of a house: what carries one at its end or beginning is a maker.
+_HOUSE: Final = re.compile(
+    r"(?:inc|corp(?:oration)?|ltd|llc|gmbh|ag|s\.?a|plc|co|labs?|laborator(?:y|ies)|institute?|university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|solutions|industries|research|group|company|studios?|ventures|collective|cooperative|"
+    r"gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
+    r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
+)
+_HOUSE_ENDS: Final = re.compile(
+    "(?: टेक| लैब्स| सिस्टम्स| टेक्नोलॉजीज| टेक्नोलॉजी| सॉफ्टवेयर| विश्वविद्यालय| संस्थान|公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$"
+)
+_I: Final = frozenset("i'm i'd i've i'll".split())
+#: What can stand between the end of a sentence and the first word of the next.
+_OPENERS: Final = frozenset(" \"'*«“„¡¿(>")
+
+
+def _shouted(text: str) -> bool:
+    """True if a text is written in capitals, as far as its beginning shows."""
+    return sum(map(str.isupper, text[:200])) * 2 >= len(text[:200])
+
+
+def _is_house(name: str) -> bool:
+    """True if an unlisted name is written like that of a company or an institute."""
+    words = name.split()
+    if len(words) > 1 and (_HOUSE.fullmatch(words[-1].strip(".,")) or _HOUSE.fullmatch(words[0])):
+        return True
+    return _HOUSE_ENDS.search(name) is not None
+
+
+def _introduced(text: str) -> dict[int, bool]:
+    """Where a name can begin, right behind "I am" or the like, and whether it could be written small there."""
+    found: dict[int, bool] = {}
+    for kind, _, end in _INTRODUCTIONS.find(text):
+        if end < len(text):
+            found[end] = found.get(end, False) or kind == "called"
+    return found
+
+
+@lru_cache(maxsize=2)
+def _ordinary(common: frozenset[str]) -> Remembered[str, bool]:
+    """Whether a capitalised word is one of the ``common`` ones, or of the book's, and no part of a house's name."""
+    return Remembered(lambda word: (word.lower() in common and not _HOUSE.fullmatch(word.lower())) or word.lower() in finder().words, 100_000)
+
+
+def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
+    """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
+    if common is None:
+        common = common_words()
+    introduced = _introduced(normal.text)
+    borne = _borne(normal, introduced)
+    spans = [*borne, *_quoted(normal), *_capitalised(normal, known, common, introduced), *_behind_naming(normal, introduced)]
+    if not spans:
+        return []
+    taken = [(m.start, m.end) for m in known]
+    found: list[Mention] = []
+    for start, end in spans:
+        if any(s <= start < e for s, e in taken):
+            continue
+        name = _SUFFIX.sub("", normal.text[start:end].strip(" .-'"))
+        end = start + len(name)
+        if (
+            len(found) < MAX_MENTIONS
+            and len(name) > 1
+            and not _COMPOUND.fullmatch(name)
+            and (
+                not all(w in common for w in name.split())
+                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start], name)) and not _THING.search(name))
+                or any(start == place for place, _ in borne)
+            )
+            and not any(s < end and start < e for s, e in taken)
+        ):
+            taken.append((start, end))
+            found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name, written=normal.written(start, end)))
+    return found
+
+
+def _within(original: str, space: int) -> bool:
+    """True if the word behind a space is not the first of its sentence."""
+    return space > 0 and (original[space - 1].isalnum() or original[space - 1] in ",:")
+
+
+def _two_titled(original: str, start: int, name: str) -> bool:
+    """True if two words with capitals begin at ``start``, inside a sentence, that are no place: one of them is written small elsewhere."""
+    words = name.split()
+    return _within(original, start - 1) and _TWO_TITLED.match(original, start - 1) is not None and any(w in uncapitalised_words() for w in words) and not any(w in places() for w in words)
+
+
+def _quoted(normal: Normal) -> list[tuple[int, int]]:
+    return [m.span(1) for m in _QUOTED.finditer(normal.text) if len(m.group(1).split()) < 5] if '"' in normal.text else []
+
+
+def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
+    """Words that are common, or places, but stand where a name does and are written so."""
+    found = []
+    for start, called in introduced.items():
+        m = _BORNE.match(normal.original, normal.offsets[start])
+        if m and (called or m.group(1).lower() in given_names()) and not _THING.search(m.group(1).lower()):
+            found.append((start, start + len(m.group(1))))
+    return found
+
+
+def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Capitalised words that are not all common, nor all parts of ``known`` names."""
+    original = normal.original
+    spans = [normal.span(m.start, m.end) for m in known]
+    uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
+    if uncommon:
+        uncommon.difference_update(*(_CAPITALISED.findall(original, start, end) for start, end in spans))
+    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
+    titled += [m.start() + 1 for m in _TWO_TITLED.finditer(original) if _within(original, m.start())]
+    titled = [place for place in titled if not any(start <= place < end for start, end in spans)]
+    if not (uncommon or titled) or _shouted(original):
+        return
+    # common words alone are a name at most where one is introduced
+    runs = _CAPITALS.finditer(original) if uncommon else filter(None, (_CAPITALS.match(original, place) for place in titled))
+    back = None
+    for m in runs:
+        if m.group().lower() in common:
+            continue
+        start, end = m.span() if _ADDRESSED.match(m.group()) else _without_common(original, m.start(), m.end(), common)
+        if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
+            if back is None and not isinstance(normal.offsets, range):
+                back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
+            first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
+            if 0 <= first <= last:
+                yield first, last + 1
+
+
+def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
+    """Words written small behind a phrase of naming, and what stands behind one in scripts without capitals."""
+    text = normal.text
+    small = [word.span() for start, can_be in introduced.items() if can_be and (word := _SMALL.match(text, start))]
+    if text.isascii():
+        return small
+    return small + [m.span(1) for script, patterns in _NAMINGS.items() if script.search(text) for pattern in patterns for m in pattern.finditer(text) if not _THING_ELSEWHERE.search(m.group(1))]
+
+
+def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> tuple[int, int]:
+    """A run of capitalised words less the common words that it begins with at the start of a sentence."""
+    while start < end:
+        stop = next((p for p in range(start, end) if text[p] == " "), end)
+        word = text[start:stop].lower().strip(".'’")
+        if (word in _TITLES and stop < end) or _ADDRESSED.match(text, start):
+            break
+        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)):
+            start = stop + 1
+        else:
+            break
+    return min(start, end), end
+
+
+def _opens(text: str, start: int) -> bool:
+    """True if a word at ``start`` can be the first of a sentence, a line or a clause."""
+    while start and text[start - 1] in _OPENERS:
+        start -= 1
+    return not start or text[start - 1] in ".!?…:;\n—-,|。！？" or (text[start - 1].isspace() and text[:start].isspace())
