@@ -198,7 +198,7 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], i
     if not (uncommon or titled) or _shouted(original):
         return
     # common words alone are a name at most where one is introduced
-    runs = _CAPITALS.finditer(original) if uncommon else filter(None, (_CAPITALS.match(original, place) for place in titled))
+    runs = _CAPITALS.finditer(original) if uncommon else _runs_at(original, sorted(titled))
     back = None
     for m in runs:
         if m.group().lower() in common:
@@ -210,6 +210,16 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], i
             first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
             if 0 <= first <= last:
                 yield first, last + 1
+
+
+def _runs_at(original: str, places: list[int]) -> Iterator[re.Match[str]]:
+    """The runs of capitalised words that begin at some places, less those inside another."""
+    reached = 0
+    for place in places:
+        m = _CAPITALS.match(original, place) if place >= reached else None
+        if m:
+            reached = m.end()
+            yield m
 
 
 def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
