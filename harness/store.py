@@ -191,20 +191,25 @@ def open_engine(url: str) -> Engine:
 
 
 def _bring_up(engine: Engine) -> None:
-    """The schema of today: made anew, or migrated from the one that is there."""
-    found = migrations.revision_of(engine)
-    if found == migrations.HEAD:
+    """The schema of today: made anew, or migrated from the one that is there; whole or not at all, wherever the process dies."""
+    if migrations.revision_of(engine) == migrations.HEAD:
         return
-    if found is None:
-        there = set(sa.inspect(engine).get_table_names())
-        if "responses" not in there:  # an empty database, or one of before the first revision, which is refused when its run is opened
-            metadata.create_all(engine)
-            migrations.stamp(engine, migrations.HEAD)
+    with migrations.at_once(engine) as connection:
+        there = set(sa.inspect(connection).get_table_names())
+        found = migrations.revision_in(connection)
+        if found is None and ("responses" not in there or migrations.SECOND_BROUGHT & there):
+            # an empty database; one of before the first revision, which is refused when its run is opened; or one whose making was
+            # killed halfway, by a truename that did not make it at once
+            metadata.create_all(connection)
+            for index in (index for table in metadata.tables.values() for index in table.indexes):
+                index.create(connection, checkfirst=True)
+            migrations.stamp(connection, migrations.HEAD)
             return
-        migrations.stamp(engine, migrations.FIRST)
-    elif found > migrations.HEAD:
-        raise StoreError("the database was written by a newer truename", where=engine.url.render_as_string(), next="update truename, or give another database")
-    migrations.upgrade(engine)
+        if found is None:
+            migrations.stamp(connection, migrations.FIRST)
+        elif found > migrations.HEAD:
+            raise StoreError("the database was written by a newer truename", where=engine.url.render_as_string(), next="update truename, or give another database")
+        migrations.upgrade(connection)
 
 
 def _sqlite_pragmas(connection: Any, _: Any) -> None:

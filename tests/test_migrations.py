@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -21,7 +25,8 @@ def differences(engine):
 @pytest.mark.parametrize("stamped", [True, False])
 def test_from_the_first_revision_up_nothing_is_lost(database, stamped):
     old = sa.create_engine(database)
-    migrations.upgrade(old, migrations.FIRST)
+    with migrations.at_once(old) as connection:
+        migrations.upgrade(connection, migrations.FIRST)
     if not stamped:  # a journal of before there were revisions
         migrations.version.drop(old)
     with old.begin() as connection:
@@ -48,10 +53,52 @@ def test_a_new_database_has_the_same_schema_as_a_migrated_one(database):
 
 def test_a_database_of_a_newer_truename_is_left_alone(database):
     engine = open_engine(database)
-    migrations.stamp(engine, "9999")
+    with migrations.at_once(engine) as connection:
+        migrations.stamp(connection, "9999")
     engine.dispose()
     with pytest.raises(StoreError, match="newer truename"):
         open_engine(database)
+
+
+def killed_at(statement, database):
+    """Open a database in a process that dies before its n-th statement; whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        count = itertools.count(1)
+        sa.event.listen(sa.Engine, "before_cursor_execute", lambda *_: next(count) == statement and os.kill(os.getpid(), signal.SIGKILL))
+        open_engine(database)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_killed_between_any_two_statements_the_schema_is_whole_afterwards(tmp_path, old):
+    for statement in itertools.count(1):
+        database = f"sqlite:///{tmp_path}/{statement}.sqlite"
+        if old:
+            engine = sa.create_engine(database)
+            with migrations.at_once(engine) as connection:
+                migrations.upgrade(connection, migrations.FIRST)
+            engine.dispose()
+        killed = killed_at(statement, database)
+        engine = open_engine(database)
+        assert differences(engine) == [] and migrations.revision_of(engine) == migrations.HEAD
+        engine.dispose()
+        if not killed:
+            break
+    assert statement > 8
+
+
+def test_a_schema_that_an_older_truename_made_halfway_is_made_whole(tmp_path):
+    for made in range(len(metadata.sorted_tables)):
+        engine = sa.create_engine(f"sqlite:///{tmp_path}/{made}.sqlite")
+        for table in metadata.sorted_tables[: made + 1]:
+            with engine.begin() as connection:
+                connection.execute(sa.schema.CreateTable(table))
+        engine.dispose()
+        engine = open_engine(f"sqlite:///{tmp_path}/{made}.sqlite")
+        assert differences(engine) == [] and migrations.revision_of(engine) == migrations.HEAD
+        engine.dispose()
 
 
 def test_the_head_is_the_last_revision(root):
