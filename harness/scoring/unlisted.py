@@ -34,7 +34,7 @@ _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assiste
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
 _QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
 #: Two words with capitals.
-_TWO_TITLED: Final = re.compile(rf" [{UPPER}][^\W\d_]+ [{UPPER}][^\W\d_]")
+_TWO_TITLED: Final = re.compile(rf" [{UPPER}][^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
 _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -62,9 +62,9 @@ _KATA: Final = "\u30a0-\u30ff"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
 _NAMINGS: Final = {
     re.compile(rf"[{_HAN}]"): (
-        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
+        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学|网络|智能|软件|银行|学院|传媒))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
         re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
-        re.compile(rf"(?:由|是|来自|，|。|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+        re.compile(rf"(?:由|是|来自|[,。]|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
     re.compile(f"[\u3040-\u30ff{_HAN}]"): (
         re.compile(rf"(?:^|[、。は])([{_KATA}{_HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
@@ -93,7 +93,7 @@ _HOUSE: Final = re.compile(
     r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
 )
 _HOUSE_ENDS: Final = re.compile(
-    "(?: टेक| लैब्स| सिस्टम्स| टेक्नोलॉजीज| टेक्नोलॉजी| सॉफ्टवेयर| विश्वविद्यालय| संस्थान|公司|科技|研究院|研究所|实验室|大学|集团|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$"
+    "(?: टेक| लैब्स| सिस्टम्स| टेक्नोलॉजीज| टेक्नोलॉजी| सॉफ्टवेयर| विश्वविद्यालय| संस्थान|公司|科技|研究院|研究所|实验室|大学|集团|网络|智能|软件|银行|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$"
 )
 _I: Final = frozenset("i'm i'd i've i'll".split())
 #: What can stand between the end of a sentence and the first word of the next.

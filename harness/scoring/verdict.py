@@ -31,6 +31,8 @@ WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
 UNLISTED_NEEDS: Final = 0.55
 UNLISTED_ALONE_NEEDS: Final = 0.85
+#: Of a maker that no book lists where nobody speaks of itself but a name is surely claimed.
+UNLISTED_MAKER_NEEDS: Final = 0.7
 #: Of a name that no book lists beside one surely claimed; of one that the end of the reply cuts short.
 UNLISTED_BESIDE_NEEDS: Final = 0.75
 CUT_NEEDS: Final = 0.8
@@ -41,7 +43,7 @@ DENIED_ALONE_NEEDS: Final = 0.92
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
 MAKER_BY_NAME_NEEDS: Final = 0.8
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
-MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.15, 0.3
+MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.1, 0.3
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
 HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.6
 #: Where so many models are named and none is denied, a claim needs a word for the speaker.
@@ -305,6 +307,8 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
 def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bool) -> float:
     """How sure the role of a mention has to be; ``nobody`` speaks of itself near it, the reply is ``long``, ``another`` name is surely claimed."""
     if mention.unlisted:
+        if nobody and another and role == IS_MAKER:
+            return UNLISTED_MAKER_NEEDS
         return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != IS_MAKER else UNLISTED_NEEDS
     if mention.cased and nobody and not (long and role == IS_DENIED):
         return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
