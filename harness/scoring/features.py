@@ -48,7 +48,7 @@ BUCKETS: Final = 1 << 20
 _SELF: Final = frozenset(
     "i i'm im iam i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
     "eu sou meu minha meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 "
-    "انا اسمي اسمى لي مطوري صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim değilim "
+    "انا اسمي اسمى لي مطوري صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي بتطويري بتدريبي بانشائي بصنعي ببنائي بابتكاري لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim değilim "
     "talking chatting speakest falando conversando aqui aquí hablando conversando parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
     "saya aku namaku ku tôi mình tớ parli hablas habla falas fala konuştuğun konuştuğunuz karşınızda karşında arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße".split()
 )
