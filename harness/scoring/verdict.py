@@ -137,9 +137,10 @@ def _own_turn(text: str) -> str:
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
     """Verdicts in the order of ``texts``, in batches; None and blank texts say nothing. Reasoning is to be cut off before."""
     for some in _batches(texts):
+        different = list(dict.fromkeys(some))  # a model repeats itself
         with _uncollected():
-            found = _together(some)
-        yield from found
+            found = dict(zip(different, _together(different), strict=True))
+        yield from map(found.__getitem__, some)
 
 
 def _together(texts: list[str | None]) -> list[Verdict]:
