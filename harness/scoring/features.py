@@ -182,6 +182,8 @@ class Tokens:
         opens = np.zeros(self.count + 1, dtype=bool)
         opens[self.starts] = True
         places = np.arange(self.count)
+        #: The last quotation mark before a token, or the token itself, if it is one.
+        self.quoted_from = _since(self._are(_QUOTE), places)
         self.line = _since(opens[:-1] | np.concatenate(([False], self._are(_NEW_LINE)[:-1])), places)
         begins = opens[:-1] | np.concatenate(([False], self._are(_SENTENCE_END)[:-1]))
         #: Number of the sentence that a token is in, and where each sentence begins.
@@ -236,9 +238,13 @@ class Tokens:
         columns.append(_bucket(63, in_clause, mark)[:, None])
         quoted = (self.quotes[at] - self.quotes[np.maximum(begin, at - QUOTED_IN)]) % 2 == 1
         columns.append(np.where(quoted, _bucket(64, mark), 0)[:, None])
+        opened = np.maximum(self.quoted_from[at], begin)
+        told = quoted & (opened > begin)  # something stands before the quotation: the speaker's "I said" or another's
+        own_words = self.speakers[opened] > self.speakers[np.maximum(begin, opened - BEFORE)]
+        columns.append(np.where(told, _bucket(65, mark, own_words.astype(np.uint64)), 0)[:, None])
         flags = (
             own, ~own, spoke,
-            right.question, self._are(_QUOTES)[self.line[at]], quoted,
+            right.question, self._are(_QUOTES)[self.line[at]], quoted, told & own_words, told & ~own_words,
         )  # fmt: skip
         kind = np.sum([(mark == hashed) * number for number, hashed in enumerate(_KINDS)], axis=0)
         plain = [np.stack(flags, axis=1)]
