@@ -22,7 +22,7 @@ _WORD: Final = rf"(?<!\w)[{UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
 #: Titles that belong to the name behind them.
 _TITLES: Final = frozenset(
-    "captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
+    "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
 )
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
 _CAPITALS: Final = re.compile(
