@@ -25,9 +25,7 @@ _TITLES: Final = frozenset(
     "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
 )
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
-_CAPITALS: Final = re.compile(
-    rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|von|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*"
-)
+_CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 #: German writes nouns with capitals: what stands behind these words is one.
@@ -45,7 +43,7 @@ _INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     ending=" ",
 )
 #: A name that is a common word elsewhere or a place, right behind a phrase of naming: "I'm Hope, ...", "I'm Sofia from ...".
-_BORNE: Final = re.compile(rf"(?!{_ADDRESSED.pattern})([{UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|aus|and|und|et|y|e|dan|ve|và)\b)")
+_BORNE: Final = re.compile(rf"(?!{_ADDRESSED.pattern})([{UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|vom|aus|and|und|et|y|e|dan|ve|và|bên|từ|của|dari)\b)")
 #: Endings behind an apostrophe, English and Turkish.
 _SUFFIX: Final = re.compile("'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$")
 #: Words for a kind of house that are no part of its name.
@@ -55,7 +53,7 @@ _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
 _THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
 _THING_ELSEWHERE: Final = re.compile(
-    "助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
+    "[部组处]$|客服$|助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
 )
 _HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
@@ -66,6 +64,7 @@ _NAMINGS: Final = {
     re.compile(rf"[{_HAN}]"): (
         re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学|网络|智能|软件|银行|学院|传媒))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
         re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
+        re.compile(rf"(?:我是|这里是|这是)[^,。!?]{{1,10}}的([{_HAN}]{{2,4}})(?=[,。!!~]|$)"),
         re.compile(rf"(?:由|是|来自|[,。]|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
     re.compile(f"[\u3040-\u30ff{_HAN}]"): (
@@ -73,23 +72,25 @@ _NAMINGS: Final = {
         re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
         re.compile(rf"(?:^|[、。,.!?\s]|私は|わたしは|僕は|名前は|名は)({_HIRA})(?=と申し|といい|という名|と呼|って呼|と名乗|と言い)"),
         re.compile(rf"(?:私は|わたしは|僕は|名前は|名は|おいらは|あたいは|わしは|うちは)({_HIRA})(?=です|だよ|だ。|でござ)"),
+        re.compile(rf"(?:サポート|センター|窓口|受付|担当|部|課|係|店|社|営業)の([{_KATA}{_HAN}]{{2,8}})(?=です|と申し|でござ)"),
         re.compile(rf"(?:^|の)({_HIRA})(?=です[。!、]|です$|と申し)"),
         re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     ),
     re.compile(r"[가-힣]"): (
         re.compile(r"(?:^|[\s,.!])([가-힣a-z0-9]{2,10}(?:소프트|연구소|대학교|회사|테크|랩스?|전자|시스템즈?|스튜디오))(?=의|가|이|에서|은|는)"),
-        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:챗봇|비서|상담원|상담사|도우미|어시스턴트|안내원|로봇) |(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|야(?=[\s,.!~]|$)|이며|이고|이라 하|이니라|니라|이올시다)"),
+        re.compile(r"(?:저는|나는|전|난|소인은|짐은|소녀는|이름은|모델,|비서,|(?:챗봇|비서|상담원|상담사|도우미|어시스턴트|안내원|로봇|팀|센터|부서|담당|담당자|지점|매장) |(?:개발|제작|훈련|학습|운영|출시|공개)(?:한|시킨)|만든|만들어낸|키운|선보인|내놓은|[.!,])\s?([가-힣a-z0-9\-]{2,12}?)(?=입니다|이에요|예요|라고|이라고|이야|야(?=[\s,.!~]|$)|이며|이고|이라 하|이니라|니라|이올시다)"),
         re.compile(r"(?:^|[\s,.!])([가-힣a-z0-9\-]{2,8}?)(?=이?라고 (?:합니다|해요|하는|불러|불립|불려|부르|부릅)|이?라는 이름)"),
         re.compile(r"([가-힣a-z0-9\-]{2,14}?)(?=(?:이|가|에서|에 의해) (?:저를 |절 |나를 )?(?:개발|만든|만들|훈련))"),
     ),
     re.compile("[\u0600-\u06ff]"): (
-        re.compile(r"(?:انا|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
+        re.compile(r"(?:انا|معك|معكم|اسمي هو|اسمي|نادني|يسمونني|نادوني) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
         re.compile(r"(?:شركة|مختبر|مختبرات|معهد) ([^\s،.!؟:]{3,15}(?: [^\s،.!؟:]{3,15})??)(?=[\s،.!؟]|$)"),
     ),
     re.compile("[\u0900-\u097f]"): (
         re.compile("([^\\s,।!?]{2,15} (?:टेक|लैब्स|सिस्टम्स|टेक्नोलॉजीज|टेक्नोलॉजी|सॉफ्टवेयर|स्टूडियो|विश्वविद्यालय|संस्थान|एआई))(?= (?:की|का|के|ने|में|द्वारा))"),
         re.compile(r"(?:मैं|नाम) ([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:हूँ|हूं|है)"),
         re.compile(r"(?:मुझे|,|^) ?([^\s,।!?]{2,15}(?: [^\s,।!?]{2,15})??) (?:ने|का (?:भाषा )?मॉडल)"),
+        re.compile(r"([^\s,।!?]{2,15}) बोल रह[ाी] (?:हूँ|हूं)"),
         re.compile(r"मुझे ([^\s,।!?]{2,15}) (?:कहते|कहा|कहिए|कहो|कह|बुला|पुकार|नाम)"),
     ),
 }  # fmt: skip
