@@ -35,6 +35,10 @@ _BEHIND: Final = frozenset("\n,;:!?()\"'")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 #: Capital letters, for classes of characters.
 UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
+#: Titles that belong to the name behind them.
+TITLES: Final = frozenset(
+    "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
+)
 _SURNAME: Final = re.compile(rf" ([{UPPER}][^\W\d_]{{2,}})(?![\w'’])")
 _WORDS: Final = re.compile(r"[^\W_]+")
 
@@ -142,7 +146,7 @@ class Finder:
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
-            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and _of_a_longer_name(normal, end))):
+            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and (_of_a_longer_name(normal, end) or _titled(text, start)))):
                 continue
             longer = stop > end
             found.append(
@@ -183,6 +187,11 @@ def _of_a_longer_name(normal: Normal, end: int) -> bool:
     """True if a capitalised word stands behind that is neither of the book nor ever written small: "Claude Debussy"."""
     m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
     return m is not None and m.group(1).lower() not in uncapitalised_words() and m.group(1).lower() not in finder().words
+
+
+def _titled(text: str, start: int) -> bool:
+    """True if a title stands before: "Captain Nova"."""
+    return text[start - 1 : start] == " " and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
 
 
 @lru_cache(maxsize=1)

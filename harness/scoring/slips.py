@@ -22,6 +22,7 @@ _GAPS: Final = (" ", "-", "")
 #: Letters, and the signs of vowels that Indic letters carry.
 _LETTER: Final = "(?:[^\\W_\u3040-\u9fff]|[\u0900-\u0963\u0966-\u0dff])"
 _SPELT: Final = re.compile(f"{_LETTER}+(?:[-.]{_LETTER}+)*")
+_DOUBLED: Final = re.compile(r"(.)\1+")
 _LEET: Final = str.maketrans("0134578", "oleastb")
 
 
@@ -115,7 +116,7 @@ def typo(written: str, careless: bool = False, makers: frozenset[str] = frozense
     if len(squashed) < 4 or written in no_slips():
         return None
     index = _index()
-    for form in (squashed, squashed.translate(_LEET), squashed.replace("x", "ch")):  # "xat gpt"
+    for form in (squashed, squashed.translate(_LEET), squashed.replace("x", "ch"), _DOUBLED.sub(r"\1", squashed)):  # "xat gpt", "Qwenn"
         if form in index:
             return index[form]
     if (alike := _alike().get(squashed.replace("l", "i"))) is not None:

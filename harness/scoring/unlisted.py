@@ -13,17 +13,13 @@ from typing import Final
 
 from harness.scoring.features import MAKER, UNLISTED
 from harness.scoring.memory import Remembered
-from harness.scoring.mentions import MAX_MENTIONS, UPPER, Mention, finder
+from harness.scoring.mentions import MAX_MENTIONS, TITLES, UPPER, Mention, finder
 from harness.scoring.normalize import Normal
 from harness.scoring.phrases import Phrases
 from harness.scoring.training import common_words, given_names, places, uncapitalised_words
 
 _WORD: Final = rf"(?<!\w)[{UPPER}][\w'’+]*(?:[-.·][\w]+)*"
 _CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
-#: Titles that belong to the name behind them.
-_TITLES: Final = frozenset(
-    "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
-)
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
 _CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
@@ -244,7 +240,7 @@ def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> t
     while start < end:
         stop = next((p for p in range(start, end) if text[p] == " "), end)
         word = text[start:stop].lower().strip(".'’")
-        if (word in _TITLES and stop < end) or _ADDRESSED.match(text, start):
+        if (word in TITLES and stop < end) or _ADDRESSED.match(text, start):
             break
         if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)):
             start = stop + 1
