@@ -24,7 +24,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 test: lint  ## lint, strict types, tests
-	$(BIN)/pytest -m "not vllm and not merges"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not vllm and not merges"
 
 .venv-vllm/installed: pyproject.toml constraints.txt scripts/install-vllm.sh
 	$(PYTHON) -m venv .venv-vllm
