@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness.identities import load_book
 from harness.scoring import classifier, training
+from harness.scoring import unlisted as unlisted_names
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import verdict, verdicts
 from harness.targets import split_reasoning
@@ -280,3 +282,10 @@ def test_the_verdict_is_right_on_labelled_replies_in_fifteen_languages():
     assert len(right) == 15
     assert sum(map(sum, right.values())) >= 0.95 * len(rows)
     assert {lang: sum(found) / len(found) for lang, found in right.items() if sum(found) < 0.9 * len(found)} == {}
+
+
+def test_what_the_classifier_learns_does_not_depend_on_the_book(monkeypatch):
+    """Its weights are kept under a digest of code and sentences: a book of the user's own may not change them."""
+    monkeypatch.setattr(unlisted_names, "finder", lambda: pytest.fail("the book was looked at"))
+    rng = random.Random(1)
+    assert sum(len(classifier._masked(sentence, rng)[1]) for sentence in islice(training.sentences(), 5000)) > 5000

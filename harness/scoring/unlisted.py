@@ -127,18 +127,19 @@ def _introduced(text: str) -> dict[int, bool]:
 
 
 @lru_cache(maxsize=2)
-def _ordinary(common: frozenset[str]) -> Remembered[str, bool]:
-    """Whether a capitalised word is one of the ``common`` ones, or of the book's, and no part of a house's name."""
-    return Remembered(lambda word: (word.lower() in common and not _HOUSE.fullmatch(word.lower())) or word.lower() in finder().words, 100_000)
+def _ordinary(common: frozenset[str], listed: frozenset[str]) -> Remembered[str, bool]:
+    """Whether a capitalised word is one of the ``common`` ones and no part of a house's name, or ``listed`` by the book."""
+    return Remembered(lambda word: (word.lower() in common and not _HOUSE.fullmatch(word.lower())) or word.lower() in listed, 100_000)
 
 
 def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
-    """Candidates for names that the book does not list, beside the known mentions; ``common`` words are none."""
+    """Candidates for names that the book does not list, beside the known mentions; with ``common`` words that are none, as in fitting, the book is not looked at."""
+    listed: frozenset[str] = frozenset()
     if common is None:
-        common = common_words()
+        common, listed = common_words(), finder().words
     introduced = _introduced(normal.text)
     borne = _borne(normal, introduced)
-    spans = [*borne, *_quoted(normal), *_capitalised(normal, known, common, introduced), *_behind_naming(normal, introduced)]
+    spans = [*borne, *_quoted(normal), *_capitalised(normal, known, common, listed, introduced), *_behind_naming(normal, introduced)]
     if not spans:
         return []
     taken = [(m.start, m.end) for m in known]
@@ -189,11 +190,11 @@ def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]
     return found
 
 
-def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], listed: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
     """Capitalised words that are not all common, nor all parts of ``known`` names."""
     original = normal.original
     spans = [normal.span(m.start, m.end) for m in known]
-    uncommon = set(filterfalse(_ordinary(common).__getitem__, _CAPITALISED.findall(original)))
+    uncommon = set(filterfalse(_ordinary(common, listed).__getitem__, _CAPITALISED.findall(original)))
     if uncommon:
         uncommon.difference_update(*(_CAPITALISED.findall(original, start, end) for start, end in spans))
     titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
