@@ -45,7 +45,7 @@ MAKER_BY_NAME_NEEDS: Final = 0.8
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
 MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.1, 0.3
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
-HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.55
+HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
 #: Where so many models are named and none is denied, a claim needs a word for the speaker.
 CROWD: Final = 3
 #: Mentions in a list share their roles unless two above this differ.
