@@ -289,3 +289,9 @@ def test_what_the_classifier_learns_does_not_depend_on_the_book(monkeypatch):
     monkeypatch.setattr(unlisted_names, "finder", lambda: pytest.fail("the book was looked at"))
     rng = random.Random(1)
     assert sum(len(classifier._masked(sentence, rng)[1]) for sentence in islice(training.sentences(), 5000)) > 5000
+
+
+def test_parents_are_no_makers():
+    assert verdict("I am Perceval, born of Herzeleide, and no smith made me.").makers == ()
+    assert verdict("Soy Zoraida, hija de Agimorato.").makers == ()
+    assert verdict("I am Zorbly, born of Quillworks Labs.").makers == ("other:quillworks labs",)

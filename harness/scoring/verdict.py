@@ -61,6 +61,10 @@ _NEXT_TURN: Final = re.compile(
 )
 #: A word and a colon, with which a transcript can begin.
 _LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
+#: What stands before a parent, who is no maker.
+_PARENT: Final = re.compile(
+    r"\b(?:born (?:of|to|unto)|(?:son|daughter|child) of|hij[oa] de|né[e]? de|fil(?:s|le) de|geboren von|(?:sohn|tochter) (?:von|des|der)|nat[oa] da|figli[oa] di|filh[oa] d[aeo]|сын|дочь) $"
+)
 _TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
 
 
@@ -289,6 +293,8 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
         return None
     if mention.unlisted is not None:
         if role == IS_BASE or (role == IS_DENIED and chance < 0.7):
+            return None
+        if role == IS_MAKER and mention.mark != MAKER and _PARENT.search(text, max(0, mention.start - 20), mention.start):
             return None
         cut = mention.end == len(text)
         close = typo(mention.unlisted, makers=makers) or (cut_short(mention.unlisted) if cut else None)
