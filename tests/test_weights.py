@@ -457,6 +457,7 @@ class Ranges(http.server.BaseHTTPRequestHandler):
     ranges = True
     hang_up_every = 0
     sent = 0
+    counting = threading.Lock()
     asked = 0
 
     def log_message(self, *args):
@@ -487,13 +488,15 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         if not body:
             return
         kind = type(self)
-        kind.asked += 1
-        if kind.hang_up_every and kind.asked % kind.hang_up_every == 0:
+        with kind.counting:
+            kind.asked += 1
+            hang_up = kind.hang_up_every and kind.asked % kind.hang_up_every == 0
+            kind.sent += 0 if hang_up else len(content)  # before it is sent: the client may be done before this thread goes on
+        if hang_up:
             self.wfile.write(content[: len(content) // 2])
             self.connection.close()
             return
         self.wfile.write(content)
-        kind.sent += len(content)
 
 
 @pytest.fixture
