@@ -201,8 +201,9 @@ def _bring_up(engine: Engine) -> None:
             # an empty database; one of before the first revision, which is refused when its run is opened; or one whose making was
             # killed halfway, by a truename that did not make it at once
             metadata.create_all(connection)
-            for index in (index for table in metadata.tables.values() for index in table.indexes):
-                index.create(connection, checkfirst=True)
+            for table in metadata.sorted_tables:  # a table that was there is passed over, with its indexes
+                for index in table.indexes:
+                    index.create(connection, checkfirst=True)
             migrations.stamp(connection, migrations.HEAD)
             return
         if found is None:

@@ -133,8 +133,11 @@ def test_training_holds_every_language_and_fits_the_same_twice(tmp_path, monkeyp
     stored.write_bytes(b"broken")
     classifier.models.cache_clear()
     again = classifier.models()
-    assert stored.stat().st_size > 100_000
-    assert all((a == b).all() for one, other in zip(fitted, again, strict=True) for a, b in zip(one, other, strict=True))
+    assert [path.name for path in tmp_path.glob("verdict-*.npz")] == [stored.name] and stored.stat().st_size > 100_000
+    classifier.models.cache_clear()
+    loaded = classifier.models()
+    for known in (again, loaded):
+        assert all((a == b).all() for one, other in zip(fitted, known, strict=True) for a, b in zip(one, other, strict=True))
 
 
 def test_evidence_points_into_the_original_text():

@@ -25,7 +25,7 @@ def revision_of(engine: Engine) -> str | None:
     """The revision of a database; None where it has none."""
     try:
         with engine.connect() as connection:
-            return connection.execute(sa.select(version.c.version_num)).scalar()
+            return revision_in(connection)
     except (sa.exc.OperationalError, sa.exc.ProgrammingError):
         return None
 

@@ -153,10 +153,11 @@ def models() -> Models:
     """The fitted models, from the cache if they are there; a process of its own fits them, for that takes memory which this one would keep."""
     path = cache_folder() / f"verdict-{digest()[:16]}.npz"
     known = _stored(path)
-    if known is None and sys.stderr.isatty():
-        print("fitting the classifier: once for this version, half a minute or so", file=sys.stderr, flush=True)
-    if known is None and subprocess.run([sys.executable, "-m", __name__, str(path)], capture_output=True, check=False).returncode == 0:
-        known = _stored(path)
+    if known is None:
+        if sys.stderr.isatty():
+            print("fitting the classifier: once for this version, half a minute or so", file=sys.stderr, flush=True)
+        if subprocess.run([sys.executable, "-m", __name__, str(path)], capture_output=True, check=False).returncode == 0:
+            known = _stored(path)
     return known or fit()  # no cache: fitted here, and again next time
 
 
