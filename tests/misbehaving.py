@@ -55,8 +55,10 @@ class Misbehaving:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
+        for listening in server.sockets:
+            self._loop.remove_reader(listening)  # accept no more; a server that is closed first drops what it has just accepted, unclosed
         self._loop.run_until_complete(_turns())  # connections just accepted get their handler, and so are closed too
+        server.close()
         for writer in self._writers:
             writer.transport.abort()
         tasks = asyncio.all_tasks(self._loop)
