@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from harness.identities import load_book
 from harness.scoring import classifier, training
 from harness.scoring import unlisted as unlisted_names
+from harness.scoring.features import numbered
+from harness.scoring.glance import could_name
+from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import verdict, verdicts
 from harness.targets import split_reasoning
@@ -97,6 +100,90 @@ def test_name_maker_and_base_stay_three_facts():
 def test_a_hedge_is_told_from_a_plain_claim():
     assert verdict("I think I am Qwen, but I'm not sure.").hedged
     assert not verdict("I am Qwen.").hedged
+
+
+def passed_over(texts):
+    """What a slow search finds in the texts that a glance passes over, and how many those are."""
+    replies = [(normal, finder().find(normal)) for normal in map(normalize, texts) if normal.cased]
+    masked = []
+    for normal, known in replies:
+        text = normal.cased
+        for m in reversed(known):
+            text = text[: m.start] + m.mark + text[m.end :]
+        masked.append(text)
+    slow = set(could_name(numbered(masked)))
+    passed = [reply for number, reply in enumerate(replies) if number not in slow]
+    return [(normal.original, found) for normal, known in passed if normal.text and (found := unlisted_names.unlisted(normal, known))], len(passed)
+
+
+def test_a_glance_passes_over_nothing_in_which_a_name_is_found():
+    found, passed = passed_over([json.loads(line)["reply"] for line in Path("tests/labelled.jsonl").read_text("utf-8").splitlines()])
+    assert found == [] and passed > 500
+
+
+FRAGMENTS = [
+    "I'm",
+    "I am",
+    "My name is",
+    "Call me",
+    "call me",
+    "they call me",
+    "Ich heiße",
+    "soy",
+    "me llamo",
+    "Hope",
+    "hope",
+    "Faith",
+    "the",
+    "of",
+    "de",
+    "and",
+    "&",
+    "by",
+    "Zorbly",
+    "zorbly",
+    "Labs",
+    "labs",
+    "Company",
+    "Software",
+] + [
+    "AI",
+    "Assistant",
+    "Dr.",
+    "Mary-Jane",
+    "Step",
+    "-3",
+    "3",
+    "2.5",
+    "Qwen",
+    "Nova",
+    "Captain",
+    "GPT",
+    '"',
+    "'",
+    ",",
+    ".",
+    ":",
+    "\n",
+    "!",
+    "- ",
+    "(",
+    "O'Brien",
+    "McDonald",
+    "d'Arc",
+    "Rio",
+    "São Paulo",
+    "Ägypten",
+    "x",
+    "B",
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.sampled_from(FRAGMENTS), st.sampled_from([" ", " ", " ", ""])), max_size=12), min_size=1, max_size=8))
+def test_a_glance_passes_over_no_name_in_any_row_of_words(rows):
+    found, _ = passed_over(["".join(map("".join, row)) for row in rows])
+    assert found == []
 
 
 def test_versions_are_kept_as_text():

@@ -48,9 +48,9 @@ def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[S
     if len(said) > 1:
         said = _named_like_its_maker(said)
     found = cues(normal.text)
-    if any(cue.kind == "namesake" for cue in found):
-        said = said + _namesakes(said)
     taken_back = [cue for cue in found if cue.kind != "namesake"]
+    if len(found) > len(taken_back):
+        said = said + _namesakes(said)
     if any(cue.kind != "correction" for cue in taken_back):
         said = _retracted(said, taken_back)
     if len(said) > 1:

@@ -22,11 +22,13 @@ import numpy.typing as npt
 
 from harness.folders import cache_folder
 from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training, unlisted
-from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens
+from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
 
 LEAST_SEEN: Final = 2
 #: Sentences that are looked at together while fitting.
 TOGETHER: Final = 4000
+#: Bytes that stay with the process between batches, roughly; without them every batch has its pages made anew.
+ROOM: Final = 1 << 24
 Floats = npt.NDArray[np.float32]
 
 
@@ -41,7 +43,7 @@ class Linear(NamedTuple):
         """Softmax (or logistic, one column) probabilities, shape (rows, classes)."""
         if not len(found.plain):
             return np.zeros((0, len(self.intercepts)), dtype=np.float32)
-        row, column = np.nonzero(found.plain)
+        row, column = np.divmod(np.flatnonzero(found.plain), found.plain.shape[1])
         ends = np.searchsorted(row, np.arange(len(found.plain) + 1))
         scores = _summed(self.hashed.take(found.hashed, axis=0), found.ends) + _summed(self.plain.take(column, axis=0), ends) + self.intercepts  # no BLAS: its threads would cost more
         if scores.shape[1] == 1:
@@ -96,7 +98,7 @@ def fit() -> Models:
     written = training.sentences()
     while some := list(islice(written, TOGETHER)):
         masked = [_masked(sentence, rng) for sentence in some]
-        tokens = Tokens([text for text, _ in masked])
+        tokens = Tokens(numbered(text for text, _ in masked))
         marks = tokens.marks()
         lines = np.array([s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known], dtype=np.int64)
         roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for role in known], lines))
@@ -153,6 +155,7 @@ def models() -> Models:
     """The fitted models, from the cache if they are there; a process of its own fits them, for that takes memory which this one would keep."""
     path = cache_folder() / f"verdict-{digest()[:16]}.npz"
     known = _stored(path)
+    np.empty(ROOM, dtype=np.uint8)  # glibc, once it has got so much back, keeps what the arrays of a batch leave for those of the next (mallopt(3): dynamic M_MMAP_THRESHOLD)
     if known is None:
         if sys.stderr.isatty():
             print("fitting the classifier: once for this version, half a minute or so", file=sys.stderr, flush=True)

@@ -10,19 +10,21 @@ stands and of the tokens that it is made of (feature hashing: Weinberger et al. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.scoring.concepts import CONCEPTS, concepts_of, in_a_row
+from harness.scoring.normalize import normalize
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
 NAME, MAKER, EITHER, UNLISTED = "\ue000", "\ue001", "\ue002", "\ue003"
 MARKS: Final = frozenset((NAME, MAKER, EITHER, UNLISTED))
+#: What stands between texts that are looked at together.
+BORDER: Final = "\ue004"
 ENDS: Final = frozenset(".!?。！？।؟\n;；…")
 SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
 #: Signs and words that end a clause.
@@ -84,18 +86,20 @@ _KINDS: Final = tuple(map(_hash, (NAME, MAKER, EITHER, UNLISTED)))
 
 
 class Vocabulary(dict[str, int]):
-    """The numbers of the tokens seen so far and, in arrays by number, what is known of each."""
+    """The numbers of the tokens seen so far, as they are written, and, in arrays by number, what is known of each."""
 
     def __init__(self) -> None:
         #: Hashes of the whole token, its first 3, 4 and 5 letters and its last 3.
         self.hashes = np.zeros((5, 4096), dtype=np.uint64)
         self.flags = np.zeros(4096, dtype=np.uint16)
         self.about = np.zeros(4096, dtype=np.uint16)
+        #: The tokens, normalised.
         self.tokens: list[str] = []
         self.pieces = _Pieces(self)
+        self.border = self[BORDER]
 
-    def __missing__(self, token: str) -> int:
-        number = len(self.tokens)
+    def __missing__(self, written: str) -> int:
+        number, token = len(self.tokens), normalize(written, join=False).text
         if number == len(self.flags):
             self.hashes = np.concatenate((self.hashes, np.zeros_like(self.hashes)), axis=1)
             self.flags = np.concatenate((self.flags, np.zeros_like(self.flags)))
@@ -113,22 +117,20 @@ class Vocabulary(dict[str, int]):
         self.flags[number] |= _OWN * own | _SPACELESS * ("\u3040" <= token <= "\u9fff")
         self.about[number] = about
         self.tokens.append(token)
-        self[token] = number
+        self[written] = number
         return number
 
-    def numbers(self, text: str) -> list[int]:
-        """The numbers of the tokens of normalised text."""
-        return list(chain.from_iterable(map(self.pieces.__getitem__, text.replace("\n", " \n ").split(" "))))
 
-
-class _Pieces(dict[str, tuple[int, ...]]):
-    """The numbers of the tokens of what stands between spaces; those of short pieces are remembered."""
+class _Pieces(dict[str, bytes]):
+    """The numbers of the tokens of what stands between spaces, as the bytes of an array; those of short pieces are remembered."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
 
-    def __missing__(self, piece: str) -> tuple[int, ...]:
-        numbers = tuple(map(self._vocabulary.__getitem__, _TOKEN.findall(piece)))
+    def __missing__(self, piece: str) -> bytes:
+        folded = normalize(piece, join=False).text
+        written = piece if len(folded) == len(piece) else folded
+        numbers = np.array([self._vocabulary[written[m.start() : m.end()]] for m in _TOKEN.finditer(folded)], dtype=np.int64).tobytes()
         if len(piece) < SHORT_PIECE:
             if len(self) >= _MOST:
                 self.clear()
@@ -139,6 +141,48 @@ class _Pieces(dict[str, tuple[int, ...]]):
 #: The tokens of pieces shorter than this are remembered.
 SHORT_PIECE: Final = 20
 _VOCABULARY = Vocabulary()
+
+
+class Numbered(NamedTuple):
+    """The numbers of the tokens of some texts, one behind the other."""
+
+    numbers: Ints
+    starts: Ints  # where each text begins; the last one's end
+    vocabulary: Vocabulary
+
+    def of(self, text: int) -> Ints:
+        """Those of one text."""
+        return self.numbers[self.starts[text] : self.starts[text + 1]]
+
+    def text_of(self, places: Ints) -> Ints:
+        """The texts that the tokens at some places are of."""
+        return np.asarray(np.searchsorted(self.starts, places, side="right") - 1)
+
+    def replaced(self, texts: Mapping[int, str]) -> Numbered:
+        """The same with some texts, by their place, in another form; it takes the vocabulary that the others were numbered by."""
+        if not texts:
+            return self
+        others = _numbered(texts.values(), self.vocabulary)
+        parts = list(map(self.of, range(len(self.starts) - 1)))
+        for number, text in enumerate(texts):
+            parts[text] = others.of(number)
+        return Numbered(np.concatenate(parts), np.concatenate(([0], np.cumsum(list(map(len, parts))))), self.vocabulary)
+
+
+def numbered(texts: Iterable[str]) -> Numbered:
+    """The tokens of texts with marks: normalised, or as long as their normalised form and with the capitals that it lacks."""
+    global _VOCABULARY
+    if len(_VOCABULARY) > _MOST:
+        _VOCABULARY = Vocabulary()
+    return _numbered(texts, _VOCABULARY)
+
+
+def _numbered(texts: Iterable[str], vocabulary: Vocabulary) -> Numbered:
+    pieces = "".join([f"{text} {BORDER} " for text in texts]).replace("\n", " \n ").split(" ")
+    numbers = np.frombuffer(b"".join(map(vocabulary.pieces.__getitem__, pieces)), dtype=np.int64)
+    border = numbers == vocabulary.border
+    borders = np.flatnonzero(border)
+    return Numbered(numbers[~border], np.concatenate(([0], borders - np.arange(len(borders)))), vocabulary)
 
 
 class Found(NamedTuple):
@@ -158,25 +202,17 @@ class Windows(NamedTuple):
 
 
 class Tokens:
-    """The tokens of some replies (normalised, mentions masked), one behind the other, with what is known of each."""
+    """The tokens of some replies (mentions masked), one behind the other, with what is known of each."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        global _VOCABULARY
-        if len(_VOCABULARY) > _MOST:
-            _VOCABULARY = Vocabulary()
-        known = _VOCABULARY
-        rows = list(map(known.numbers, texts))
-        #: Tokens of each reply.
-        self.lengths = list(map(len, rows))
+    def __init__(self, numbered: Numbered) -> None:
+        numbers, known = numbered.numbers, numbered.vocabulary
         #: Where each reply begins; the last one's end.
-        self.starts = np.concatenate(([0], np.cumsum(self.lengths, dtype=np.int64)))
-        self.count = int(self.starts[-1])
-        numbers = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=self.count)
+        self.starts, self.count = numbered.starts, len(numbers)
         self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes.take(numbers) for hashes in known.hashes)
         self.flags, self.about = known.flags.take(numbers), known.about.take(numbers)
-        for number in np.unique(np.searchsorted(self.starts, np.flatnonzero(self._are(_SPACELESS)), side="right") - 1).tolist():
-            for concept, place in in_a_row([known.tokens[n] for n in rows[number]]):
-                self.about[self.starts[number] + place] |= concept
+        for reply in np.unique(numbered.text_of(np.flatnonzero(self._are(_SPACELESS)))).tolist():
+            for concept, place in in_a_row([known.tokens[n] for n in numbered.of(reply).tolist()]):
+                self.about[self.starts[reply] + place] |= concept
         self.quotes = np.concatenate(([0], np.cumsum(self._are(_QUOTE))))
         self.speakers = np.concatenate(([0], np.cumsum(self._are(_SPEAKER))))
         opens = np.zeros(self.count + 1, dtype=bool)
@@ -380,13 +416,21 @@ class _Side:
         return [np.where(found, _bucket(number, about, clause, marked), 0)[:, None], np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[:, None]]
 
 
+_SHIFT, _HALF, _KEPT, _FIRST = map(np.uint64, (29, 32, 44, 1))
+_MULTIPLIERS: Final = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
+_NUMBERS: Final = tuple(np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF) for number in range(100))
+
+
 def _bucket(number: int, *parts: Hashes) -> Buckets:
     """The buckets, from 1, of features of one kind; the number tells kinds of one model apart."""
-    mixed = parts[0] * np.uint64(0x9E3779B97F4A7C15)
+    mixed = parts[0] * _MULTIPLIERS[0]
     for part in parts[1:]:
-        mixed = ((mixed ^ (mixed >> np.uint64(29))) + part) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(32)) ^ np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF)) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(np.maximum(mixed >> np.uint64(44), np.uint64(1)), dtype=np.int32)
+        mixed ^= mixed >> _SHIFT
+        mixed = (mixed + part) * _MULTIPLIERS[1]
+    mixed ^= (mixed >> _HALF) ^ _NUMBERS[number]
+    mixed *= _MULTIPLIERS[2]
+    mixed >>= _KEPT
+    return np.asarray(np.maximum(mixed, _FIRST), dtype=np.int32)
 
 
 def _since(marked: Bools, places: Ints) -> Ints:

@@ -39,6 +39,7 @@ UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪ�
 TITLES: Final = frozenset(
     "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
 )
+_TITLE_ENDS: Final = frozenset(title[-1] for title in TITLES)
 _SURNAME: Final = re.compile(rf" ([{UPPER}][^\W\d_]{{2,}})(?![\w'’])")
 _WORDS: Final = re.compile(r"[^\W_]+")
 
@@ -116,7 +117,7 @@ class Finder:
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)
         self.entries = list(entries.values())
-        self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest)
+        self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest, implementation=ahocorasick_rs.Implementation.DFA)
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.aliases = {key: entry for key, entry in entries.items() if entry is not _UNRELATED}
 
@@ -142,7 +143,7 @@ class Finder:
                 version = _VERSION.match(text, end) if entry.family else None
                 if version:
                     stop = version.end()
-                elif _joined(text[end - 1], behind):
+                elif behind not in " ." and _joined(text[end - 1], behind):
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
@@ -177,7 +178,11 @@ def _with_ending(text: str, entry: Entry, start: int, end: int) -> int:
 
 def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
     """True if a homograph is written with the capitals of the book, or in a text that has none or all."""
-    written = unicodedata.normalize("NFKC", normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1].lstrip("*_`~"))
+    if not entry.weak and normal.original.isascii() and normal.original[normal.offsets[start]] == entry.alias[0]:
+        return True
+    written = normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1]
+    if not isinstance(normal.offsets, range) or not written.isascii():
+        written = unicodedata.normalize("NFKC", written.lstrip("*_`~"))
     if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
         return False
     return written[:1] == entry.alias[:1] or written.isupper() or normal.original.islower()
@@ -191,7 +196,7 @@ def _of_a_longer_name(normal: Normal, end: int) -> bool:
 
 def _titled(text: str, start: int) -> bool:
     """True if a title stands before: "Captain Nova"."""
-    return text[start - 1 : start] == " " and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
+    return start > 1 and text[start - 1] == " " and text[start - 2] in _TITLE_ENDS and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
 
 
 @lru_cache(maxsize=1)

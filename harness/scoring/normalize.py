@@ -41,6 +41,7 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _LOOK_ALIKE: Final = str.maketrans("авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux")
 _APART: Final = re.compile(r"(?<![\w'])[^\W\d_](?: [^\W_]){2,}(?!\w)")
 _MAYBE_APART: Final = re.compile(r" [^\W\d_] [^\W_](?!\w)")
+_MAYBE_APART_ASCII: Final = re.compile(r" [a-z] [a-z0-9](?!\w)")
 _HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 
 
@@ -50,6 +51,11 @@ class Normal(NamedTuple):
     text: str
     offsets: Sequence[int]
     original: str
+
+    @property
+    def cased(self) -> str | None:
+        """The original, if it has a character for each of the normalised text."""
+        return self.original if isinstance(self.offsets, range) else None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The original offsets of a normalised span (end exclusive)."""
@@ -78,7 +84,7 @@ def normalize(text: str, *, join: bool = True) -> Normal:
         found = _WORD.sub(_read_alike, found)
     if "</" in found and (tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]):
         found, offsets = _without(found, offsets, tags)
-    if join and ((_MAYBE_APART.search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
+    if join and (((_MAYBE_APART_ASCII if ascii_only else _MAYBE_APART).search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
 

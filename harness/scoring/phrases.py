@@ -23,17 +23,16 @@ class Phrases(Generic[Kind]):
     """An Aho-Corasick automaton over lists of phrases, each list of one kind; ``ending`` is what stands behind every phrase."""
 
     def __init__(self, lists: Mapping[Kind, str], *, ending: str = "") -> None:
-        self._phrases = [(phrase + ending, kind) for kind, written in lists.items() for phrase in _written_out(written)]
+        self.phrases = [(phrase + ending, kind) for kind, written in lists.items() for phrase in _written_out(written)]
 
     @cached_property
     def _automaton(self) -> ahocorasick_rs.AhoCorasick:
-        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self._phrases])
+        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self.phrases])
 
-    def find(self, text: str) -> Iterator[tuple[Kind, int, int]]:
+    def find(self, text: str) -> list[tuple[Kind, int, int]]:
         """Kind, start and end of the phrases in normalised text, in order of their ends; they can overlap."""
-        for phrase, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum()):
-                yield self._phrases[phrase][1], start, end
+        found = self._automaton.find_matches_as_indexes(text, overlapping=True)
+        return [(self.phrases[phrase][1], start, end) for phrase, start, end in found if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum())] if found else []
 
 
 def _written_out(written: str) -> Iterator[str]:

@@ -18,19 +18,22 @@ from harness.scoring.normalize import Normal
 from harness.scoring.phrases import Phrases
 from harness.scoring.training import common_words, given_names, places, uncapitalised_words
 
-_WORD: Final = rf"(?<!\w)[{UPPER}][\w'’+]*(?:[-.·][\w]+)*"
-_CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
+#: A word with a capital, "Dr. " before it perhaps; the class comes first, so that `re` runs from capital to capital.
+_WORD: Final = rf"[{UPPER}](?<!\w.)(?:(?:(?<=D)r|(?<=M)(?:rs?|s)|(?<=S)t)\. [{UPPER}])?[\w'’+]*(?:[-.·][\w]+)*"
+CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
-_CAPITALS: Final = re.compile(rf"(?:{_ADDRESSED.pattern})?{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:(?:{_ADDRESSED.pattern})?{_WORD}|\d+(?:[.\w]*\w)?))*")
+_CAPITALS: Final = re.compile(rf"{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
 _COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
 #: German writes nouns with capitals: what stands behind these words is one.
 _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
-_QUOTED: Final = re.compile(r'"([^"\n]{2,40})"')
+#: A name in quotation marks has no more characters.
+LONGEST_QUOTED: Final = 40
+_QUOTED: Final = re.compile(rf'"([^"\n]{{2,{LONGEST_QUOTED}}})"')
 #: Two words with capitals.
-_TWO_TITLED: Final = re.compile(rf" [{UPPER}][^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
+_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<= .)[^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
-_INTRODUCTIONS: Final[Phrases[str]] = Phrases(
+INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
         "called": "my name is; my name's; i'm called; i am called; call me; they call me; ich heiße; ich heisse; mein name ist; me llamo; mi nombre es; je m'appelle; mon nom est; "
         "mi chiamo; il mio nome è; me chamo; meu nome é; benim adım; nama saya; tên tôi là; tên mình là; меня зовут; моё имя",
@@ -47,30 +50,30 @@ _KIND_OF_HOUSE: Final = frozenset("firma unternehmen startup start-up konzern".s
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
 _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
-_THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
 _THING_ELSEWHERE: Final = re.compile(
     "[部组处]$|客服$|助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
 )
-_HAN: Final = "\u3400-\u9fff"
+HAN: Final = "\u3400-\u9fff"
 _KATA: Final = "\u30a0-\u30ff"
 #: A name in Hiragana, which most words are written in: none of the short ones that stand in its place.
 _HIRA: Final = "(?!そう|ここ|まだ|ただ|どう|いや|これ|それ|あれ|もち|たぶ|おそ|もう|とて|でき|わか|ちょ|いい|だめ|むり|ひみ|ない|なん|だれ|だから|です|より|あな|わた|ほん|まあ|では|じゃ|さあ|はい|いえ|うん|あの|この|その|はず|よう|ため|ほう|とお|こと|もの|つも|おか|せい|うち|こち|そち|どち|いか|すみ|あり|おは|こん|よろ|ごめ|きょ|あし|だい|ぜひ|まさ|ほか|さて|つま|たし|とく|ふつ|すべ|すご|すて|うれ|かな|たの|おい|むず|やさ|へん)[ぁ-ん]{2,6}?"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
 _NAMINGS: Final = {
-    re.compile(rf"[{_HAN}]"): (
-        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{_HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学|网络|智能|软件|银行|学院|传媒))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
-        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{_HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
-        re.compile(rf"(?:我是|这里是|这是)[^,。!?]{{1,10}}的([{_HAN}]{{2,4}})(?=[,。!!~]|$)"),
-        re.compile(rf"(?:由|是|来自|[,。]|^)([{_HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
+    re.compile(rf"[{HAN}]"): (
+        re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学|网络|智能|软件|银行|学院|传媒))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
+        re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
+        re.compile(rf"(?:我是|这里是|这是)[^,。!?]{{1,10}}的([{HAN}]{{2,4}})(?=[,。!!~]|$)"),
+        re.compile(rf"(?:由|是|来自|[,。]|^)([{HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
-    re.compile(f"[\u3040-\u30ff{_HAN}]"): (
-        re.compile(rf"(?:^|[、。は])([{_KATA}{_HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
-        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
+    re.compile(f"[\u3040-\u30ff{HAN}]"): (
+        re.compile(rf"(?:^|[、。は])([{_KATA}{HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
+        re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
         re.compile(rf"(?:^|[、。,.!?\s]|私は|わたしは|僕は|名前は|名は)({_HIRA})(?=と申し|といい|という名|と呼|って呼|と名乗|と言い)"),
         re.compile(rf"(?:私は|わたしは|僕は|名前は|名は|おいらは|あたいは|わしは|うちは)({_HIRA})(?=です|だよ|だ。|でござ)"),
-        re.compile(rf"(?:サポート|センター|窓口|受付|担当|部|課|係|店|社|営業)の([{_KATA}{_HAN}]{{2,8}})(?=です|と申し|でござ)"),
+        re.compile(rf"(?:サポート|センター|窓口|受付|担当|部|課|係|店|社|営業)の([{_KATA}{HAN}]{{2,8}})(?=です|と申し|でござ)"),
         re.compile(rf"(?:^|の)({_HIRA})(?=です[。!、]|です$|と申し)"),
-        re.compile(rf"([{_KATA}{_HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
+        re.compile(rf"([{_KATA}{HAN}a-z0-9\-]{{2,16}}?)(?=が(?:私を|)(?:開発|作|訓練|生み)|によ[っる]|に(?:開発|作)|製の|の(?:モデル|ai))"),
     ),
     re.compile(r"[가-힣]"): (
         re.compile(r"(?:^|[\s,.!])([가-힣a-z0-9]{2,10}(?:소프트|연구소|대학교|회사|테크|랩스?|전자|시스템즈?|스튜디오))(?=의|가|이|에서|은|는)"),
@@ -91,7 +94,7 @@ _NAMINGS: Final = {
     ),
 }  # fmt: skip
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
-_HOUSE: Final = re.compile(
+HOUSE: Final = re.compile(
     r"(?:inc|corp(?:oration)?|ltd|llc|gmbh|ag|s\.?a|plc|co|labs?|laborator(?:y|ies)|institute?|university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|solutions|industries|research|group|company|studios?|ventures|collective|cooperative|"
     r"gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
     r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
@@ -112,7 +115,7 @@ def _shouted(text: str) -> bool:
 def _is_house(name: str) -> bool:
     """True if an unlisted name is written like that of a company or an institute."""
     words = name.split()
-    if len(words) > 1 and (_HOUSE.fullmatch(words[-1].strip(".,")) or _HOUSE.fullmatch(words[0])):
+    if len(words) > 1 and (HOUSE.fullmatch(words[-1].strip(".,")) or HOUSE.fullmatch(words[0])):
         return True
     return _HOUSE_ENDS.search(name) is not None
 
@@ -120,16 +123,16 @@ def _is_house(name: str) -> bool:
 def _introduced(text: str) -> dict[int, bool]:
     """Where a name can begin, right behind "I am" or the like, and whether it could be written small there."""
     found: dict[int, bool] = {}
-    for kind, _, end in _INTRODUCTIONS.find(text):
+    for kind, _, end in INTRODUCTIONS.find(text):
         if end < len(text):
             found[end] = found.get(end, False) or kind == "called"
     return found
 
 
 @lru_cache(maxsize=2)
-def _ordinary(common: frozenset[str], listed: frozenset[str]) -> Remembered[str, bool]:
+def ordinary(common: frozenset[str], listed: frozenset[str]) -> Remembered[str, bool]:
     """Whether a capitalised word is one of the ``common`` ones and no part of a house's name, or ``listed`` by the book."""
-    return Remembered(lambda word: (word.lower() in common and not _HOUSE.fullmatch(word.lower())) or word.lower() in listed, 100_000)
+    return Remembered(lambda word: (word.lower() in common and not HOUSE.fullmatch(word.lower())) or word.lower() in listed, 100_000)
 
 
 def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
@@ -155,7 +158,7 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             and not _COMPOUND.fullmatch(name)
             and (
                 not all(w in common for w in name.split())
-                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start], name)) and not _THING.search(name))
+                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start], name)) and not THING.search(name))
                 or any(start == place for place, _ in borne)
             )
             and not any(s < end and start < e for s, e in taken)
@@ -173,7 +176,7 @@ def _within(original: str, space: int) -> bool:
 def _two_titled(original: str, start: int, name: str) -> bool:
     """True if two words with capitals begin at ``start``, inside a sentence, that are no place: one of them is written small elsewhere."""
     words = name.split()
-    return _within(original, start - 1) and _TWO_TITLED.match(original, start - 1) is not None and any(w in uncapitalised_words() for w in words) and not any(w in places() for w in words)
+    return _within(original, start - 1) and _TWO_TITLED.match(original, start) is not None and any(w in uncapitalised_words() for w in words) and not any(w in places() for w in words)
 
 
 def _quoted(normal: Normal) -> list[tuple[int, int]]:
@@ -185,7 +188,7 @@ def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]
     found = []
     for start, called in introduced.items():
         m = _BORNE.match(normal.original, normal.offsets[start])
-        if m and (called or m.group(1).lower() in given_names()) and not _THING.search(m.group(1).lower()):
+        if m and (called or m.group(1).lower() in given_names()) and not THING.search(m.group(1).lower()):
             found.append((start, start + len(m.group(1))))
     return found
 
@@ -194,11 +197,11 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], l
     """Capitalised words that are not all common, nor all parts of ``known`` names."""
     original = normal.original
     spans = [normal.span(m.start, m.end) for m in known]
-    uncommon = set(filterfalse(_ordinary(common, listed).__getitem__, _CAPITALISED.findall(original)))
+    uncommon = set(filterfalse(ordinary(common, listed).__getitem__, CAPITALISED.findall(original)))
     if uncommon:
-        uncommon.difference_update(*(_CAPITALISED.findall(original, start, end) for start, end in spans))
+        uncommon.difference_update(*(CAPITALISED.findall(original, start, end) for start, end in spans))
     titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
-    titled += [m.start() + 1 for m in _TWO_TITLED.finditer(original) if _within(original, m.start())]
+    titled += [m.start() for m in _TWO_TITLED.finditer(original) if _within(original, m.start() - 1)]
     titled = [place for place in titled if not any(start <= place < end for start, end in spans)]
     if not (uncommon or titled) or _shouted(original):
         return

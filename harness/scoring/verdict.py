@@ -6,7 +6,7 @@ import gc
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice, pairwise
+from itertools import chain, pairwise
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from harness.identities import load_book
 from harness.scoring.claims import IS_BASE, IS_DENIED, IS_MAKER, IS_NAME, IS_OTHER, NAME_LEAST, OWN, SURE, Said, revised
 from harness.scoring.classifier import Linear, models
-from harness.scoring.features import EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens
+from harness.scoring.features import BORDER, EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens, numbered
+from harness.scoring.glance import could_name
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.slips import begins_an_alias, cut_short, makers_named, misspelt, typo
@@ -23,7 +24,7 @@ from harness.scoring.unlisted import unlisted
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
-BATCH, BATCH_CHARACTERS = 500, 1_000_000
+BATCH, BATCH_CHARACTERS = 1000, 1_000_000
 #: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
 #: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
@@ -50,6 +51,8 @@ HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
 CROWD: Final = 3
 #: Mentions in a list share their roles unless two above this differ.
 SHARED_UNDER: Final = 0.65
+#: A mention that so surely says nothing of the speaker is not looked at further: no other role can have what it needs.
+NOTHING_ABOVE: Final = 0.9
 #: A verdict whose strongest evidence is weaker abstains.
 ABSTAINS_BELOW: Final = 0.6
 
@@ -65,13 +68,15 @@ _LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
 _PARENT: Final = re.compile(
     r"\b(?:born (?:of|to|unto)|(?:son|daughter|child) of|hij[oa] de|né[e]? de|fil(?:s|le) de|geboren von|(?:sohn|tochter) (?:von|des|der)|nat[oa] da|figli[oa] di|filh[oa] d[aeo]|сын|дочь) $"
 )
-_TABLE_RULE: Final = re.compile(r"\n[ |:-]*--[ |:-]*\n")
+_TABLE_RULE: Final = re.compile(r"\n(?:[^\S\n]|[|:‐-―−-])*[‐-―−-]{2}(?:[^\S\n]|[|:‐-―−-])*\n")
 
 
 #: What joins names that share a role: "Qwen or Kimi", "A, B and C". A comma alone joins only what a word joins further on.
 _AND_OR: Final = re.compile(
     r"\s*,?\s*(?:/|&|\+|and|or|or else|nor|und|oder|et|ou|ou bien|y|e|o|u|i|oppure|и|или|или же|和|与|或|或者|还是|と|や|か|または|あるいは|과|와|이나|나|또는|혹은|و|او|أو|और|या|ve|veya|ya da|ile|dan|atau|và|hoặc|hay)\s*(?:(?:the|o|a|il|el|der|die|das)\s+)?"
 )
+#: It has fewer characters.
+LONGEST_LINK: Final = 16
 _COMMA: Final = re.compile(r"\s*[,、،]\s*(?:(?:the|o|a|il|el|der|die|das)\s+)?")
 
 
@@ -104,28 +109,35 @@ class Verdict(NamedTuple):
 
 _NOTHING: Final = Verdict("none")
 _REFUSES: Final = Verdict("refuses")
-_NO_MAKERS: Final[frozenset[str]] = frozenset()
 
 
 class _Reply:
     """One reply on its way through the pipeline."""
 
-    __slots__ = ("masked", "mentions", "normal", "said")
+    __slots__ = ("mentions", "normal", "said")
 
     def __init__(self, text: str | None) -> None:
         self.normal: Normal = normalize(_own_turn(text or ""))
-        known = finder().find(self.normal)
-        if len(known) < 2:
-            known = sorted(known + misspelt(self.normal, known))
-        self.mentions: list[Mention] = sorted(known + unlisted(self.normal, known)) if self.normal.text else []
+        self.mentions: list[Mention] = finder().find(self.normal)
+        if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
+            self.mentions = sorted(self.mentions + slips)
+        self.said: list[Said] = []
+
+    def masked(self) -> str:
+        """The text with a mark for each mention; with its capitals, unless it has another length than its normalised form."""
+        text = self.normal.cased or self.normal.text
         masked, at = [], 0
         for m in self.mentions:
-            masked += [self.normal.text[at : m.start], m.mark]
+            masked += [text[at : m.start], m.mark]
             at = m.end
-        masked.append(self.normal.text[at:])
-        whole = "".join(masked).replace(",\n", ", ")
-        self.masked = _TABLE_RULE.sub("\n", whole) if "--" in whole else whole
-        self.said: list[Said] = []
+        whole = "".join([*masked, text[at:]]).replace(",\n", ", ")
+        return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
+
+    def add_unlisted(self) -> bool:
+        """Look for names that the book does not list; true if there are some."""
+        found = unlisted(self.normal, self.mentions) if self.normal.text else []
+        self.mentions = sorted(self.mentions + found) if found else self.mentions
+        return bool(found)
 
 
 def _own_turn(text: str) -> str:
@@ -133,7 +145,7 @@ def _own_turn(text: str) -> str:
     could = "\n" in text or "<" in text or "[" in text or "\\" in text or _LABEL.match(text)
     stop = _NEXT_TURN.search(text) if could else None
     if not text.isascii():
-        for mark in MARKS:  # a reply that holds one would shift what is known of the others
+        for mark in (*MARKS, BORDER):  # a reply that holds one would shift what is known of the others
             text = text.replace(mark, " ")
     return text[: stop.start()] if stop else text
 
@@ -150,12 +162,18 @@ def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
 def _together(texts: list[str | None]) -> list[Verdict]:
     """The verdicts on some replies, which are looked at together."""
     replies = [_Reply(text) for text in texts]
-    tokens = Tokens([reply.masked for reply in replies])
+    listed = numbered(map(_Reply.masked, replies))
+    could = dict.fromkeys(chain(could_name(listed), (number for number, reply in enumerate(replies) if not reply.normal.cased)))
+    tokens = Tokens(listed.replaced({number: replies[number].masked() for number in could if replies[number].add_unlisted()}))
     places = tokens.marks()
     windows = tokens.windows(places)
-    judged = zip(models().roles.probabilities(windows.found).tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True)
-    for reply, length in zip(replies, tokens.lengths, strict=True):
-        _judge_all(reply, list(islice(judged, len(reply.mentions))), long=length > SHORT)
+    chances = models().roles.probabilities(windows.found)
+    ends = np.cumsum([0, *(len(reply.mentions) for reply in replies)])
+    worth = np.unique(np.searchsorted(ends, np.flatnonzero(chances[:, IS_OTHER] <= NOTHING_ABOVE), side="right") - 1)
+    judged = list(zip(chances.tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True))
+    long = np.diff(tokens.starts)[worth] > SHORT
+    for number, first, last, is_long in zip(worth.tolist(), ends[worth].tolist(), ends[worth + 1].tolist(), long.tolist(), strict=True):
+        _judge_all(replies[number], judged[first:last], long=is_long)
     hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
     return [_combine(reply, hedged=number in hedged, refuses=number in refuses) for number, reply in enumerate(replies)]
 
@@ -214,22 +232,23 @@ def verdict(text: str | None) -> Verdict:
 
 def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]], *, long: bool) -> None:
     """Fill ``reply.said`` from what the windows of its mentions showed: role probabilities, no speaker near, a field, the sentence."""
-    weights = [chances for chances, *_ in judged]
+    mentions, text = reply.mentions, reply.normal.text
+    weights = [shown[0] for shown in judged]
     sure: set[str | None] = set()
+    crowd = False
     if len(weights) > 1:
         _share(reply, weights)
-        sure = {mention.family or mention.unlisted for mention, mine in zip(reply.mentions, weights, strict=True) if mine[IS_NAME] > SURE and mention.mark != MAKER}
-    makers = makers_named(reply.mentions) if any(mention.unlisted for mention in reply.mentions) else _NO_MAKERS
-    crowd = len(weights) >= CROWD and len({mention.family for mention in reply.mentions if mention.family}) >= CROWD and not any(mine[IS_DENIED] == max(mine) for mine in weights)
-    for mention, mine, (_, nobody, field, sentence) in zip(reply.mentions, weights, judged, strict=True):
-        if crowd and nobody:
+        sure = {mention.family or mention.unlisted for mention, mine in zip(mentions, weights, strict=True) if mine[IS_NAME] > SURE and mention.mark != MAKER}
+        crowd = len(weights) >= CROWD and len({mention.family for mention in mentions if mention.family}) >= CROWD and not any(mine[IS_DENIED] == max(mine) for mine in weights)
+    for mention, mine, (_, nobody, field, sentence) in zip(mentions, weights, judged, strict=True):
+        if mine[IS_OTHER] > NOTHING_ABOVE or (crowd and nobody):
             continue
         another = bool(sure) and sure != {mention.family or mention.unlisted}
-        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, reply.normal.text, makers, nobody=nobody and not field, long=long, another=another)
+        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, mentions, text, nobody=nobody and not field, long=long, another=another)
         if found:
             reply.said.append(Said(mention, sentence, *found, mine[IS_NAME]))
     if reply.said:
-        reply.said = revised(reply.said, reply.mentions, reply.normal)
+        reply.said = revised(reply.said, mentions, reply.normal)
 
 
 def _share(reply: _Reply, weights: list[list[float]]) -> None:
@@ -237,8 +256,8 @@ def _share(reply: _Reply, weights: list[list[float]]) -> None:
     text = reply.normal.text
     linked = [0]
     for at, (one, other) in enumerate(pairwise(reply.mentions), 1):
-        gap = text[one.end : other.start]
-        joined = one.mark == other.mark and len(gap) < 16
+        joined = one.mark == other.mark and other.start - one.end < LONGEST_LINK
+        gap = text[one.end : other.start] if joined else ""
         if joined and _AND_OR.fullmatch(gap):
             linked.append(at)
             if len({w.index(max(w)) for w in (weights[i] for i in linked) if max(w) > SHARED_UNDER}) > 1:
@@ -272,7 +291,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, tuple(names), tuple(makers), built_on, not_own, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[str], *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], mentions: list[Mention], text: str, *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -297,7 +316,7 @@ def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[
         if role == IS_MAKER and mention.mark != MAKER and _PARENT.search(text, max(0, mention.start - 20), mention.start):
             return None
         cut = mention.end == len(text)
-        close = typo(mention.unlisted, makers=makers) or (cut_short(mention.unlisted) if cut else None)
+        close = typo(mention.unlisted, makers=makers_named(mentions)) or (cut_short(mention.unlisted) if cut else None)
         if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
             return None
         if close:

@@ -1,0 +1,96 @@
+"""A glance at the tokens of many replies at once, which tells in which of them `unlisted` can find a name.
+
+A token is looked at once for each vocabulary; what stands beside it is asked of arrays. The glance errs on one side only: in what it passes over, the slower search finds nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.scoring.features import MARKS, Bools, Numbered, Vocabulary
+from harness.scoring.mentions import finder
+from harness.scoring.training import common_words, given_names
+from harness.scoring.unlisted import CAPITALISED, HAN, HOUSE, INTRODUCTIONS, LONGEST_QUOTED, THING, ordinary
+
+#: What a token can be to an unlisted name. By itself: enough; with a capital, or a mark; the first of two words with capitals, the second; one that a speaker can be called by, or that is called.
+_ENOUGH, _CAPITAL, _FIRST, _SECOND, _GIVEN, _NAMED = (1 << bit for bit in range(6))
+#: No common word; a word; a hyphen or the like; a number; a quotation mark; what joins words with capitals; what a sentence can go on behind; what is none in quotation marks.
+_RARE, _LETTERS, _HYPHEN, _NUMBER, _QUOTE, _JOINS, _INSIDE, _PLAIN = (1 << bit for bit in range(6, 14))
+#: The last word of a phrase that introduces, the one before it, or the only one; the last of one that calls, and the one before it.
+_INTRODUCES, _INTRODUCING, _ALONE, _CALLS, _CALLING = (1 << bit for bit in range(14, 19))
+_NAMING_SCRIPTS: Final = re.compile(f"[{HAN}\u3040-\u30ff가-힣\u0600-\u06ff\u0900-\u097f]")
+_JOINING: Final = frozenset("of de da do dos dei del della di du des la the van &".split())
+
+
+class _Looks:
+    """What the tokens of a vocabulary can be, and their lengths."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._known = np.zeros((2, 0), dtype=np.int32)
+        phrases = [(phrase.split(), kind) for phrase, kind in INTRODUCTIONS.phrases]
+        self._phrases = {
+            _INTRODUCES: {words[-1] for words, _ in phrases if len(words) > 1},
+            _INTRODUCING: {words[-2] for words, _ in phrases if len(words) > 1},
+            _ALONE: {words[-1] for words, _ in phrases if len(words) == 1},
+            _CALLS: {words[-1] for words, kind in phrases if kind == "called"},
+            _CALLING: {words[-2] for words, kind in phrases if kind == "called"},
+        }
+
+    def of(self, numbered: Numbered) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        if self._known.shape[1] < len(self.vocabulary):
+            new = islice(zip(self.vocabulary, self.vocabulary.tokens, strict=True), self._known.shape[1], None)
+            self._known = np.concatenate((self._known, np.array([(self._look(*token), len(token[1])) for token in new], dtype=np.int32).T), axis=1)
+        looks, lengths = self._known
+        return looks.take(numbered.numbers), lengths.take(numbered.numbers)
+
+    def _look(self, written: str, token: str) -> int:
+        common, capitals = common_words(), CAPITALISED.findall(written)
+        capital, thing = written[:1].isupper(), THING.match(token) is not None
+        named = capital and token[:2].isalnum() and len(token) > 1 and not thing
+        found = {
+            _ENOUGH: _NAMING_SCRIPTS.search(token) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
+            _CAPITAL: capitals or token in MARKS,
+            _FIRST: capital and len(token) > 1,
+            _SECOND: capital and len(token) > 1 and not thing,
+            _GIVEN: named and token in given_names(),
+            _NAMED: named,
+            _RARE: token[:1].isalpha() and token not in common,
+            _LETTERS: token[:1].isalpha(),
+            _HYPHEN: token in frozenset("-+·"),
+            _NUMBER: token[:1].isdigit(),
+            _QUOTE: token in frozenset('"'),
+            _JOINS: token in _JOINING,
+            _PLAIN: token in MARKS or (token.isalpha() and token in common and not HOUSE.fullmatch(token)),
+            _INSIDE: token[-1:].isalnum() or token in MARKS or token in (",", ":"),
+        } | {bit: token in words for bit, words in self._phrases.items()}
+        return sum(bit for bit, there in found.items() if there)
+
+
+_looks: _Looks | None = None
+
+
+def could_name(numbered: Numbered) -> list[int]:
+    """The texts, by their place, in which `unlisted` can find something. Texts are to be written with their capitals, and the known mentions marked."""
+    global _looks
+    if _looks is None or _looks.vocabulary is not numbered.vocabulary:
+        _looks = _Looks(numbered.vocabulary)
+    looks, lengths = _looks.of(numbered)
+    padded = np.pad(looks, 2)
+
+    def are(bits: int, *, by: int = 0) -> Bools:  # which tokens have one of the bits, or have a token so far behind them that does
+        return np.asarray((padded[2 + by : len(padded) - 2 + by] & bits) != 0)
+
+    could = are(_ENOUGH) | (are(_CAPITAL) & are(_HYPHEN, by=1) & are(_NUMBER, by=2))
+    could |= are(_INSIDE, by=-1) & are(_FIRST) & (are(_SECOND, by=1) | (are(_JOINS, by=1) & are(_SECOND, by=2)))
+    could |= ((are(_INTRODUCES, by=-1) & are(_INTRODUCING, by=-2)) | are(_ALONE, by=-1)) & are(_GIVEN)
+    could |= are(_CALLS, by=-1) & are(_CALLING, by=-2) & (are(_NAMED) | are(_RARE) | (are(_LETTERS) & are(_HYPHEN, by=1)))
+    quotes = np.flatnonzero(are(_QUOTE))
+    letters, strange = (np.diff(np.cumsum(counted)[quotes]) for counted in (lengths, ~are(_PLAIN)))  # the mark that closes is counted with what it encloses
+    could[quotes[1:][(letters <= LONGEST_QUOTED + 1) & (strange > 1)]] = True
+    return list(dict.fromkeys(numbered.text_of(np.flatnonzero(could)).tolist()))
