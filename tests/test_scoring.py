@@ -17,7 +17,7 @@ from harness.identities import load_book
 from harness.scoring import classifier, training
 from harness.scoring import unlisted as unlisted_names
 from harness.scoring.features import numbered
-from harness.scoring.glance import could_name
+from harness.scoring.glance import Glance
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
 from harness.scoring.verdict import verdict, verdicts
@@ -111,7 +111,7 @@ def passed_over(texts):
         for m in reversed(known):
             text = text[: m.start] + m.mark + text[m.end :]
         masked.append(text)
-    slow = set(could_name(numbered(masked)))
+    slow = set(Glance(numbered(masked)).names())
     passed = [reply for number, reply in enumerate(replies) if number not in slow]
     return [(normal.original, found) for normal, known in passed if normal.text and (found := unlisted_names.unlisted(normal, known))], len(passed)
 
@@ -121,62 +121,8 @@ def test_a_glance_passes_over_nothing_in_which_a_name_is_found():
     assert found == [] and passed > 500
 
 
-FRAGMENTS = [
-    "I'm",
-    "I am",
-    "My name is",
-    "Call me",
-    "call me",
-    "they call me",
-    "Ich heiße",
-    "soy",
-    "me llamo",
-    "Hope",
-    "hope",
-    "Faith",
-    "the",
-    "of",
-    "de",
-    "and",
-    "&",
-    "by",
-    "Zorbly",
-    "zorbly",
-    "Labs",
-    "labs",
-    "Company",
-    "Software",
-] + [
-    "AI",
-    "Assistant",
-    "Dr.",
-    "Mary-Jane",
-    "Step",
-    "-3",
-    "3",
-    "2.5",
-    "Qwen",
-    "Nova",
-    "Captain",
-    "GPT",
-    '"',
-    "'",
-    ",",
-    ".",
-    ":",
-    "\n",
-    "!",
-    "- ",
-    "(",
-    "O'Brien",
-    "McDonald",
-    "d'Arc",
-    "Rio",
-    "São Paulo",
-    "Ägypten",
-    "x",
-    "B",
-]
+WORDS = "I'm name hope Hope Faith the The of de and & by is Zorbly zorbly Labs labs Company Software AI Assistant Dr. Mary-Jane Step -3 3 2.5 Qwen Nova Captain GPT O'Brien McDonald d'Arc Rio Ägypten x B \" ' , . : ! - (".split()
+FRAGMENTS = [*WORDS, "I am", "My name is", "Call me", "call me", "they call me", "Ich heiße", "soy", "me llamo", "São Paulo", "\n"]
 
 
 @settings(max_examples=400, deadline=None)
@@ -184,6 +130,13 @@ FRAGMENTS = [
 def test_a_glance_passes_over_no_name_in_any_row_of_words(rows):
     found, _ = passed_over(["".join(map("".join, row)) for row in rows])
     assert found == []
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.text(st.sampled_from("Qaw 1.'é"), max_size=30), min_size=1, max_size=8))
+def test_a_glance_passes_over_no_letters_set_apart(texts):
+    apart = Glance(numbered(texts)).apart()
+    assert [text for number, text in enumerate(texts) if number not in apart and normalize(text) != normalize(text, join=False)] == []
 
 
 def test_versions_are_kept_as_text():

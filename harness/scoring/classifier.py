@@ -28,7 +28,7 @@ LEAST_SEEN: Final = 2
 #: Sentences that are looked at together while fitting.
 TOGETHER: Final = 4000
 #: Bytes that stay with the process between batches, roughly; without them every batch has its pages made anew.
-ROOM: Final = 1 << 24
+ROOM: Final = 31 << 20
 Floats = npt.NDArray[np.float32]
 
 
@@ -104,7 +104,7 @@ def fit() -> Models:
         roles.append(_Known(tokens.windows(marks).found, [role for _, known in masked for role in known], lines))
         own = np.array([any(role.startswith("self") for role in known) for _, known in masked])
         aside = ~own & (np.array([s.section in ("refuses", "none") for s in some]) | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own()))
-        reply = tokens.reply_of_sentences()
+        reply = tokens.reply_of_sentences
         for kept, section, which, keep in ((hedged, "hedged", own, tokens.unmarked()), (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool))):
             chosen = which[reply]
             here = [some[r] for r in reply[chosen].tolist()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -162,11 +163,14 @@ class Numbered(NamedTuple):
         """The same with some texts, by their place, in another form; it takes the vocabulary that the others were numbered by."""
         if not texts:
             return self
-        others = _numbered(texts.values(), self.vocabulary)
-        parts = list(map(self.of, range(len(self.starts) - 1)))
-        for number, text in enumerate(texts):
-            parts[text] = others.of(number)
-        return Numbered(np.concatenate(parts), np.concatenate(([0], np.cumsum(list(map(len, parts))))), self.vocabulary)
+        places = sorted(texts)
+        others = _numbered(map(texts.__getitem__, places), self.vocabulary)
+        lengths, parts, at = np.diff(self.starts), list[Ints](), 0
+        lengths[places] = np.diff(others.starts)
+        for number, place in enumerate(places):
+            parts += [self.numbers[at : self.starts[place]], others.of(number)]
+            at = self.starts[place + 1]
+        return Numbered(np.concatenate([*parts, self.numbers[at:]]), np.concatenate(([0], np.cumsum(lengths))), self.vocabulary)
 
 
 def numbered(texts: Iterable[str]) -> Numbered:
@@ -340,8 +344,9 @@ class Tokens:
         count = np.bincount(self.sentence[words], minlength=rows)
         could = np.zeros(rows, dtype=bool)
         could[self.sentence[words & (self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0))]] = True
-        return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences()])
+        return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences])
 
+    @cached_property
     def reply_of_sentences(self) -> Ints:
         """The number of the reply of each sentence."""
         return np.asarray(np.searchsorted(self.starts, self.begins, side="right") - 1)

@@ -1,6 +1,6 @@
-"""A glance at the tokens of many replies at once, which tells in which of them `unlisted` can find a name.
+"""A glance at the tokens of many replies at once, which tells in which of them a slower search can find something.
 
-A token is looked at once for each vocabulary; what stands beside it is asked of arrays. The glance errs on one side only: in what it passes over, the slower search finds nothing.
+A token is looked at once for each vocabulary; what stands beside it is asked of arrays. The glance errs on one side only: in what it passes over, there is nothing to find.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ _ENOUGH, _CAPITAL, _FIRST, _SECOND, _GIVEN, _NAMED = (1 << bit for bit in range(
 _RARE, _LETTERS, _HYPHEN, _NUMBER, _QUOTE, _JOINS, _INSIDE, _PLAIN = (1 << bit for bit in range(6, 14))
 #: The last word of a phrase that introduces, the one before it, or the only one; the last of one that calls, and the one before it.
 _INTRODUCES, _INTRODUCING, _ALONE, _CALLS, _CALLING = (1 << bit for bit in range(14, 19))
+#: A letter, or a digit, by itself.
+_SINGLE: Final = 1 << 19
+#: What stands for a known mention.
+_MARK: Final = 1 << 20
 _NAMING_SCRIPTS: Final = re.compile(f"[{HAN}\u3040-\u30ff가-힣\u0600-\u06ff\u0900-\u097f]")
 _JOINING: Final = frozenset("of de da do dos dei del della di du des la the van &".split())
 
@@ -67,6 +71,8 @@ class _Looks:
             _QUOTE: token in frozenset('"'),
             _JOINS: token in _JOINING,
             _PLAIN: token in MARKS or (token.isalpha() and token in common and not HOUSE.fullmatch(token)),
+            _MARK: token in MARKS,
+            _SINGLE: len(token) == 1 and token.isalnum(),
             _INSIDE: token[-1:].isalnum() or token in MARKS or token in (",", ":"),
         } | {bit: token in words for bit, words in self._phrases.items()}
         return sum(bit for bit, there in found.items() if there)
@@ -75,22 +81,36 @@ class _Looks:
 _looks: _Looks | None = None
 
 
-def could_name(numbered: Numbered) -> list[int]:
-    """The texts, by their place, in which `unlisted` can find something. Texts are to be written with their capitals, and the known mentions marked."""
-    global _looks
-    if _looks is None or _looks.vocabulary is not numbered.vocabulary:
-        _looks = _Looks(numbered.vocabulary)
-    looks, lengths = _looks.of(numbered)
-    padded = np.pad(looks, 2)
+class Glance:
+    """What some texts can hold, by their place. They are to be written with their capitals, and their known mentions marked."""
 
-    def are(bits: int, *, by: int = 0) -> Bools:  # which tokens have one of the bits, or have a token so far behind them that does
-        return np.asarray((padded[2 + by : len(padded) - 2 + by] & bits) != 0)
+    def __init__(self, numbered: Numbered) -> None:
+        global _looks
+        if _looks is None or _looks.vocabulary is not numbered.vocabulary:
+            _looks = _Looks(numbered.vocabulary)
+        self._numbered = numbered
+        looks, self._lengths = _looks.of(numbered)
+        self._looks = np.pad(looks, 2)
 
-    could = are(_ENOUGH) | (are(_CAPITAL) & are(_HYPHEN, by=1) & are(_NUMBER, by=2))
-    could |= are(_INSIDE, by=-1) & are(_FIRST) & (are(_SECOND, by=1) | (are(_JOINS, by=1) & are(_SECOND, by=2)))
-    could |= ((are(_INTRODUCES, by=-1) & are(_INTRODUCING, by=-2)) | are(_ALONE, by=-1)) & are(_GIVEN)
-    could |= are(_CALLS, by=-1) & are(_CALLING, by=-2) & (are(_NAMED) | are(_RARE) | (are(_LETTERS) & are(_HYPHEN, by=1)))
-    quotes = np.flatnonzero(are(_QUOTE))
-    letters, strange = (np.diff(np.cumsum(counted)[quotes]) for counted in (lengths, ~are(_PLAIN)))  # the mark that closes is counted with what it encloses
-    could[quotes[1:][(letters <= LONGEST_QUOTED + 1) & (strange > 1)]] = True
-    return list(dict.fromkeys(numbered.text_of(np.flatnonzero(could)).tolist()))
+    def _are(self, bits: int, *, by: int = 0) -> Bools:
+        """Which tokens have one of the bits, or have a token so far behind them that does."""
+        return np.asarray((self._looks[2 + by : len(self._looks) - 2 + by] & bits) != 0)
+
+    def _texts(self, there: Bools) -> list[int]:
+        return list(dict.fromkeys(self._numbered.text_of(np.flatnonzero(there)).tolist()))
+
+    def apart(self) -> list[int]:
+        """The texts in which `normalize` can find letters set apart."""
+        return self._texts(self._are(_SINGLE) & self._are(_SINGLE, by=1))
+
+    def names(self) -> list[int]:
+        """The texts in which `unlisted` can find a name."""
+        are = self._are
+        could = are(_ENOUGH) | (are(_CAPITAL) & are(_HYPHEN, by=1) & are(_NUMBER, by=2))
+        could |= are(_INSIDE, by=-1) & are(_FIRST) & (are(_SECOND, by=1) | (are(_JOINS, by=1) & are(_SECOND, by=2)))
+        could |= ((are(_INTRODUCES, by=-1) & are(_INTRODUCING, by=-2)) | are(_ALONE, by=-1)) & are(_GIVEN)
+        could |= are(_CALLS, by=-1) & are(_CALLING, by=-2) & (are(_NAMED) | are(_RARE) | (are(_LETTERS) & are(_HYPHEN, by=1)))
+        quotes = np.flatnonzero(are(_QUOTE))
+        letters, strange, known = (np.diff(np.cumsum(counted)[quotes]) for counted in (self._lengths, ~are(_PLAIN), are(_MARK)))  # with the mark that closes
+        could[quotes[1:][(letters <= LONGEST_QUOTED + 1) & (strange > 1) & (known == 0)]] = True
+        return self._texts(could)

@@ -41,7 +41,6 @@ _WORD: Final = re.compile(r"[^\W_]+")
 _LOOK_ALIKE: Final = str.maketrans("авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux")
 _APART: Final = re.compile(r"(?<![\w'])[^\W\d_](?: [^\W_]){2,}(?!\w)")
 _MAYBE_APART: Final = re.compile(r" [^\W\d_] [^\W_](?!\w)")
-_MAYBE_APART_ASCII: Final = re.compile(r" [a-z] [a-z0-9](?!\w)")
 _HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 
 
@@ -84,7 +83,7 @@ def normalize(text: str, *, join: bool = True) -> Normal:
         found = _WORD.sub(_read_alike, found)
     if "</" in found and (tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]):
         found, offsets = _without(found, offsets, tags)
-    if join and (((_MAYBE_APART_ASCII if ascii_only else _MAYBE_APART).search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
+    if join and ((_MAYBE_APART.search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
 

@@ -15,6 +15,7 @@ import ahocorasick_rs
 
 #: Latin, Greek and Cyrillic letters lie below.
 ALPHABETS_END: Final = "\u0530"
+FEW: Final = 100
 _CHOICE: Final = re.compile(r"\(([^()]*)\)")
 Kind = TypeVar("Kind", bound=str)
 
@@ -27,7 +28,8 @@ class Phrases(Generic[Kind]):
 
     @cached_property
     def _automaton(self) -> ahocorasick_rs.AhoCorasick:
-        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self.phrases])
+        table = ahocorasick_rs.Implementation.DFA if len(self.phrases) > FEW else None  # for a few, the package knows a faster way by itself
+        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self.phrases], implementation=table)
 
     def find(self, text: str) -> list[tuple[Kind, int, int]]:
         """Kind, start and end of the phrases in normalised text, in order of their ends; they can overlap."""

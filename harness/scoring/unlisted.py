@@ -21,6 +21,7 @@ from harness.scoring.training import common_words, given_names, places, uncapita
 #: A word with a capital, "Dr. " before it perhaps; the class comes first, so that `re` runs from capital to capital.
 _WORD: Final = rf"[{UPPER}](?<!\w.)(?:(?:(?<=D)r|(?<=M)(?:rs?|s)|(?<=S)t)\. [{UPPER}])?[\w'’+]*(?:[-.·][\w]+)*"
 CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
+_CAPITAL: Final = re.compile(f"[{UPPER}]")
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
 _CAPITALS: Final = re.compile(rf"{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
 #: "AI-powered", "Lambda-based": no names.
@@ -109,7 +110,7 @@ _OPENERS: Final = frozenset(" \"'*«“„¡¿(>")
 
 def _shouted(text: str) -> bool:
     """True if a text is written in capitals, as far as its beginning shows."""
-    return sum(map(str.isupper, text[:200])) * 2 >= len(text[:200])
+    return len(_CAPITAL.findall(text, 0, 200)) * 2 >= len(text[:200])
 
 
 def _is_house(name: str) -> bool:

@@ -15,7 +15,7 @@ from harness.identities import load_book
 from harness.scoring.claims import IS_BASE, IS_DENIED, IS_MAKER, IS_NAME, IS_OTHER, NAME_LEAST, OWN, SURE, Said, revised
 from harness.scoring.classifier import Linear, models
 from harness.scoring.features import BORDER, EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens, numbered
-from harness.scoring.glance import could_name
+from harness.scoring.glance import Glance
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.slips import begins_an_alias, cut_short, makers_named, misspelt, typo
@@ -24,7 +24,7 @@ from harness.scoring.unlisted import unlisted
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
-BATCH, BATCH_CHARACTERS = 1000, 1_000_000
+BATCH, BATCH_CHARACTERS = 2000, 1_000_000
 #: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
 #: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
@@ -116,8 +116,9 @@ class _Reply:
 
     __slots__ = ("mentions", "normal", "said")
 
-    def __init__(self, text: str | None) -> None:
-        self.normal: Normal = normalize(_own_turn(text or ""))
+    def __init__(self, text: str | None, *, join: bool = False) -> None:
+        own = _own_turn(text or "")
+        self.normal: Normal = normalize(own, join=join or not own.isascii())
         self.mentions: list[Mention] = finder().find(self.normal)
         if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
             self.mentions = sorted(self.mentions + slips)
@@ -163,7 +164,12 @@ def _together(texts: list[str | None]) -> list[Verdict]:
     """The verdicts on some replies, which are looked at together."""
     replies = [_Reply(text) for text in texts]
     listed = numbered(map(_Reply.masked, replies))
-    could = dict.fromkeys(chain(could_name(listed), (number for number, reply in enumerate(replies) if not reply.normal.cased)))
+    glance = Glance(listed)
+    if apart := [number for number in glance.apart() if replies[number].normal.original.isascii()]:
+        replies = [_Reply(text, join=True) if number in apart else reply for number, (text, reply) in enumerate(zip(texts, replies, strict=True))]
+        listed = listed.replaced({number: replies[number].masked() for number in apart})
+        glance = Glance(listed)
+    could = dict.fromkeys(chain(glance.names(), (number for number, reply in enumerate(replies) if not reply.normal.cased)))
     tokens = Tokens(listed.replaced({number: replies[number].masked() for number in could if replies[number].add_unlisted()}))
     places = tokens.marks()
     windows = tokens.windows(places)
@@ -215,14 +221,14 @@ def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
     """The numbers of the replies that say nothing of their identity and have a sentence that declines."""
     keep = tokens.unquoted()
     silent = np.array([not reply.said for reply in replies])
-    chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences()]
+    chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences]
     return _replies_with(models().refuses, tokens, chosen, keep, REFUSES_NEEDS)
 
 
 def _replies_with(model: Linear, tokens: Tokens, chosen: Bools, keep: Bools, needs: float) -> set[int]:
     """The numbers of the replies in which the model is likely enough right of a sentence among the ``chosen``, by the tokens to ``keep``."""
     right = model.probabilities(tokens.bags(chosen, keep))[:, 0] > needs
-    return set(tokens.reply_of_sentences()[np.flatnonzero(chosen)[right]].tolist())
+    return set(tokens.reply_of_sentences[np.flatnonzero(chosen)[right]].tolist())
 
 
 def verdict(text: str | None) -> Verdict:
