@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, groupby, islice, repeat
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -152,10 +152,11 @@ def null() -> Null:
 
 
 class _Level(NamedTuple):
-    """All k-grams of the references: sorted hashes, the place of each, and a table that rules out most others."""
+    """All k-grams of the references: sorted hashes, the place of each, where those of the same k-gram end (for seeds), and a table that rules out most others."""
 
     hashes: Hashes
     where: Ids
+    until: Ids
     table: npt.NDArray[np.bool_]
     shift: np.uint64
 
@@ -167,6 +168,21 @@ class _Level(NamedTuple):
             at[at == len(self.hashes)] = 0
             found[maybe] = self.hashes[at] == asked[maybe]
         return found
+
+
+class _Known(NamedTuple):
+    """The longest run of each reply; by k and reply the seeds in it (place, row in that level); the ids of all words, and where each reply begins."""
+
+    longest: Ids
+    seeds: dict[int, dict[int, list[tuple[int, int]]]]
+    ids: Ids
+    starts: Ids
+
+    def row(self, number: int) -> Ids:
+        return self.ids[self.starts[number] : self.starts[number + 1]]
+
+
+_UNKNOWN: Final = bytes(8)
 
 
 class References:
@@ -186,6 +202,8 @@ class References:
             owners.extend([number] * len(said))
             ids.append(0)  # nothing runs over the end of a reference
             owners.append(-1)
+        self._codes = {word: np.int64(number).tobytes() for word, number in self.vocabulary.items()}
+        self._mixed = _mix(np.arange(len(self.vocabulary) + 1))
         self.ids: Ids = np.array(ids, dtype=np.int64)
         self.owners: Ids = np.array(owners, dtype=np.int64)
         self.entities = [self._rare(reference.text) for reference in self.references]
@@ -204,12 +222,13 @@ class References:
         for k in range(1, MIN_RUN + 1):
             alive = alive[alive + k <= len(self.ids)]
             alive = alive[self.ids[alive + k - 1] > 0]
-            hashes[alive] = _next(hashes[alive], self.ids[alive + k - 1])
+            hashes[alive] = _next(hashes[alive], self._mixed[self.ids[alive + k - 1]])
             order = np.argsort(hashes[alive], kind="stable")
             where = alive[order]
+            until = np.searchsorted(hashes[where], hashes[where], side="right") if k in (SEED, MIN_RUN) else where[:0]
             table = np.zeros(1 << (64 - int(shift)), dtype=np.bool_)
             table[(hashes[where] >> shift).astype(np.int64)] = True
-            levels.append(_Level(hashes[where], where, table, shift))
+            levels.append(_Level(hashes[where], where, until, table, shift))
         return levels
 
     def compare(self, text: str | None) -> Overlap:
@@ -224,68 +243,62 @@ class References:
 
     def figures(self, batch: Sequence[Sequence[str]]) -> list[tuple[int, list[tuple[int, int]]]]:
         """For each tokenised reply the longest run and the maximal runs of `MIN_RUN` tokens or more (place, length), exact."""
-        longest, seeds = self.runs_of(batch)
-        found: list[tuple[int, list[tuple[int, int]]]] = [(length, []) for length in longest.tolist()]
-        for row, seeded in seeds.items():
-            if MIN_RUN in seeded:
-                runs = [run for runs in self._runs(batch[row], seeded[MIN_RUN]).values() for run in runs]
-                found[row] = (max(length for *_, length in runs), [(place, length) for place, _, length in _maximal(runs)])
+        known = self.runs_of(batch)
+        found: list[tuple[int, list[tuple[int, int]]]] = [(length, []) for length in known.longest.tolist()]
+        for row, seeded in known.seeds[MIN_RUN].items():
+            runs = [run for runs in self._runs(known.row(row), seeded).values() for run in runs]
+            found[row] = (max(length for *_, length in runs), [(place, length) for place, _, length in _maximal(runs)])
         return found
 
-    def runs_of(self, batch: Sequence[Sequence[str]]) -> tuple[Ids, dict[int, dict[int, list[Any]]]]:
-        """The bare figures of tokenised replies: longest run of each, and for runs of `SEED` and `MIN_RUN` tokens their places.
-
-        Returns
-        -------
-        (replies,) longest runs, and by reply number and k the list of (place in the reply, row in that level).
-        """
+    def runs_of(self, batch: Sequence[Sequence[str]]) -> _Known:
+        """The bare figures of tokenised replies: the longest run of each, and the places of runs of `SEED` and `MIN_RUN` tokens."""
         lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
-        ids = np.fromiter(map(self.vocabulary.get, chain.from_iterable(batch), repeat(0)), dtype=np.int64, count=int(lengths.sum()))
-        ends = np.cumsum(lengths)
+        ids = np.frombuffer(b"".join(map(self._codes.get, chain.from_iterable(batch), repeat(_UNKNOWN))), dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(lengths)))
         longest = np.zeros(len(batch), dtype=np.int64)
-        seeds: dict[int, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        last = np.repeat(ends, lengths)  # where the reply of each token ends
+        seeds: dict[int, dict[int, list[tuple[int, int]]]] = {SEED: {}, MIN_RUN: {}}
+        row_of = np.repeat(np.arange(len(batch)), lengths)
+        mixed = self._mixed[ids]
         alive = np.flatnonzero(ids)
-        hashes = np.zeros(len(ids), dtype=np.uint64)
+        hashes = np.zeros(len(alive), dtype=np.uint64)
         present = np.zeros(len(ids) + 1, dtype=np.bool_)
         for k, level in enumerate(self.levels, 1):
-            hashes[alive] = _next(hashes[alive], ids[alive + k - 1])
+            hashes = _next(hashes, mixed[alive + k - 1])
             if k > 1:  # every word of the vocabulary stands in a reference
-                alive = alive[level.hits(hashes[alive])]
+                hits = level.hits(hashes)
+                alive, hashes = alive[hits], hashes[hits]
             if not len(alive):
                 break
-            rows = np.searchsorted(ends, alive, side="right")
+            rows = row_of[alive]
             longest[rows] = k
-            if k in (SEED, MIN_RUN):
-                at = np.searchsorted(level.hashes, hashes[alive])
-                firsts = ends[rows] - lengths[rows]
-                for row, place, found in zip(rows.tolist(), (alive - firsts).tolist(), at.tolist(), strict=True):
-                    seeds[row][k].append((place, found))
+            if k in seeds:
+                found = list(zip((alive - starts[rows]).tolist(), np.searchsorted(level.hashes, hashes).tolist(), strict=True))
+                cuts = [0, *(np.flatnonzero(np.diff(rows)) + 1).tolist(), len(rows)]
+                seeds[k] = {row: found[one:other] for row, one, other in zip(rows[cuts[:-1]].tolist(), cuts, cuts[1:], strict=False)}
             present[:] = False
             present[alive] = True
-            alive = alive[present[alive + 1] & (alive + k < last[alive])]
-        return longest, seeds
+            going = present[alive + 1] & (alive + k < starts[rows + 1])
+            alive, hashes = alive[going], hashes[going]
+        return _Known(longest, seeds, ids, starts)
 
     def _places(self, k: int, at: int) -> list[int]:
         level = self.levels[k - 1]
-        stop = min(len(level.hashes), at + PLACES)
-        until = at + int(np.searchsorted(level.hashes[at:stop], level.hashes[at], side="right"))
-        found: list[int] = level.where[at:until].tolist()
+        found: list[int] = level.where[at : min(at + PLACES, int(level.until[at]))].tolist()
         return found
 
     def _batch(self, texts: list[str]) -> Iterator[Overlap]:
         batch = [words(text) for text in texts]
-        longest, seeds = self.runs_of(batch)
-        for row, (text, said) in enumerate(zip(texts, batch, strict=True)):
-            if MIN_RUN in seeds[row]:
-                yield self._whole(text, said, seeds[row])
-            elif len(seeds[row].get(SEED, ())) >= 2 * SEED:
-                yield NOTHING._replace(longest_run=int(longest[row]), near_run=self._near(seeds[row][SEED]))
+        known = self.runs_of(batch)
+        short, long = known.seeds[SEED], known.seeds[MIN_RUN]
+        for row, (text, said, longest) in enumerate(zip(texts, batch, known.longest.tolist(), strict=True)):
+            if row in long:
+                yield self._whole(text, said, self._runs(known.row(row), long[row]), short[row])
+            elif len(short.get(row, ())) >= 2 * SEED:
+                yield NOTHING._replace(longest_run=longest, near_run=self._near(short[row]))
             else:
-                yield NOTHING._replace(longest_run=int(longest[row]))
+                yield NOTHING._replace(longest_run=longest)
 
-    def _whole(self, text: str, said: list[str], seeds: dict[int, list[Any]]) -> Overlap:
-        runs = self._runs(said, seeds[MIN_RUN])
+    def _whole(self, text: str, said: list[str], runs: dict[int, list[tuple[int, int, int]]], seeds: list[tuple[int, int]]) -> Overlap:
         spans = places(text)
         best: tuple[float, int, str, int] | None = None
         for owner, found in runs.items():
@@ -304,19 +317,18 @@ class References:
             max(length for found in runs.values() for *_, length in found),
             best[0],
             _covered((place, length) for place, _, length in kept) / len(said),
-            self._near(seeds[SEED]),
+            self._near(seeds),
             -math.expm1(-(10 ** min(2.0, -max(odds)))),
             round(sum(o for o in odds if o > 0), 3),
             tuple(sorted(self.entities[owner] & set(said))),
             tuple(chances),
         )
 
-    def _runs(self, said: Sequence[str], seeds: list[Any]) -> dict[int, list[tuple[int, int, int]]]:
+    def _runs(self, ids: Ids, seeds: list[tuple[int, int]]) -> dict[int, list[tuple[int, int, int]]]:
         """Maximal runs by reference: place in the reply, place in the index, length."""
         runs: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         open_diagonals: set[int] = set()
         previous = -2
-        ids = [self.vocabulary.get(word, 0) for word in said]
         for place, at in seeds:
             if place != previous + 1:
                 open_diagonals = set()
@@ -325,10 +337,10 @@ class References:
             for where in self._places(MIN_RUN, at):
                 now.add(where - place)
                 if where - place not in open_diagonals:
-                    length = MIN_RUN
-                    while place + length < len(ids) and ids[place + length] == self.ids[where + length] != 0:
-                        length += 1
-                    runs[int(self.owners[where])].append((place, where, length))
+                    mine = ids[place + MIN_RUN :]
+                    other = self.ids[where + MIN_RUN : where + MIN_RUN + len(mine)]
+                    differs = np.flatnonzero((mine[: len(other)] != other) | (other == 0))
+                    runs[int(self.owners[where])].append((place, where, MIN_RUN + (int(differs[0]) if len(differs) else len(other))))
             open_diagonals = now
         return runs
 
@@ -354,9 +366,14 @@ def published() -> References:
     return References(Reference(b.identity, b.file, b.text) for b in load_backstories())
 
 
-def _next(hashes: Hashes, ids: Ids) -> Hashes:
+def _mix(ids: Ids) -> Hashes:
     mixed = (ids.astype(np.uint64) + np.uint64(0x632BE59BD9B4E019)) * np.uint64(0xD6E8FEB86659FD93)
-    return np.asarray((hashes ^ (mixed >> np.uint64(29)) ^ mixed) * _BASE, dtype=np.uint64)
+    return np.asarray((mixed >> np.uint64(29)) ^ mixed, dtype=np.uint64)
+
+
+def _next(hashes: Hashes, mixed: Hashes) -> Hashes:
+    """The hashes of k-grams from those of the (k-1)-grams before their last words, and of these."""
+    return np.asarray((hashes ^ mixed) * _BASE, dtype=np.uint64)
 
 
 def _covered(runs: Iterable[tuple[int, int]]) -> int:
