@@ -46,7 +46,7 @@ class Said(NamedTuple):
 def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[Said]:
     """The claims of a reply less those that it takes back, or that belong to others; some change their role."""
     if len(said) > 1:
-        said = _named_like_its_maker(said)
+        said = _in_full(_named_like_its_maker(said))
     found = cues(normal.text)
     taken_back = [cue for cue in found if cue.kind != "namesake"]
     if len(found) > len(taken_back):
@@ -76,6 +76,15 @@ def _named_like_its_maker(said: list[Said]) -> list[Said]:
             s = s._replace(role=IS_NAME, identity=s.mention.family)
         out.append(s)
     return out
+
+
+def _in_full(said: list[Said]) -> list[Said]:
+    """Claims in which a part of an unlisted name is the whole: "I'm Professor Ada, ... just call me Professor"."""
+    whole = {s.identity for s in said if s.role == IS_NAME and s.mention.unlisted and " " in s.identity}
+    if not whole:
+        return said
+    parts = {f"other:{word}": identity for identity in whole for word in identity.removeprefix("other:").split()}
+    return [s._replace(identity=parts[s.identity]) if s.role == IS_NAME and s.identity in parts and s.mention.unlisted else s for s in said]
 
 
 def _without_doubtful(said: list[Said]) -> list[Said]:

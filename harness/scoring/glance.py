@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scoring.features import MARKS, Bools, Numbered, Vocabulary
-from harness.scoring.mentions import finder
+from harness.scoring.mentions import UPPER, finder
 from harness.scoring.training import common_words, given_names
 from harness.scoring.unlisted import CAPITALISED, HAN, HOUSE, INTRODUCTIONS, LONGEST_QUOTED, THING, ordinary
 
@@ -28,6 +28,8 @@ _SINGLE: Final = 1 << 19
 #: What stands for a known mention.
 _MARK: Final = 1 << 20
 _NAMING_SCRIPTS: Final = re.compile(f"[{HAN}\u3040-\u30ff가-힣\u0600-\u06ff\u0900-\u097f]")
+#: "l'Atelier"
+_ELIDED: Final = re.compile(f"['’][{UPPER}]")
 _JOINING: Final = frozenset("of de da do dos dei del della di du des la the van &".split())
 
 
@@ -58,7 +60,7 @@ class _Looks:
         capital, thing = written[:1].isupper(), THING.match(token) is not None
         named = capital and token[:2].isalnum() and len(token) > 1 and not thing
         found = {
-            _ENOUGH: _NAMING_SCRIPTS.search(token) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
+            _ENOUGH: _NAMING_SCRIPTS.search(token) or _ELIDED.search(written) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
             _CAPITAL: capitals or token in MARKS,
             _FIRST: capital and len(token) > 1,
             _SECOND: capital and len(token) > 1 and not thing,

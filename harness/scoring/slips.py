@@ -104,13 +104,21 @@ def makers_named(mentions: Iterable[Mention]) -> frozenset[str]:
     return frozenset(maker for maker in named if maker)
 
 
+def makers_expected(mentions: Iterable[Mention]) -> frozenset[str]:
+    """The makers of the families of the book among mentions, misspelt ones too."""
+    families = load_book().families
+    named = (m.family or (m.unlisted and (entry := typo(m.unlisted)) and entry.family) for m in mentions)
+    return frozenset(maker for family in named if family for maker in families[family].makers)
+
+
 @lru_cache(maxsize=8192)
-def typo(written: str, careless: bool = False, makers: frozenset[str] = frozenset()) -> Entry | None:
+def typo(written: str, careless: bool = False, makers: frozenset[str] = frozenset(), expected: frozenset[str] = frozenset()) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
     Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless writing, which has no
     capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name; beside
-    the ``makers`` of a family, one edit of its name in four or more.
+    the ``makers`` of a family, one edit of its name in four or more; one edit of the name of a maker that is ``expected``,
+    for a family of its is named, in five or more.
     """
     squashed = _squash(written)
     if len(squashed) < 4 or written in no_slips():
@@ -124,14 +132,15 @@ def typo(written: str, careless: bool = False, makers: frozenset[str] = frozense
     found = process.extract(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
     if not found:
         return None
-    for alias, edits, _ in found if makers else ():
-        if edits == 1 and len(alias) > 3 and makers.intersection(_makers_of(index[alias])):
-            return index[alias]
+    for alias, edits, _ in found if makers or expected else ():
+        entry = index[alias]
+        if edits == 1 and ((len(alias) > 3 and makers.intersection(_makers_of(entry))) or (len(alias) > 4 and entry.maker in expected)):
+            return entry
     alias, edits, _ = found[0]
     swapped = sorted(alias) == sorted(squashed)
-    if squashed == f"{alias}s" or (edits > 1 and len(squashed) < 12 and not swapped):  # "llamas" is no slip
+    ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
+    if squashed == f"{alias}s" or (edits > 1 and (len(squashed) < 12 or not ends) and not swapped):  # "llamas" is no slip
         return None
     hangul = "\uac00" <= alias[0] <= "\ud7af"
-    ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
     least = 4 if hangul else 5 if careless or swapped else 6 if ends else 7
     return index[alias] if len(squashed) >= least and len(alias) >= least and (alias[-1] == squashed[-1] or alias[0] == squashed[0]) else None

@@ -32,7 +32,7 @@ _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]
 LONGEST_QUOTED: Final = 40
 _QUOTED: Final = re.compile(rf'"([^"\n]{{2,{LONGEST_QUOTED}}})"')
 #: Two words with capitals.
-_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<= .)[^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
+_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<=[ '’].)[^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
 INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -68,7 +68,7 @@ _NAMINGS: Final = {
         re.compile(rf"(?:由|是|来自|[,。]|^)([{HAN}a-z0-9·]{{2,14}}?)(?=(?:公司|团队)?(?:自主|自)?(?:做|研发|开发|訓練|训练|打造|推出|创建|自研|创造|制作)(?:了我|的|出|我|，|。|而成))"),
     ),
     re.compile(f"[\u3040-\u30ff{HAN}]"): (
-        re.compile(rf"(?:^|[、。は])([{_KATA}{HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
+        re.compile(rf"(?:^|[、。は!?\s])([{_KATA}{HAN}a-z0-9]{{2,10}}(?:株式会社|ラボ|テクノロジー|テック|研究所|大学|ソフト))(?=の|が|は|で|に|製|から)"),
         re.compile(rf"(?:私は|わたしは|僕は|俺は|拙者|わしは|それがしは|おいらは|あたいは|我輩は|吾輩は|名前は|、|。|^(?:ぼく|僕|俺|私|あたし)?)、?([{_KATA}{HAN}a-z0-9\-]{{2,16}}?)(?=です|ですわ|と申し|といい|だよ|だぜ|だぞ|だにゃ|にゃ|なのだ|なのです|だわ|だ。|だ！|じゃ|でござる|であります|である|と呼|って呼|という名)"),
         re.compile(rf"(?:^|[、。,.!?\s]|私は|わたしは|僕は|名前は|名は)({_HIRA})(?=と申し|といい|という名|と呼|って呼|と名乗|と言い)"),
         re.compile(rf"(?:私は|わたしは|僕は|名前は|名は|おいらは|あたいは|わしは|うちは)({_HIRA})(?=です|だよ|だ。|でござ)"),
@@ -97,8 +97,8 @@ _NAMINGS: Final = {
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
 HOUSE: Final = re.compile(
     r"(?:inc|corp(?:oration)?|ltd|llc|gmbh|ag|s\.?a|plc|co|labs?|laborator(?:y|ies)|institute?|university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|solutions|industries|research|group|company|studios?|ventures|collective|cooperative|"
-    r"gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
-    r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
+    r"atelier|estudios?|estúdios?|officina|bottega|taller|werkstatt|gesellschaft|institut|universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|laboratorios?|tecnologías?|tecnologia|istituto|università|fondazione|"
+    r"технологии|технолоджиз|институт|университет|лаборатори[яи]|системы|компания|студия|мастерская|şirketi|üniversitesi|enstitüsü|vakfı|teknoloji|universitas|yayasan|lembaga|teknologi)"
 )
 _HOUSE_ENDS: Final = re.compile(
     "(?: टेक| लैब्स| सिस्टम्स| टेक्नोलॉजीज| टेक्नोलॉजी| सॉफ्टवेयर| विश्वविद्यालय| संस्थान|公司|科技|研究院|研究所|实验室|大学|集团|网络|智能|软件|银行|株式会社|ラボ|テクノロジー|テック|소프트|연구소|대학교|회사|테크|랩스?|전자)$"

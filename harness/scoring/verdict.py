@@ -18,7 +18,7 @@ from harness.scoring.features import BORDER, EITHER, MAKER, MARKS, NAME, SHORT, 
 from harness.scoring.glance import Glance
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
-from harness.scoring.slips import begins_an_alias, cut_short, makers_named, misspelt, typo
+from harness.scoring.slips import begins_an_alias, cut_short, makers_expected, makers_named, misspelt, typo
 from harness.scoring.training import ROLES
 from harness.scoring.unlisted import unlisted
 
@@ -322,7 +322,7 @@ def _judge(mention: Mention, weights: list[float], mentions: list[Mention], text
         if role == IS_MAKER and mention.mark != MAKER and _PARENT.search(text, max(0, mention.start - 20), mention.start):
             return None
         cut = mention.end == len(text)
-        close = typo(mention.unlisted, makers=makers_named(mentions)) or (cut_short(mention.unlisted) if cut else None)
+        close = typo(mention.unlisted, makers=makers_named(mentions), expected=makers_expected(mentions)) or (cut_short(mention.unlisted) if cut else None)
         if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
             return None
         if close:
