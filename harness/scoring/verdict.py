@@ -43,6 +43,8 @@ MAKER_ALONE_NEEDS: Final = 0.8
 DENIED_ALONE_NEEDS: Final = 0.92
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
 MAKER_BY_NAME_NEEDS: Final = 0.8
+#: A name that no book lists, so likely and its speaker's maker as likely, is its name where another is surely its maker.
+NAME_BESIDE_MAKER: Final = 0.3
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
 MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.1, 0.3
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is missed more easily than seen falsely.
@@ -249,6 +251,9 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
     for mention, mine, (_, nobody, field, sentence) in zip(mentions, weights, judged, strict=True):
         if mine[IS_OTHER] > NOTHING_ABOVE or (crowd and nobody):
             continue
+        if mention.unlisted and mine[IS_MAKER] < SURE and mine[IS_NAME] > NAME_BESIDE_MAKER and any(other[IS_MAKER] > SURE for other in weights):
+            mine[IS_NAME] += mine[IS_MAKER]
+            mine[IS_MAKER] = 0.0
         another = bool(sure) and sure != {mention.family or mention.unlisted}
         found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, mentions, text, nobody=nobody and not field, long=long, another=another)
         if found:
