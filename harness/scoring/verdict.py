@@ -42,7 +42,7 @@ MAKER_ALONE_NEEDS: Final = 0.8
 #: Of one denied in a longer reply where nobody speaks of itself.
 DENIED_ALONE_NEEDS: Final = 0.92
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that it is a name, if it is likely enough.
-MAKER_BY_NAME_NEEDS: Final = 0.8
+MAKER_BY_NAME_NEEDS: Final = 0.7
 #: A name that no book lists, so likely and its speaker's maker as likely, is its name where another is surely its maker.
 NAME_BESIDE_MAKER: Final = 0.3
 #: A claim so sure helps what stands beside it: its known maker, or a base, then needs no more than this.
