@@ -186,7 +186,11 @@ def test_evidence_points_into_the_original_text():
     assert spans == {"nex": "Ｎｅｘ", "nex-agi": "Nex-AGI"}
 
 
-@pytest.mark.parametrize("text", ["Nex " * 100_000, "\ud800 I am Qwen", "\u202eI am Qwen\0", "x" * 1_000_000, "我是" * 50_000])
+#: Each took minutes, or longer, where a pattern could try every beginning with every end.
+LONG = ["\n" * 200_000, "\n " * 100_000 + "--", "\n" + "-" * 200_000, "I am Qwen, by Alibaba. " + "<s>" * 60_000 + "</b>"]
+
+
+@pytest.mark.parametrize("text", ["Nex " * 100_000, "\ud800 I am Qwen", "\u202eI am Qwen\0", "x" * 1_000_000, "我是" * 50_000, *LONG])
 def test_rubbish_gets_a_verdict_and_no_crash(text):
     assert verdict(text).stance in ("claims", "denies", "refuses", "none")
 

@@ -29,7 +29,7 @@ BESIDE: Final = 60
 #: A maker this near (characters) behind a base that it is known to make, or behind another model, or before either, belongs to it.
 LINKED, FOLLOWING, POSSESSIVE = 24, 80, 4
 #: Markup that strikes words out.
-_STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>.*?</\1>")
+_STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>(?:(?!<(?:s|del|strike)>).)*?</\1>")
 
 
 class Said(NamedTuple):

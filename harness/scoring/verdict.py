@@ -61,7 +61,7 @@ ABSTAINS_BELOW: Final = 0.6
 #: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start of a line.
 _NEXT_TURN: Final = re.compile(
     r"<\|(?:im_start|im_end|eot_id|end_of_turn|user|endoftext|start_header_id)\|>|<end_of_turn>|</s>|\[/?INST\]"
-    r"|(?:^|\n|\\n)\s*(?:#+ *)?(?:\*\*)?(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)(?:\*\*)? ?[:：]",
+    r"|(?:^|\n|\\n)[^\S\n]*+(?:#+ *)?(?:\*\*)?(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)(?:\*\*)? ?[:：]",
     re.IGNORECASE,
 )
 #: A word and a colon, with which a transcript can begin.
@@ -70,7 +70,9 @@ _LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
 _PARENT: Final = re.compile(
     r"\b(?:born (?:of|to|unto)|(?:son|daughter|child) of|hij[oa] de|né[e]? de|fil(?:s|le) de|geboren von|(?:sohn|tochter) (?:von|des|der)|nat[oa] da|figli[oa] di|filh[oa] d[aeo]|сын|дочь) $"
 )
-_TABLE_RULE: Final = re.compile(r"\n(?:[^\S\n]|[|:‐-―−-])*[‐-―−-]{2}(?:[^\S\n]|[|:‐-―−-])*\n")
+#: A line of dashes, with what can stand between them in a table; possessive, for it would take quadratic time otherwise.
+_RULE: Final = r"(?:[^\S\n]|[|:‐-―−-])"
+_TABLE_RULE: Final = re.compile(rf"\n(?={_RULE}*+\n){_RULE}*?[‐-―−-]{{2}}{_RULE}*+\n")
 
 
 #: What joins names that share a role: "Qwen or Kimi", "A, B and C". A comma alone joins only what a word joins further on.
@@ -150,7 +152,7 @@ def _own_turn(text: str) -> str:
     if not text.isascii():
         for mark in (*MARKS, BORDER):  # a reply that holds one would shift what is known of the others
             text = text.replace(mark, " ")
-    return text[: stop.start()] if stop else text
+    return text[: stop.start()].rstrip() if stop else text
 
 
 def verdicts(texts: Iterable[str | None]) -> Iterator[Verdict]:
@@ -168,7 +170,8 @@ def _together(texts: list[str | None]) -> list[Verdict]:
     listed = numbered(map(_Reply.masked, replies))
     glance = Glance(listed)
     if apart := [number for number in glance.apart() if replies[number].normal.original.isascii()]:
-        replies = [_Reply(text, join=True) if number in apart else reply for number, (text, reply) in enumerate(zip(texts, replies, strict=True))]
+        for number in apart:
+            replies[number] = _Reply(texts[number], join=True)
         listed = listed.replaced({number: replies[number].masked() for number in apart})
         glance = Glance(listed)
     could = dict.fromkeys(chain(glance.names(), (number for number, reply in enumerate(replies) if not reply.normal.cased)))
