@@ -23,7 +23,7 @@ FOLDER: Final = Path(__file__).with_name("training")
 NEVER: Final = FOLDER / "never.txt"
 SECTIONS: Final = ("identity", "hedged", "refuses", "none")
 VARIANTS: Final = 16
-DRAWS: Final = 3
+DRAWS: Final = 4
 _SLOTS: Final[dict[str, tuple[str, Role]]] = {
     "N": (NAME, "self_name"),
     "M": (MAKER, "self_maker"),

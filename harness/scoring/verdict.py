@@ -291,13 +291,14 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     if not reply.said:
         return _REFUSES if refuses else _NOTHING
     parts: tuple[dict[str, None], ...] = ({}, {}, {}, {}, {})  # by role; dicts keep the order
-    evidence, best, version = [], 0.0, None
+    evidence, best, version, offsets = [], 0.0, None, reply.normal.offsets
     for mention, _, role, identity, probability, _ in reply.said:
         parts[role][identity] = None
-        best = max(best, probability)
+        if probability > best:
+            best = probability
         if role == IS_NAME and version is None:
             version = mention.version
-        evidence.append(Evidence(ROLES[role], identity, *reply.normal.span(mention.start, mention.end), round(probability, 4)))
+        evidence.append(Evidence(ROLES[role], identity, offsets[mention.start], offsets[mention.end - 1] + 1, round(probability, 4)))
     denied, _, base, makers, names = parts
     not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
     built_on = tuple([i for i in base if i not in names]) if base else ()
@@ -350,12 +351,13 @@ def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bo
         if nobody and another and role == IS_MAKER:
             return UNLISTED_MAKER_NEEDS
         return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != IS_MAKER else UNLISTED_NEEDS
-    if mention.cased and nobody and not (long and role == IS_DENIED):
-        return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
-    if nobody and role == IS_MAKER and not another:
-        return MAKER_ALONE_NEEDS
-    if nobody and long:
-        return {IS_DENIED: DENIED_ALONE_NEEDS, IS_BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
+    if nobody:
+        if mention.cased and not (long and role == IS_DENIED):
+            return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
+        if role == IS_MAKER and not another:
+            return MAKER_ALONE_NEEDS
+        if long:
+            return {IS_DENIED: DENIED_ALONE_NEEDS, IS_BASE: HOMOGRAPH_NEEDS}.get(role, WEAK_NEEDS)
     return WEAK_NEEDS if mention.weak else LISTED_NEEDS
 
 
