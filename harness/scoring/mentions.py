@@ -131,7 +131,8 @@ class Finder:
 
     def find(self, normal: Normal) -> list[Mention]:
         """Mentions of the book in order, at most `MAX_MENTIONS`."""
-        text, found, entries = normal.text, list[Mention](), self.entries
+        text, entries = normal.text, self.entries
+        found: list[Mention] = []
         for pattern, start, end in self.automaton.find_matches_as_indexes(text):
             entry = entries[pattern]
             if entry is _UNRELATED:
@@ -147,7 +148,7 @@ class Finder:
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
-            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and (_of_a_longer_name(normal, end) or _titled(text, start)))):
+            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and ((behind == " " and _of_a_longer_name(normal, end)) or _titled(text, start)))):
                 continue
             longer = stop > end
             found.append(

@@ -24,7 +24,7 @@ from harness.scoring.unlisted import unlisted
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
-BATCH, BATCH_CHARACTERS = 2000, 1_000_000
+BATCH, BATCH_CHARACTERS = 2500, 1_000_000
 #: How sure the role of a mention has to be: of the book; of a weak alias; of a homograph where nobody speaks of itself; of a
 #: name that no book lists; of one where nobody speaks of itself.
 LISTED_NEEDS: Final = 0.5
@@ -135,7 +135,11 @@ class _Reply:
         for m in self.mentions:
             masked += [text[at : m.start], m.mark]
             at = m.end
-        whole = "".join([*masked, text[at:]]).replace(",\n", ", ")
+        masked.append(text[at:])
+        whole = "".join(masked)
+        if "\n" not in whole:
+            return whole
+        whole = whole.replace(",\n", ", ")
         return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
 
     def add_unlisted(self) -> bool:
@@ -147,7 +151,7 @@ class _Reply:
 
 def _own_turn(text: str) -> str:
     """The reply up to where it begins to play the user, less the characters that stand for mentions."""
-    could = "\n" in text or "<" in text or "[" in text or "\\" in text or _LABEL.match(text)
+    could = "\n" in text or "<" in text or "[" in text or "\\" in text or ((":" in text or "：" in text) and _LABEL.match(text))
     stop = _NEXT_TURN.search(text) if could else None
     if not text.isascii():
         for mark in (*MARKS, BORDER):  # a reply that holds one would shift what is known of the others
