@@ -186,7 +186,7 @@ def test_evidence_points_into_the_original_text():
     assert spans == {"nex": "Ｎｅｘ", "nex-agi": "Nex-AGI"}
 
 
-#: Each took minutes, or longer, where a pattern could try every beginning with every end.
+#: Each took half a minute or, blank lines, a quarter of an hour where a pattern could try every beginning with every end.
 LONG = ["\n" * 200_000, "\n " * 100_000 + "--", "\n" + "-" * 200_000, "I am Qwen, by Alibaba. " + "<s>" * 60_000 + "</b>"]
 
 
