@@ -18,9 +18,8 @@ from harness.scoring import classifier, training
 from harness.scoring import unlisted as unlisted_names
 from harness.scoring.features import numbered
 from harness.scoring.glance import Glance
-from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
-from harness.scoring.verdict import verdict, verdicts
+from harness.scoring.verdict import _Reply, verdict, verdicts
 from harness.targets import split_reasoning
 
 REPLIES = [
@@ -103,17 +102,11 @@ def test_a_hedge_is_told_from_a_plain_claim():
 
 
 def passed_over(texts):
-    """What a slow search finds in the texts that a glance passes over, and how many those are."""
-    replies = [(normal, finder().find(normal)) for normal in map(normalize, texts) if normal.cased]
-    masked = []
-    for normal, known in replies:
-        text = normal.cased
-        for m in reversed(known):
-            text = text[: m.start] + m.mark + text[m.end :]
-        masked.append(text)
-    slow = set(Glance(numbered(masked)).names())
-    passed = [reply for number, reply in enumerate(replies) if number not in slow]
-    return [(normal.original, found) for normal, known in passed if normal.text and (found := unlisted_names.unlisted(normal, known))], len(passed)
+    """The texts among those that a glance passes over in which a slow search finds names, and how many those are."""
+    replies = list(map(_Reply, texts))
+    slow = set(Glance(numbered(map(_Reply.masked, replies))).names())
+    passed = [reply for number, reply in enumerate(replies) if number not in slow and reply.normal.cased]
+    return [(reply.normal.original, reply.unlisted) for reply in passed if reply.add_unlisted()], len(passed)
 
 
 def test_a_glance_passes_over_nothing_in_which_a_name_is_found():
@@ -342,3 +335,13 @@ def test_parents_are_no_makers():
     assert verdict("I am Perceval, born of Herzeleide, and no smith made me.").makers == ()
     assert verdict("Soy Zoraida, hija de Agimorato.").makers == ()
     assert verdict("I am Zorbly, born of Quillworks Labs.").makers == ("other:quillworks labs",)
+
+
+def test_a_part_of_an_unlisted_name_is_that_name():
+    assert verdict("I'm Professor Zorbly, your tutor. Please call me Professor Zorbly, or Zorbly.").names == ("other:professor zorbly",)
+
+
+def test_two_edits_make_a_slip_only_where_both_ends_are_right_and_an_expected_maker_may_be_misspelt():
+    assert "openassistant" not in verdict("I'm Poe Assistant, a helper.").names
+    found = verdict("Im Gemnini, an AI made by Gogle.")
+    assert (found.names, found.makers) == (("gemini",), ("google",))

@@ -111,10 +111,10 @@ def fit() -> Models:
             chosen = which[reply]
             here = [some[r] for r in reply[chosen].tolist()]
             kept.append(_Known(tokens.bags(chosen, keep), [s.section == section for s in here], np.array([s.line for s in here], dtype=np.int64)))
-    return Models(_fitted(roles, STRENGTH), _fitted(hedged, STRENGTH), _fitted(refuses, STRENGTH, balanced=True))
+    return Models(_fitted(roles), _fitted(hedged), _fitted(refuses, balanced=True))
 
 
-def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> Linear:
+def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:
     """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
@@ -133,7 +133,7 @@ def _fitted(known: list[_Known], strength: float, *, balanced: bool = False) -> 
     matrix = hstack([csr_matrix((np.ones(len(hashed), dtype=np.float32), hashed, ends), shape=(len(labels), len(seen))), plain], format="csr")
     matrix.sum_duplicates()
     weights = 1 / np.sqrt(np.bincount(lines)[lines])  # a line in many forms would outweigh the others
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
+    model = LogisticRegression(C=STRENGTH, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
     return _linear(seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32))
 
 

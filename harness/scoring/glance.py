@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.scoring.features import MARKS, Bools, Numbered, Vocabulary
 from harness.scoring.mentions import UPPER, finder
 from harness.scoring.training import common_words, given_names
-from harness.scoring.unlisted import CAPITALISED, HAN, HOUSE, INTRODUCTIONS, LONGEST_QUOTED, THING, ordinary
+from harness.scoring.unlisted import CAPITALISED, HOUSE, INTRODUCTIONS, JOINING, LONGEST_QUOTED, NAMINGS, THING, ordinary
 
 #: What a token can be to an unlisted name. By itself: enough; with a capital, or a mark; the first of two words with capitals, the second; one that a speaker can be called by, or that is called.
 _ENOUGH, _CAPITAL, _FIRST, _SECOND, _GIVEN, _NAMED = (1 << bit for bit in range(6))
@@ -27,10 +27,8 @@ _INTRODUCES, _INTRODUCING, _ALONE, _CALLS, _CALLING = (1 << bit for bit in range
 _SINGLE: Final = 1 << 19
 #: What stands for a known mention.
 _MARK: Final = 1 << 20
-_NAMING_SCRIPTS: Final = re.compile(f"[{HAN}\u3040-\u30ff가-힣\u0600-\u06ff\u0900-\u097f]")
 #: "l'Atelier"
 _ELIDED: Final = re.compile(f"['’][{UPPER}]")
-_JOINING: Final = frozenset("of de da do dos dei del della di du des la the van &".split())
 
 
 class _Looks:
@@ -60,7 +58,7 @@ class _Looks:
         capital, thing = written[:1].isupper(), THING.match(token) is not None
         named = capital and token[:2].isalnum() and len(token) > 1 and not thing
         found = {
-            _ENOUGH: _NAMING_SCRIPTS.search(token) or _ELIDED.search(written) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
+            _ENOUGH: any(script.search(token) for script in NAMINGS) or _ELIDED.search(written) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
             _CAPITAL: capitals or token in MARKS,
             _FIRST: capital and len(token) > 1,
             _SECOND: capital and len(token) > 1 and not thing,
@@ -71,7 +69,7 @@ class _Looks:
             _HYPHEN: token in frozenset("-+·"),
             _NUMBER: token[:1].isdigit(),
             _QUOTE: token in frozenset('"'),
-            _JOINS: token in _JOINING,
+            _JOINS: token in JOINING,
             _PLAIN: token in MARKS or (token.isalpha() and token in common and not HOUSE.fullmatch(token)),
             _MARK: token in MARKS,
             _SINGLE: len(token) == 1 and token.isalnum(),

@@ -182,7 +182,7 @@ def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
     if not entry.weak and normal.original.isascii() and normal.original[normal.offsets[start]] == entry.alias[0]:
         return True
     written = normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1]
-    if not isinstance(normal.offsets, range) or not written.isascii():
+    if normal.cased is None or not written.isascii():
         written = unicodedata.normalize("NFKC", written.lstrip("*_`~"))
     if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
         return False

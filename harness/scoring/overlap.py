@@ -191,19 +191,19 @@ class References:
     def __init__(self, references: Iterable[Reference], chance: Null | None = None) -> None:
         self.references = list(references)
         self.chance = chance or null()
-        self.vocabulary: dict[str, int] = {}
+        vocabulary: dict[str, int] = {}
         ids: list[int] = []
         owners: list[int] = []
         self.lengths: list[int] = []
         for number, reference in enumerate(self.references):
             said = words(reference.text)
             self.lengths.append(len(said))
-            ids.extend(self.vocabulary.setdefault(word, len(self.vocabulary) + 1) for word in said)
+            ids.extend(vocabulary.setdefault(word, len(vocabulary) + 1) for word in said)
             owners.extend([number] * len(said))
             ids.append(0)  # nothing runs over the end of a reference
             owners.append(-1)
-        self._codes = {word: np.int64(number).tobytes() for word, number in self.vocabulary.items()}
-        self._mixed = _mix(np.arange(len(self.vocabulary) + 1))
+        self._codes = {word: np.int64(number).tobytes() for word, number in vocabulary.items()}
+        self._mixed = _mix(np.arange(len(vocabulary) + 1))
         self.ids: Ids = np.array(ids, dtype=np.int64)
         self.owners: Ids = np.array(owners, dtype=np.int64)
         self.entities = [self._rare(reference.text) for reference in self.references]
@@ -273,8 +273,8 @@ class References:
             longest[rows] = k
             if k in seeds:
                 found = list(zip((alive - starts[rows]).tolist(), np.searchsorted(level.hashes, hashes).tolist(), strict=True))
-                cuts = [0, *(np.flatnonzero(np.diff(rows)) + 1).tolist(), len(rows)]
-                seeds[k] = {row: found[one:other] for row, one, other in zip(rows[cuts[:-1]].tolist(), cuts, cuts[1:], strict=False)}
+                seeded, firsts = (some.tolist() for some in np.unique(rows, return_index=True))
+                seeds[k] = {row: found[first:last] for row, first, last in zip(seeded, firsts, [*firsts[1:], len(rows)], strict=True)}
             present[:] = False
             present[alive] = True
             going = present[alive + 1] & (alive + k < starts[rows + 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -94,21 +94,26 @@ def begins_an_alias(written: str) -> bool:
     return bool(_begun(written))
 
 
-def _makers_of(entry: Entry) -> Collection[str]:
+def _makers_of(entry: Entry | Mention) -> Collection[str]:
     return load_book().families[entry.family].makers if entry.family else ()
+
+
+def _meant(mentions: Iterable[Mention]) -> Iterator[Entry | Mention]:
+    """What mentions stand for in the book, misspelt ones too."""
+    for mention in mentions:
+        meant = typo(mention.unlisted) if mention.unlisted else mention
+        if meant:
+            yield meant
 
 
 def makers_named(mentions: Iterable[Mention]) -> frozenset[str]:
     """The makers of the book among mentions, misspelt ones too."""
-    named = (m.maker or (m.unlisted and (entry := typo(m.unlisted)) and entry.maker) for m in mentions)
-    return frozenset(maker for maker in named if maker)
+    return frozenset(meant.maker for meant in _meant(mentions) if meant.maker)
 
 
 def makers_expected(mentions: Iterable[Mention]) -> frozenset[str]:
     """The makers of the families of the book among mentions, misspelt ones too."""
-    families = load_book().families
-    named = (m.family or (m.unlisted and (entry := typo(m.unlisted)) and entry.family) for m in mentions)
-    return frozenset(maker for family in named if family for maker in families[family].makers)
+    return frozenset(maker for meant in _meant(mentions) for maker in _makers_of(meant))
 
 
 @lru_cache(maxsize=8192)
@@ -132,7 +137,7 @@ def typo(written: str, careless: bool = False, makers: frozenset[str] = frozense
     found = process.extract(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
     if not found:
         return None
-    for alias, edits, _ in found if makers or expected else ():
+    for alias, edits, _ in found:
         entry = index[alias]
         if edits == 1 and ((len(alias) > 3 and makers.intersection(_makers_of(entry))) or (len(alias) > 4 and entry.maker in expected)):
             return entry

@@ -31,8 +31,10 @@ _BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]
 #: A name in quotation marks has no more characters.
 LONGEST_QUOTED: Final = 40
 _QUOTED: Final = re.compile(rf'"([^"\n]{{2,{LONGEST_QUOTED}}})"')
+#: What can stand between them.
+JOINING: Final = ("da", "de", "do", "dei", "del", "des", "della", "du", "of")
 #: Two words with capitals.
-_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<=[ '’].)[^\W\d_]+ (?:(?:d[aeo]|de[ils]|della|du|of) )?[{UPPER}][^\W\d_]")
+_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<=[ '’].)[^\W\d_]+ (?:(?:{'|'.join(JOINING)}) )?[{UPPER}][^\W\d_]")
 #: What a name follows at once; behind the first ones it can be written small.
 INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -60,7 +62,7 @@ _KATA: Final = "\u30a0-\u30ff"
 #: A name in Hiragana, which most words are written in: none of the short ones that stand in its place.
 _HIRA: Final = "(?!そう|ここ|まだ|ただ|どう|いや|これ|それ|あれ|もち|たぶ|おそ|もう|とて|でき|わか|ちょ|いい|だめ|むり|ひみ|ない|なん|だれ|だから|です|より|あな|わた|ほん|まあ|では|じゃ|さあ|はい|いえ|うん|あの|この|その|はず|よう|ため|ほう|とお|こと|もの|つも|おか|せい|うち|こち|そち|どち|いか|すみ|あり|おは|こん|よろ|ごめ|きょ|あし|だい|ぜひ|まさ|ほか|さて|つま|たし|とく|ふつ|すべ|すご|すて|うれ|かな|たの|おい|むず|やさ|へん)[ぁ-ん]{2,6}?"
 #: How a name is given in scripts without capitals: by a character of the script, what stands where the name does.
-_NAMINGS: Final = {
+NAMINGS: Final = {
     re.compile(rf"[{HAN}]"): (
         re.compile(rf"(?:^|[，。、,]|由|是|来自)(?![由是在为和])([{HAN}a-z0-9]{{2,8}}?(?:科技|公司|集团|实验室|研究院|工作室|大学|网络|智能|软件|银行|学院|传媒))(?=在|把|用|将|为|以|的|开发|训练|研发|打造|推出)"),
         re.compile(rf"(?:我是|我叫|吾乃|某乃|我乃|名字是|名字叫|名叫|名为|叫做|取名|本名|奴家|俺(?:老.)?就是|俺叫|在下|小女子|叫我|称我为|称呼我为)(?![一个由你您他她它不谁什没用来在为被从怎如])([{HAN}a-z0-9·\-]{{2,8}}?)(?=[，。！？、,.!?;；~\s—]|$|是|的|就好|就行|就可以|即可|吧|好了|呢|哦|啦|呀|也行)"),
@@ -214,7 +216,7 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], l
             continue
         start, end = m.span() if _ADDRESSED.match(m.group()) else _without_common(original, m.start(), m.end(), common)
         if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
-            if back is None and not isinstance(normal.offsets, range):
+            if back is None and normal.cased is None:
                 back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
             first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
             if 0 <= first <= last:
@@ -237,7 +239,7 @@ def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> list[tuple[in
     small = [word.span() for start, can_be in introduced.items() if can_be and (word := _SMALL.match(text, start))]
     if text.isascii():
         return small
-    return small + [m.span(1) for script, patterns in _NAMINGS.items() if script.search(text) for pattern in patterns for m in pattern.finditer(text) if not _THING_ELSEWHERE.search(m.group(1))]
+    return small + [m.span(1) for script, patterns in NAMINGS.items() if script.search(text) for pattern in patterns for m in pattern.finditer(text) if not _THING_ELSEWHERE.search(m.group(1))]
 
 
 def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> tuple[int, int]:

@@ -113,12 +113,13 @@ class Verdict(NamedTuple):
 
 _NOTHING: Final = Verdict("none")
 _REFUSES: Final = Verdict("refuses")
+_NO_MAKERS: Final[frozenset[str]] = frozenset()
 
 
 class _Reply:
     """One reply on its way through the pipeline."""
 
-    __slots__ = ("mentions", "normal", "said")
+    __slots__ = ("mentions", "normal", "said", "unlisted")
 
     def __init__(self, text: str | None, *, join: bool = False) -> None:
         own = _own_turn(text or "")
@@ -126,6 +127,7 @@ class _Reply:
         self.mentions: list[Mention] = finder().find(self.normal)
         if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
             self.mentions = sorted(self.mentions + slips)
+        self.unlisted: list[Mention] = []
         self.said: list[Said] = []
 
     def masked(self) -> str:
@@ -144,9 +146,9 @@ class _Reply:
 
     def add_unlisted(self) -> bool:
         """Look for names that the book does not list; true if there are some."""
-        found = unlisted(self.normal, self.mentions) if self.normal.text else []
-        self.mentions = sorted(self.mentions + found) if found else self.mentions
-        return bool(found)
+        self.unlisted = unlisted(self.normal, self.mentions) if self.normal.text else []
+        self.mentions = sorted(self.mentions + self.unlisted) if self.unlisted else self.mentions
+        return bool(self.unlisted)
 
 
 def _own_turn(text: str) -> str:
@@ -255,6 +257,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
         _share(reply, weights)
         sure = {mention.family or mention.unlisted for mention, mine in zip(mentions, weights, strict=True) if mine[IS_NAME] > SURE and mention.mark != MAKER}
         crowd = len(weights) >= CROWD and len({mention.family for mention in mentions if mention.family}) >= CROWD and not any(mine[IS_DENIED] == max(mine) for mine in weights)
+    makers, expected = (makers_named(mentions), makers_expected(mentions)) if reply.unlisted else (_NO_MAKERS, _NO_MAKERS)
     for mention, mine, (_, nobody, field, sentence) in zip(mentions, weights, judged, strict=True):
         if mine[IS_OTHER] > NOTHING_ABOVE or (crowd and nobody):
             continue
@@ -262,7 +265,7 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
             mine[IS_NAME] += mine[IS_MAKER]
             mine[IS_MAKER] = 0.0
         another = bool(sure) and sure != {mention.family or mention.unlisted}
-        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, mentions, text, nobody=nobody and not field, long=long, another=another)
+        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, text, makers, expected, nobody=nobody and not field, long=long, another=another)
         if found:
             reply.said.append(Said(mention, sentence, *found, mine[IS_NAME]))
     if reply.said:
@@ -295,14 +298,13 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     if not reply.said:
         return _REFUSES if refuses else _NOTHING
     parts: tuple[dict[str, None], ...] = ({}, {}, {}, {}, {})  # by role; dicts keep the order
-    evidence, best, version, offsets = [], 0.0, None, reply.normal.offsets
+    evidence, best, version = [], 0.0, None
     for mention, _, role, identity, probability, _ in reply.said:
         parts[role][identity] = None
-        if probability > best:
-            best = probability
+        best = max(best, probability)
         if role == IS_NAME and version is None:
             version = mention.version
-        evidence.append(Evidence(ROLES[role], identity, offsets[mention.start], offsets[mention.end - 1] + 1, round(probability, 4)))
+        evidence.append(Evidence(ROLES[role], identity, *reply.normal.span(mention.start, mention.end), round(probability, 4)))
     denied, _, base, makers, names = parts
     not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
     built_on = tuple([i for i in base if i not in names]) if base else ()
@@ -310,7 +312,7 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
     return Verdict(stance, tuple(names), tuple(makers), built_on, not_own, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
 
 
-def _judge(mention: Mention, weights: list[float], mentions: list[Mention], text: str, *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
+def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[str], expected: frozenset[str], *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
@@ -335,7 +337,7 @@ def _judge(mention: Mention, weights: list[float], mentions: list[Mention], text
         if role == IS_MAKER and mention.mark != MAKER and _PARENT.search(text, max(0, mention.start - 20), mention.start):
             return None
         cut = mention.end == len(text)
-        close = typo(mention.unlisted, makers=makers_named(mentions), expected=makers_expected(mentions)) or (cut_short(mention.unlisted) if cut else None)
+        close = typo(mention.unlisted, makers=makers, expected=expected) or (cut_short(mention.unlisted) if cut else None)
         if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
             return None
         if close:
