@@ -322,6 +322,34 @@ def test_requests_and_tokens_by_the_minute_are_spread(caps, tokens, requests):
     assert asyncio.run(go()) >= 0.4
 
 
+def test_a_lost_connection_does_not_say_that_a_host_offers_no_raw_completions():
+    lost = []
+
+    class Both(Misbehaving):
+        route = "/completions"  # of chats too
+
+    def first_raw_lost(number, body):
+        if "prompt" in body and not lost:
+            lost.append(number)
+            return ["reset"]
+        return None
+
+    host = Both(first_raw_lost)
+    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=host.url, model="m", timeout_s=3, api_key_env=None)
+
+    async def go():
+        target = Endpoint(wanted, Pace(Limits(attempts=2), Spending(Budget()), gate_of(wanted, Limits(attempts=2)), wanted.price))
+        try:
+            return await target.preflight()
+        finally:
+            await target.close()
+
+    try:
+        assert asyncio.run(go()).raw_completions and lost
+    finally:
+        host.close()
+
+
 def test_a_used_up_rate_limit_is_waited_for_as_the_headers_say():
     began = time.monotonic()
     response, _ = asked(lambda number, body: [http(200, chat("x"), "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 500ms")], n=2, attempts=3)

@@ -12,7 +12,7 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from harness.plan import Message
 from harness.rendering import ChatTemplate, template_from_folder
 from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
 from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
-from harness.targets.transport import Transport
+from harness.targets.transport import Answer, Transport
 
 #: Where a target's entry names no address.
 OPENAI = "https://api.openai.com/v1"
@@ -355,7 +355,7 @@ class Endpoint:
 
     async def _works(self, url: str, body: dict[str, Any], field: str | None = None) -> bool:
         try:
-            answer = msgspec.json.decode((await self.wire.post(url, _write(body))).body)
+            answer = msgspec.json.decode((await self._kept_at(lambda: self.wire.post(url, _write(body)))).body)
             self.pace.spending.requests += 1
             choice = answer["choices"][0]
             return field is None or bool(choice.get(field))
@@ -369,19 +369,25 @@ class Endpoint:
         return tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
 
     async def _side(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
-        """One of the server's own routes beside the API, or None where it has none. A lost connection is no answer, so it is asked again."""
-        for _ in range(SIDE_ATTEMPTS):
+        """One of the server's own routes beside the API, or None where it has none."""
+        url = self.root + route
+        try:
+            answer = msgspec.json.decode((await self._kept_at(lambda: self.wire.get(url) if method == "GET" else self.wire.post(url, _write(body)))).body)
+            return answer if isinstance(answer, dict) else None
+        except (Refused, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    @staticmethod
+    async def _kept_at(send: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What a small request brings that tells what a host can do. A lost connection is no answer, so it is asked again."""
+        for _ in range(SIDE_ATTEMPTS - 1):
             try:
-                got = await (self.wire.get(self.root + route) if method == "GET" else self.wire.post(self.root + route, _write(body)))
-                answer = msgspec.json.decode(got.body)
-                return answer if isinstance(answer, dict) else None
+                return await send()
             except Refused as refused:
                 if refused.problem not in (PROBLEMS["reset"], PROBLEMS["body"]):
-                    return None
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return None
+                    raise
             await asyncio.sleep(SIDE_PAUSE_S)
-        return None
+        return await send()
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
@@ -390,7 +396,7 @@ class Endpoint:
 
 
 _ALL_OK = {"ok"}
-#: How often a route beside the API is asked, and the pause between, where the connection is lost.
+#: How often a host is asked what it can do, and the pause between, where the connection is lost.
 SIDE_ATTEMPTS: Final = 3
 SIDE_PAUSE_S: Final = 0.3
 NO_CHOICE = "the answer holds fewer choices than asked for, so this sample has none"
