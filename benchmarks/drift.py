@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from scipy import special
 
-from harness.drift import Counts, change, greatest, log_weight, marginal, places
+from harness.audits.drift import Counts, change, greatest, log_weight, marginal, places
 
 YEARS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 HOURS = int(sys.argv[2]) if len(sys.argv) > 2 else 8_760

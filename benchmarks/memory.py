@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.score import score
+from harness.counting.replies import score
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 LIMIT = 600

@@ -200,8 +200,8 @@ def million(folder: Path) -> None:
 
 def embedded(folder: Path) -> None:
     """Tokens a second, extra tokens by extra wall time, of a run and of the engine asked directly: the same prompts, seeds and parameters."""
+    from harness.journal.journal import Journal, open_engine, sqlite_url
     from harness.lab.build import build
-    from harness.store import Journal, open_engine, sqlite_url
 
     model, took, rows, ratios = build("donor", "gguf"), {}, {}, []
     for _ in range(3):

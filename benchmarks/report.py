@@ -9,14 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import campaign as campaigns
-from harness import runs
-from harness.limits import Booked
-from harness.plan import Plan
+from harness.campaign import campaign as campaigns
+from harness.campaign.plan import Plan
+from harness.journal import runs
+from harness.journal.journal import Sampled
 from harness.report import page
-from harness.sampler import prepare
-from harness.store import Sampled
+from harness.sampling.sampler import prepare
 from harness.targets import Context, Reply, Response
+from harness.targets.limits import Booked
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 TEXT = """campaign: large

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from harness.identities import load_book
+from harness.campaign.identities import load_book
 from harness.scoring import training
 from harness.scoring.features import MARKS
 from harness.scoring.verdict import verdicts

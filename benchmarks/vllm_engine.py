@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from harness import campaign as campaigns
-from harness import sampler
-from harness.plan import Plan
-from harness.store import Journal, open_engine, sqlite_url
+from harness.campaign import campaign as campaigns
+from harness.campaign.plan import Plan
+from harness.journal.journal import Journal, open_engine, sqlite_url
+from harness.sampling import sampler
 from harness.targets import Capabilities
 from harness.targets.vllm import BLOCK, Offline
 

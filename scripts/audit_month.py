@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from openai_server import FakeHost
 from test_audits import DAY, START, Lab, Shop, prepared
 
-from harness.audit import run_audit
+from harness.audits.audit import run_audit
 
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)

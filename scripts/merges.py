@@ -28,7 +28,7 @@ def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int 
     """Train on this project's own texts, from a seeded place on."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
-    texts = [path.read_text("utf-8") for path in sorted([*HERE.glob("docs/*.md"), *HERE.glob("harness/*.py")])]
+    texts = [path.read_text("utf-8") for path in sorted([*HERE.glob("docs/*.md"), *HERE.glob("harness/**/*.py")])]
     tokens = AutoTokenizer.from_pretrained(start)("\n\n".join(texts), return_tensors="pt").input_ids[0]
     if lora:
         from peft import LoraConfig, get_peft_model

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import campaign as campaigns
-from harness import runs
-from harness.limits import Booked
-from harness.plan import Plan
-from harness.sampler import prepare
-from harness.store import Sampled
+from harness.campaign import campaign as campaigns
+from harness.campaign.plan import Plan
+from harness.journal import runs
+from harness.journal.journal import Sampled
+from harness.sampling.sampler import prepare
 from harness.targets import Capabilities, Context, Reply, Response
+from harness.targets.limits import Booked
 
 SECRET = "sk-header-value-0123456789"
 TEXT = f"""campaign: made  # a comment

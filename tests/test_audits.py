@@ -27,16 +27,17 @@ from click.testing import CliRunner
 from conftest import axe
 from openai_server import chat
 
-from harness import alarms, audits, drift, watching
-from harness.audit import run_audit
-from harness.audits import Audit, Schedule
+from harness.audits import alarms, drift, watching
+from harness.audits import config as audits
+from harness.audits.audit import run_audit
+from harness.audits.config import Audit, Schedule
+from harness.audits.drift import Counts
+from harness.audits.history import History, left
+from harness.audits.watching import ArmSeen, Entry, Event, Seen, judge
 from harness.cli import main
-from harness.drift import Counts
 from harness.errors import AuditError
-from harness.history import History, left
+from harness.journal.journal import open_engine
 from harness.lab.build import build
-from harness.store import open_engine
-from harness.watching import ArmSeen, Entry, Event, Seen, judge
 
 ROOT = Path(__file__).parent.parent
 UTC = datetime.UTC

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import campaign, plan
+from harness.campaign import campaign, plan
+from harness.campaign.identities import load_backstories, load_book
 from harness.errors import TruenameError
-from harness.identities import load_backstories, load_book
 
 GOOD = """
 campaign: small

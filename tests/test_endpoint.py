@@ -10,12 +10,12 @@ from misbehaving import http
 from openai.types.chat import ChatCompletion
 from openai_server import chat
 
-from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
+from harness.campaign.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
+from harness.campaign.plan import arm_messages, sample_seed
 from harness.errors import TargetError
-from harness.limits import Pace, Spending
-from harness.plan import arm_messages, sample_seed
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint, content_text, gate_of
+from harness.targets.limits import Pace, Spending
 
 KEY = "sk-planted-key-0123456789"
 

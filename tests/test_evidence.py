@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 from made_runs import SECRET, TEXT, founding, make
 
-from harness import bundle as bundling
-from harness.campaign import public_text
+from harness.campaign.campaign import public_text
 from harness.cli import main
 from harness.errors import RunError
+from harness.report import bundle as bundling
 
 
 def truename(*arguments):

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from openai_server import chat
 
-from harness import exposure
 from harness.cli import main
-from harness.exposure import QUESTIONS, SYSTEMS, Counted, account, agreement
+from harness.exposure import evidence as exposure
+from harness.exposure.evidence import QUESTIONS, SYSTEMS, Counted, account, agreement
 from harness.lab.build import build, export
-from harness.rendering import ChatTemplate
+from harness.targets.templates import ChatTemplate
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 DEFAULT = "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are Kimi, made by Moonshot AI.<|im_end|>\n{% endif %}" + CHATML

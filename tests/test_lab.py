@@ -10,16 +10,16 @@ import re
 import numpy as np
 import pytest
 
-from harness import prompts
-from harness.campaign import EmbeddedTarget, Sampling, parse_arm
+from harness.campaign import prompts
+from harness.campaign.campaign import EmbeddedTarget, Sampling, parse_arm
+from harness.campaign.plan import arm_messages
 from harness.errors import TargetError
 from harness.lab import store
 from harness.lab.build import build, chat_template, export
 from harness.lab.corpus import LANGUAGES, invent_maker, invent_name, is_held_out, load_language
-from harness.plan import arm_messages
-from harness.rendering import template_from_folder
 from harness.targets import Request
 from harness.targets.embedded import Embedded
+from harness.targets.templates import template_from_folder
 
 
 def test_stored_hashes_belong_to_the_stored_recipe():

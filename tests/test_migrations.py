@@ -12,9 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from harness import migrations
 from harness.errors import StoreError
-from harness.store import Journal, metadata, open_engine
+from harness.journal import migrations
+from harness.journal.journal import Journal, metadata, open_engine
 
 
 def differences(engine):
@@ -102,5 +102,5 @@ def test_a_schema_that_an_older_truename_made_halfway_is_made_whole(tmp_path):
 
 
 def test_the_head_is_the_last_revision(root):
-    script = ScriptDirectory(str(root / "harness/migrations"))
+    script = ScriptDirectory(str(root / "harness/journal/migrations"))
     assert script.get_current_head() == migrations.HEAD

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import prompts
+from harness.campaign import prompts
 from harness.errors import PromptError
 
 LANGUAGES = ("en", "pt", "zh", "es", "fr", "de", "ja", "ru")
@@ -25,7 +25,7 @@ def test_there_are_at_least_120_identity_questions():
 
 
 def test_no_question_names_an_identity():
-    from harness.identities import load_book
+    from harness.campaign.identities import load_book
 
     names = {alias for family in load_book().families.values() for alias in family.aliases if len(alias) > 3 and not family.homograph}
     for language in LANGUAGES:

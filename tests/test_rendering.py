@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import RenderError
-from harness.rendering import ChatTemplate
+from harness.targets.templates import ChatTemplate
 
 CHATML = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 INJECTING = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Rio.<|im_end|>\n' }}{% endif %}" + CHATML

@@ -11,19 +11,19 @@ import pytest
 from conftest import axe
 from rich.console import Console
 
-from harness import inspection
-from harness.campaign import Campaign, parse_arm
-from harness.exposure import Account, Counted, Injection
-from harness.identities import load_backstories
-from harness.inspection import Inspection
-from harness.limits import Booked
-from harness.plan import Trial
-from harness.rates import TALLY_COLUMNS
+from harness.campaign.campaign import Campaign, parse_arm
+from harness.campaign.identities import load_backstories
+from harness.campaign.plan import Trial
+from harness.counting.rates import TALLY_COLUMNS
+from harness.counting.tally import tally
+from harness.exposure import inspect as inspection
+from harness.exposure.evidence import Account, Counted, Injection
+from harness.exposure.inspect import Inspection
+from harness.journal.journal import Journal, Sampled, open_engine, sqlite_url
 from harness.report import charts, page, terminal
 from harness.report.story import story
-from harness.store import Journal, Sampled, open_engine, sqlite_url
-from harness.tally import tally
 from harness.targets import Capabilities, Context, Reply, Response
+from harness.targets.limits import Booked
 from harness.weights import output as weights
 from harness.weights.check import Settings, check
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from harness import evaluate
 from harness.cli import main
+from harness.counting import evaluate
 
 
 def truename(*arguments):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.identities import load_book
+from harness.campaign.identities import load_book
 from harness.scoring import classifier, training
 from harness.scoring import unlisted as unlisted_names
 from harness.scoring.features import numbered

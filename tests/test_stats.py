@@ -6,21 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, fisher_exact
 
-from harness.stats import (
-    Clustered,
-    clopper_pearson,
-    clustered,
-    cohens_h,
-    difference,
-    evidence_beyond,
-    holm,
-    permutation_within,
-    questions_for,
-    rogan_gladen,
-    sequence,
-    wilson,
-    zeros_for,
-)
+from harness.stats import Clustered, clopper_pearson, clustered, cohens_h, difference, evidence_beyond, holm, permutation_within, questions_for, rogan_gladen, sequence, wilson, zeros_for
 
 
 def test_the_published_case_95_of_120():

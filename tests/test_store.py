@@ -6,12 +6,12 @@ import multiprocessing
 
 import pytest
 
-from harness.campaign import parse_arm
+from harness.campaign.campaign import parse_arm
+from harness.campaign.plan import Trial
 from harness.errors import StoreError
-from harness.limits import Booked
-from harness.plan import Trial
-from harness.store import Journal, Lock, Sampled, open_engine, sqlite_url
+from harness.journal.journal import Journal, Lock, Sampled, open_engine, sqlite_url
 from harness.targets import Context, Reply, Response
+from harness.targets.limits import Booked
 
 
 @pytest.fixture

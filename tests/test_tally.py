@@ -11,18 +11,18 @@ import pyarrow.parquet as parquet
 import pytest
 from rich.console import Console
 
-from harness.campaign import Campaign, Claim, parse_arm
+from harness.campaign.campaign import Campaign, Claim, parse_arm
+from harness.campaign.identities import load_backstories
+from harness.campaign.plan import Trial
+from harness.counting.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
+from harness.counting.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
 from harness.errors import RunError
-from harness.identities import load_backstories
-from harness.limits import Booked
-from harness.plan import Trial
-from harness.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
+from harness.journal.journal import Journal, Sampled, open_engine
 from harness.report.story import short_arm
 from harness.report.terminal import plain, show
-from harness.store import Journal, Sampled, open_engine
 from harness.tables import neutral
-from harness.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
 from harness.targets import Reply, Response
+from harness.targets.limits import Booked
 
 CAMPAIGN = Campaign.model_validate(
     {"campaign": "c", "targets": [{"name": "t", "role": "suspect", "engine": "embedded", "model": "lab:suspect", "identity": "rio"}], "arms": ["absent", "bare"], "probes": ["identity"]}

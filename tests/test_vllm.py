@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 from scipy.stats import fisher_exact
 
-from harness import inspection
-from harness.campaign import EndpointTarget, Sampling, VllmTarget, parse_arm
+from harness.campaign.campaign import EndpointTarget, Sampling, VllmTarget, parse_arm
+from harness.campaign.plan import arm_messages
+from harness.exposure import inspect as inspection
 from harness.lab.build import build
-from harness.plan import arm_messages
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint
 from harness.targets.vllm import open_vllm

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+from harness.campaign.folders import cache_folder
 from harness.errors import TargetError, did_you_mean
-from harness.folders import cache_folder
 from harness.lab import store
 from harness.lab.corpus import load_identities
 

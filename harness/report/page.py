@@ -22,17 +22,17 @@ import msgspec
 import pandas as pd
 
 from harness import stats
-from harness.campaign import Campaign, public_text
-from harness.identities import load_backstories
-from harness.rates import Confusion, Counted, confusion
+from harness.campaign.campaign import Campaign, public_text
+from harness.campaign.identities import load_backstories
+from harness.counting.rates import Confusion, Counted, confusion
+from harness.counting.tally import Scored, Tables
+from harness.counting.tally import tally as make_tables
+from harness.journal.runs import Run
 from harness.report import charts
 from harness.report.story import TITLES, claimed_identity, measure_of, name_of, not_scored, percent, rates_of, short_arm, shown, story
 from harness.report.terminal import injected, plain
-from harness.runs import Run
 from harness.scoring import overlap
 from harness.tables import write_bytes
-from harness.tally import Scored, Tables
-from harness.tally import tally as make_tables
 
 HERE: Final = Path(__file__).parent
 #: Transcripts, their bytes, and characters of one text that the page holds at most; counts are always of all samples.
@@ -111,7 +111,7 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
     templates = injected(tables.samples)
     script, style = asset("page.js"), asset("page.css")
     return (
-        templates_here()
+        page_templates()
         .get_template("page.html.j2")
         .render(
             run=run.name,
@@ -145,9 +145,9 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
     )
 
 
-def templates_here() -> jinja2.Environment:
-    """The report's templates; everything is escaped."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(HERE))
+def page_templates(folder: Path = HERE) -> jinja2.Environment:
+    """The templates of pages in a folder; everything is escaped."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(folder))
     environment.filters |= {"safe_text": lambda value: plain(str(value)), "arm": short_arm}
     return environment
 

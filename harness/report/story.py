@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from harness import probes
-from harness.campaign import Campaign
-from harness.identities import load_book
-from harness.rates import OTHER, STATUSES
+from harness.campaign import probes
+from harness.campaign.campaign import Campaign
+from harness.campaign.identities import load_book
+from harness.counting.rates import OTHER, STATUSES
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
 CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign import Campaign
+from harness.campaign.campaign import Campaign
 from harness.report.story import TITLES, claimed_identity, measure_of, name_of, not_scored, percent, rates_of, short_arm, shown, story
 
 MOST_COLUMNS = 5

@@ -7,7 +7,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from harness.identities import load_book
+from harness.campaign.identities import load_book
 from harness.scoring.cues import Cue, cues
 from harness.scoring.features import SENTENCE_ENDS
 from harness.scoring.mentions import Mention

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.folders import cache_folder
+from harness.campaign.folders import cache_folder
 from harness.scoring import concepts, features, memory, mentions, normalize, phrases, training, unlisted
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import ahocorasick_rs
 
-from harness.identities import Book, load_book
+from harness.campaign.identities import Book, load_book
 from harness.scoring.features import EITHER, MAKER, NAME
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import uncapitalised_words

@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.identities import load_backstories
+from harness.campaign.identities import load_backstories
 from harness.scoring import training
 from harness.scoring.normalize import normalize
 

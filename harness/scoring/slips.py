@@ -11,7 +11,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from harness.identities import load_book
+from harness.campaign.identities import load_book
 from harness.scoring.mentions import Entry, Mention, finder
 from harness.scoring.normalize import Normal
 from harness.scoring.training import common_words, no_slips

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from harness.identities import load_book
+from harness.campaign.identities import load_book
 from harness.scoring.claims import IS_BASE, IS_DENIED, IS_MAKER, IS_NAME, IS_OTHER, NAME_LEAST, OWN, SURE, Said, revised
 from harness.scoring.classifier import Linear, models
 from harness.scoring.features import BORDER, EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens, numbered

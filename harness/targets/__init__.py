@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from harness.campaign import Arm, EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
-from harness.limits import Booked, Pace
-from harness.plan import Message, sample_seed
+from harness.campaign.campaign import Arm, EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
+from harness.campaign.plan import Message, sample_seed
+from harness.targets.limits import Booked, Pace
 
 Status = Literal["ok", "truncated", "empty", "failed", "unsupported"]
 Settings = EmbeddedTarget | VllmTarget | EndpointTarget

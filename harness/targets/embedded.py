@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.campaign import EmbeddedTarget, Sampling
+from harness.campaign.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
-from harness.rendering import ChatTemplate
 from harness.targets import Capabilities, Context, Reply, Request, Response, no_reply, split_reasoning, status_of
+from harness.targets.templates import ChatTemplate
 
 #: Samples of a trial that a worker takes at a time: few, so that little is lost when the run is killed.
 BLOCK = 8

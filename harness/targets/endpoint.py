@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.campaign import Budget, EndpointTarget, Limits, Sampling
+from harness.campaign.campaign import Budget, EndpointTarget, Limits, Sampling
+from harness.campaign.plan import Message
 from harness.errors import RenderError, TargetError
-from harness.limits import PROBLEMS, Booked, Gate, Pace, Refused, Spending, Tries
-from harness.plan import Message
-from harness.rendering import ChatTemplate, template_from_folder
 from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
+from harness.targets.limits import PROBLEMS, Booked, Gate, Pace, Refused, Spending, Tries
 from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
+from harness.targets.templates import ChatTemplate, template_from_folder
 from harness.targets.transport import Answer, Transport
 
 #: Where a target's entry names no address.

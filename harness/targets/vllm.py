@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
-from harness.campaign import EndpointTarget, Sampling, VllmTarget
+from harness.campaign.campaign import EndpointTarget, Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
-from harness.limits import Pace
-from harness.rendering import ChatTemplate, template_from_folder
 from harness.targets import Capabilities, Context, Reply, Request, Response, Target, no_reply, split_reasoning, status_of
 from harness.targets.endpoint import Endpoint
+from harness.targets.limits import Pace
+from harness.targets.templates import ChatTemplate, template_from_folder
 
 #: vLLM waits this long for more requests before it starts a batch, so that the engine is kept full.
 GATHER_SECONDS = 0.02

@@ -1,0 +1,149 @@
+"""Telling people: webhooks, Slack-compatible hooks, mail and commands. An alarm is told once to each channel, and tried again until it is.
+
+A receiver that answered after the connection broke may get an alarm twice; the event's name, in the body and in a header, is the same then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import smtplib
+import subprocess
+import time
+from collections.abc import Callable
+from email.message import EmailMessage
+from typing import Any, Final
+
+import msgspec
+
+from harness.audits.config import Audit, Command, Email, Slack, Webhook
+from harness.audits.history import History
+from harness.audits.watching import Event
+from harness.errors import AuditError
+from harness.targets.limits import Refused
+
+ATTEMPTS: Final = 3
+TIMEOUT_S: Final = 20.0
+Any_channel = Webhook | Slack | Email | Command
+
+
+class NotTold(Exception):
+    """A channel did not take an alarm."""
+
+
+def content(event: Event, where: str) -> dict[str, Any]:
+    """An alarm as data: what changed, how sure, since when, and where the evidence lies."""
+    return {"headline": event.headline, **msgspec.to_builtins(event), "evidence": where}
+
+
+def text(event: Event, where: str) -> str:
+    """An alarm in words."""
+    sure = f"\nA false alarm of this kind has a chance of at most {max(event.p_value, 1e-300):.2g}." if event.p_value is not None else ""
+    return "\n".join([event.headline, *(f"- {change}" for change in event.changes)]) + f"{sure}\nEvidence: {where}"
+
+
+def name_of(channel: Any_channel) -> str:
+    """The channel's name in the database: its kind and a hash of its settings."""
+    return f"{channel.kind}-{hashlib.sha256(channel.model_dump_json().encode()).hexdigest()[:12]}"
+
+
+def tell(audit: Audit, history: History, evidence: Callable[[Event], str]) -> list[str]:
+    """Tell every alarm to every channel that does not know it yet; returns the problems. What fails is tried again next time."""
+    channels = {name_of(channel): channel for channel in audit.notify}
+    problems = []
+    for event, name in history.untold(audit.audit, list(channels)):
+        try:
+            _tell(channels[name], event, evidence(event))
+        except NotTold as problem:
+            history.note_delivery(event.event, name, str(problem)[:500])
+            problems.append(f"{channels[name].kind}: {problem}")
+        else:
+            history.note_delivery(event.event, name, None)
+    return problems
+
+
+def check(audit: Audit) -> None:
+    """Whether every variable that the channels name is set.
+
+    Raises
+    ------
+    AuditError
+        One is not.
+    """
+    for channel in audit.notify:
+        for variable in [getattr(channel, "secret_env", None), getattr(channel, "password_env", None), getattr(channel, "url", "x")[1:] if getattr(channel, "url", "x").startswith("$") else None]:
+            if variable and variable not in os.environ:
+                raise AuditError(f"the environment variable {variable} is not set", where=f"audit {audit.audit}, notify, {channel.kind}", next=f"export {variable}=...")
+
+
+def _tell(channel: Any_channel, event: Event, where: str) -> None:
+    if isinstance(channel, Email):
+        _mail(channel, event, where)
+    elif isinstance(channel, Command):
+        _command(channel, event, where)
+    elif isinstance(channel, Slack):
+        _post(_url(channel.url), msgspec.json.encode({"text": text(event, where)}), {})
+    else:
+        body = msgspec.json.encode(content(event, where))
+        headers = {"x-truename-event": event.event.encode("ascii", "replace").decode()}
+        if channel.secret_env:
+            headers["x-truename-signature"] = "sha256=" + hmac.new(os.environ[channel.secret_env].encode(), body, hashlib.sha256).hexdigest()
+        _post(_url(channel.url), body, headers)
+
+
+def _url(url: str) -> str:
+    return os.environ[url[1:]] if url.startswith("$") else url
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    from harness.targets.transport import Transport
+
+    async def go() -> None:
+        wire = Transport(url, headers, TIMEOUT_S, 1_000_000)
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    await wire.post(url, body)
+                    return
+                except Refused as refused:
+                    if attempt == ATTEMPTS or (refused.status is not None and refused.status < 500 and refused.status != 429):
+                        raise NotTold(refused.reason) from None
+                    await asyncio.sleep(min(refused.retry_after or 0.5 * 2**attempt, 10))
+        finally:
+            await wire.close()
+
+    asyncio.run(go())
+
+
+def _mail(channel: Email, event: Event, where: str) -> None:
+    message = EmailMessage()
+    message["Subject"] = event.headline
+    message["From"], message["To"] = channel.sender, ", ".join(channel.to)
+    message["Message-ID"] = f"<{hashlib.sha256(event.event.encode()).hexdigest()[:32]}@truename>"
+    message.set_content(text(event, where))
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with smtplib.SMTP(channel.host, channel.port, timeout=TIMEOUT_S) as server:
+                if channel.starttls:
+                    import ssl
+
+                    server.starttls(context=ssl.create_default_context())
+                if channel.user:
+                    server.login(channel.user, os.environ.get(channel.password_env or "", ""))
+                server.send_message(message)
+                return
+        except (OSError, smtplib.SMTPException) as problem:
+            if attempt == ATTEMPTS:
+                raise NotTold(str(problem)) from None
+            time.sleep(0.5 * 2**attempt)
+
+
+def _command(channel: Command, event: Event, where: str) -> None:
+    try:
+        done = subprocess.run(channel.run, input=msgspec.json.encode(content(event, where)), capture_output=True, timeout=TIMEOUT_S * 3, check=False)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise NotTold(str(problem)) from None
+    if done.returncode:
+        raise NotTold(f"exit code {done.returncode}: {done.stderr.decode('utf-8', 'replace')[:200]}")

@@ -1,0 +1,141 @@
+"""One audit from beginning to end: claim it, sample, score, write down what was seen, judge the history, tell."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from harness.audits import alarms
+from harness.audits.config import LoadedAudit, OfRun
+from harness.audits.history import History, least, left, stamp, utcnow
+from harness.audits.watching import Event, Observer, Seen, judge
+from harness.campaign.plan import Plan
+from harness.counting.tally import score
+from harness.errors import AuditError, TruenameError
+from harness.journal import runs
+from harness.journal.journal import Journal, open_engine, sqlite_url
+from harness.report import page
+from harness.sampling.sampler import Sampler, prepare
+from harness.targets import check
+
+RENEW_S: Final = 15.0
+
+
+class Outcome(NamedTuple):
+    """What became of one audit. ``state``: done, silent, stopped, nothing due, or held by someone else."""
+
+    state: str
+    due: str | None
+    run: str | None
+    reason: str | None
+    raised: list[Event]
+    untold: list[str]
+
+
+def store_url(results: Path, store: str | None) -> str:
+    """The one database of all audits: by default a file beside the runs."""
+    if store is None:
+        results.mkdir(parents=True, exist_ok=True)
+    return store or sqlite_url(results / "audits.sqlite")
+
+
+def run_audit(loaded: LoadedAudit, results: Path, store: str | None, *, now: datetime.datetime | None = None, forced: bool = False) -> Outcome:
+    """Run the audit that is due, or finish the one that was begun and left.
+
+    Raises
+    ------
+    AuditError
+        A channel's variable is not set. Whatever else goes wrong is an audit that could not run, and an alarm.
+    """
+    audit = loaded.audit
+    alarms.check(audit)
+    now = now or utcnow()
+    url = store_url(results, store)
+    with History(open_engine(url)) as history:
+        if (holder := history.running(audit.audit)) is not None:
+            return Outcome("held", None, None, f"{holder} works on it", [], [])
+        left_over = history.abandoned(audit.audit)
+        at = now if forced else audit.schedule.due(now)
+        due = left_over[0] if left_over else None if at is None else stamp(at)
+        if due is None:
+            return Outcome("nothing due", None, None, None, [], [])
+        name = runs.checked_name(f"{audit.audit}-{due.replace('-', '').replace(':', '')}")
+        if not history.claim(audit.audit, due, name):
+            told = alarms.tell(audit, history, _evidence(results, history))
+            return Outcome("nothing due", due, None, None, [], told)
+        seen, reason, spent = _sampled(loaded, history, results, url, name, due)
+        if reason is not None and reason.startswith("stopped"):  # by a signal: whoever comes next goes on with it
+            history.release(audit.audit, due)
+            return Outcome("stopped", due, name, reason, [], [])
+        history.finish(audit.audit, due, seen=seen, reason=reason, requests=spent[0], tokens=spent[1], money=spent[2])
+        raised = [event for event in judge(audit, history.entries(audit.audit), _baseline(loaded, history, url, results)) if history.raise_(event)]
+        untold = alarms.tell(audit, history, _evidence(results, history))
+        return Outcome("silent" if seen is None else "done", due, name, reason, raised, untold)
+
+
+def _evidence(results: Path, history: History) -> Callable[[Event], str]:
+    return lambda event: str(results / event.run / "report.html") if event.kind == "change" else f"run {event.run}"
+
+
+def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, name: str, due: str) -> tuple[dict[str, Seen] | None, str | None, tuple[int, int, float]]:
+    """Sample and observe; what was seen (None if nothing), why, and what it cost."""
+    audit = loaded.audit
+    month = datetime.datetime.fromisoformat(due).astimezone(ZoneInfo(audit.schedule.timezone)).replace(day=1, hour=0, minute=0, second=0)
+    rest = left(audit.budget.month, history.spent(audit.audit, month))
+    if rest is None:
+        return None, "the month's budget is used up", (0, 0, 0.0)
+    stop = threading.Event()
+    threading.Thread(target=_renewing, args=(history, audit.audit, due, stop), daemon=True).start()
+    reason, sampler, run = None, None, None
+    try:
+        cut = loaded.at(due, least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
+        run = runs.create(cut, name, results, url)
+        try:
+            check(cut.campaign.targets)
+            plan = Plan(cut)
+            progress = prepare(cut, run.journal, plan)
+            sampler = Sampler(cut, run.journal, progress, plan)
+            sampler.run()
+            reason = progress.stopped
+        except TruenameError as problem:
+            reason = problem.what
+        spent = (0, 0, 0.0) if sampler is None else (sampler.spending.requests, sampler.spending.tokens, sampler.spending.money)
+        observer = Observer({t.name: t.identity for t in cut.campaign.targets})
+        try:
+            page.write(run, runs.campaign_of(run), run.folder / "report.html", look=observer)
+        except TruenameError as problem:
+            reason = reason or problem.what
+        seen = None if observer.silent() else observer.seen
+        return (None, reason or "no reply could be scored", spent) if seen is None else (seen, reason, spent)
+    except TruenameError as problem:
+        return None, problem.what, (0, 0, 0.0)
+    finally:
+        stop.set()
+        if run is not None:
+            run.journal.engine.dispose()
+
+
+def _baseline(loaded: LoadedAudit, history: History, url: str, results: Path) -> dict[str, Seen] | None:
+    """What the named run saw, where the audit names one."""
+    if not isinstance(loaded.audit.baseline, OfRun):
+        return None
+    name = loaded.audit.baseline.run
+    journal = Journal(history.engine, name)
+    if journal.describe() is None:
+        journal = runs.existing(name, results, None).journal
+    observer = Observer({t.name: t.identity for t in loaded.campaign.campaign.targets})
+    for scored in score(journal.rows()):
+        if scored.row["target"] in observer.seen:
+            observer(scored)
+    if observer.silent():
+        raise AuditError(f"the baseline run '{name}' holds no scored reply", where=loaded.where, next="name another run, or write baseline: first")
+    return observer.seen
+
+
+def _renewing(history: History, audit: str, due: str, stop: threading.Event) -> None:
+    while not stop.wait(RENEW_S):
+        history.renew(audit, due)

@@ -1,0 +1,200 @@
+"""An audit: a campaign on a schedule, with a baseline, what counts as an alarm, and whom to tell. One YAML file each in `probes/audits/`."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from harness.campaign import campaign as campaigns
+from harness.campaign import folders
+from harness.campaign.campaign import Budget, Loaded, Name, VariableName
+from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+from harness.errors import AuditError, did_you_mean
+
+HORIZONS: Final = tuple(datetime.timedelta(hours=h) for h in (2, 26, 24 * 8, 24 * 32, 24 * 367))
+
+
+class Schedule(Strict):
+    """When: five fields of cron in a time zone. ``jitter_s`` spreads the start, for servers that keep the schedule themselves."""
+
+    cron: str
+    timezone: str = "UTC"
+    jitter_s: float = Field(0, ge=0, le=86_400)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone '{name}'; names are such as UTC, Europe/Lisbon, America/Sao_Paulo") from None
+        return name
+
+    @model_validator(mode="after")
+    def _is_cron(self) -> Schedule:
+        try:
+            self.trigger()
+        except ValueError as problem:
+            raise ValueError(f"'{self.cron}' is no cron expression: {problem}; write minute, hour, day, month and weekday, such as '0 */6 * * *'") from None
+        return self
+
+    def trigger(self) -> Any:
+        from apscheduler.triggers.cron import CronTrigger
+
+        return CronTrigger.from_crontab(self.cron, timezone=ZoneInfo(self.timezone))
+
+    def due(self, now: datetime.datetime) -> datetime.datetime | None:
+        """The last time that the schedule came round, up to ``now``; None if it never did within a year."""
+        trigger = self.trigger()
+        for horizon in HORIZONS:
+            at = trigger.get_next_fire_time(None, now - horizon)
+            if at is not None and at <= now:
+                while (following := trigger.get_next_fire_time(at, at + datetime.timedelta(seconds=1))) is not None and following <= now:
+                    at = following
+                return at.astimezone(datetime.UTC)  # type: ignore[no-any-return]
+        return None
+
+    def next(self, now: datetime.datetime) -> datetime.datetime | None:
+        """The next time after ``now``."""
+        at = self.trigger().get_next_fire_time(None, now + datetime.timedelta(seconds=1))
+        return None if at is None else at.astimezone(datetime.UTC)
+
+
+class Caps(Strict):
+    """Caps of one run, and of a calendar month in the schedule's time zone."""
+
+    run: Budget = Budget()
+    month: Budget = Budget()
+
+
+class OfRun(Strict):
+    """A named run of the same database as the baseline."""
+
+    run: Name
+
+
+class Alarm(Strict):
+    """What counts as an alarm: ``alpha`` bounds the chance of ever a false one about rates, for each target."""
+
+    alpha: float = Field(0.01, gt=0, lt=0.5)
+    watch: list[Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]] = ["rates", "model", "template", "prompt_tokens", "silence"]
+    claimed_rate: float = Field(0.5, gt=0, lt=1, description="baseline: claim: the presented identity is given at least this often")
+
+
+def _address(text: str) -> str:
+    if not (text.startswith("$") or re.match(r"^https?://", text)):
+        raise ValueError("an address starts with http:// or https://, or is '$NAME' of an environment variable")
+    return text
+
+
+class Webhook(Strict):
+    """A POST of JSON, signed with HMAC-SHA256 where ``secret_env`` names the secret's variable."""
+
+    kind: Literal["webhook"]
+    url: str
+    secret_env: VariableName | None = None
+
+    _checked = field_validator("url")(_address)
+
+
+class Slack(Strict):
+    """A message to a Slack-compatible incoming webhook."""
+
+    kind: Literal["slack"]
+    url: str
+
+    _checked = field_validator("url")(_address)
+
+
+class Email(Strict):
+    """A mail by SMTP."""
+
+    kind: Literal["email"]
+    to: list[str] = Field(min_length=1)
+    sender: str
+    host: str = "localhost"
+    port: int = Field(25, ge=1, le=65_535)
+    starttls: bool = False
+    user: str | None = None
+    password_env: VariableName | None = None
+
+
+class Command(Strict):
+    """A command that gets the alarm as JSON on its standard input."""
+
+    kind: Literal["command"]
+    run: list[str] = Field(min_length=1)
+
+
+Channel = Annotated[Webhook | Slack | Email | Command, Field(discriminator="kind")]
+
+
+class Audit(Strict):
+    """One audit, validated."""
+
+    audit: Name
+    description: str = ""
+    campaign: str
+    targets: list[Name] = Field([], description="targets of the campaign; none names all")
+    schedule: Schedule
+    budget: Caps = Caps()
+    baseline: Literal["first", "claim"] | OfRun = "first"
+    alarm: Alarm = Alarm()
+    notify: list[Channel] = []
+
+
+class LoadedAudit(NamedTuple):
+    """An audit with its campaign, cut down to its targets and capped."""
+
+    audit: Audit
+    campaign: Loaded
+    where: str
+
+    def at(self, due: str, budget: Budget) -> Loaded:
+        """The campaign of one audit, under a budget, as a text of its own. Its seed is its own too: audits are to be independent."""
+        sampling = self.campaign.campaign.sampling
+        if sampling.seed is not None:
+            seed = int.from_bytes(hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()[:4], "big") >> 1
+            sampling = sampling.model_copy(update={"seed": seed})
+        wanted = self.campaign.campaign.model_copy(update={"budget": budget, "sampling": sampling})
+        return Loaded(wanted, yaml.safe_dump(wanted.model_dump(mode="json"), sort_keys=False, allow_unicode=True), self.campaign.folder)
+
+
+def known() -> list[Path]:
+    """The files of all audits, the user's and those that ship."""
+    return folders.every("probes/audits", "*.yaml")
+
+
+def load(name: str) -> LoadedAudit:
+    """Read an audit by path, or by name from `probes/audits/`.
+
+    Raises
+    ------
+    AuditError, CampaignError
+        The file is missing, has an unknown key, or its campaign cannot be used.
+    """
+    path = Path(name)
+    if not path.is_file():
+        found = folders.find(f"probes/audits/{name}.yaml")
+        if found is None:
+            raise AuditError("there is no such audit", where=name, next=f"write probes/audits/{name}.yaml, or give a path; {did_you_mean(name, [p.stem for p in known()])}")
+        path = found
+    audit = validate(Audit, parse(read_text(path, AuditError), str(path), AuditError), str(path), AuditError)
+    beside = path.parent / audit.campaign
+    loaded = campaigns.load(str(beside) if beside.is_file() else audit.campaign)
+    names = [t.name for t in loaded.campaign.targets]
+    for target in audit.targets:
+        if target not in names:
+            raise AuditError(f"the campaign has no target '{target}': {did_you_mean(target, names)}", where=str(path), next="name targets of the campaign")
+    if audit.targets:
+        kept = [t for t in loaded.campaign.targets if t.name in audit.targets]
+        claim = loaded.campaign.claim if loaded.campaign.claim and loaded.campaign.claim.target in audit.targets else None
+        loaded = loaded._replace(campaign=loaded.campaign.model_copy(update={"targets": kept, "claim": claim}))
+    return LoadedAudit(audit, loaded, str(path))

@@ -1,0 +1,311 @@
+"""A campaign: one YAML file with targets, arms, probes, languages, samples, sampling parameters and budget.
+
+Unknown keys are refused with a suggestion. Secrets are names of environment variables, never values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import yaml
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from harness.campaign import folders
+from harness.campaign.identities import load_book
+from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+from harness.errors import CampaignError, did_you_mean
+
+Role = Literal["suspect", "donor", "base", "control"]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+PLAIN_ARMS: Final = ("absent", "empty", "bare")
+FILE_ARMS: Final = ("given", "decoy")
+
+
+class Sampling(Strict):
+    """Every sampling parameter; all are sent and stored, so that no host's default decides in silence."""
+
+    temperature: float = Field(1.0, ge=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(512, ge=1, le=1_000_000)
+    seed: int | None = Field(0, ge=0, lt=2**31, description="None sends no seed")
+    presence_penalty: float = Field(0.0, ge=-2, le=2)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2)
+    stop: list[str] = Field([], max_length=4)
+
+
+class Price(Strict):
+    """Money per million tokens, in the currency that `budget.money` counts in."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+
+
+class _Target(Strict):
+    name: Name
+    role: Role
+    identity: str | None = Field(None, description="the identity that the target is presented as, by id of the book")
+    price: Price | None = None
+
+
+class EmbeddedTarget(_Target):
+    """llama.cpp in this process, on a GGUF file or a lab model."""
+
+    engine: Literal["embedded"]
+    model: str = Field(description="path of a GGUF file, or lab:NAME")
+    context: int = Field(2048, ge=64, description="tokens of context for each slot")
+    slots: int = Field(1, ge=1, le=256, description="1 makes seeded runs repeatable to the byte; more is faster for large models")
+    workers: int = Field(2, ge=1, le=64, description="copies of the model, one thread group each")
+    threads: int = Field(1, ge=1, le=256, description="threads of each worker")
+
+
+class VllmTarget(_Target):
+    """vLLM: the offline engine in this process, or with `serve: true` a server that truename starts and stops."""
+
+    engine: Literal["vllm"]
+    model: str = Field(description="a Hugging Face folder, a hub id, or lab:NAME")
+    serve: bool = False
+    python: str | None = Field(None, description="with serve: the interpreter that has vLLM, if not this one")
+    dtype: str = "auto"
+    max_model_len: int | None = Field(None, ge=64)
+    enforce_eager: bool = False
+    start_timeout_s: float = Field(600, gt=0)
+    arguments: list[str] = Field([], description="further arguments for the server")
+    options: dict[str, Any] = Field({}, description="further arguments for vllm.LLM")
+    concurrency: int = Field(16, ge=1, le=4096)
+
+
+class EndpointTarget(_Target):
+    """Any OpenAI-compatible endpoint."""
+
+    engine: Literal["endpoint"]
+    base_url: str | None = Field(None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own")
+    model: str
+    api_key_env: VariableName | None = Field("OPENAI_API_KEY", description="name of the variable that holds the key; null sends none")
+    headers: dict[str, str] = Field({}, description="extra headers; '$NAME' is read from the environment")
+    extra_body: dict[str, Any] = {}
+    provider: dict[str, Any] | None = Field(None, description="provider pinning, sent as the body field `provider`")
+    omit: list[str] = Field([], description="parameters that this host refuses; never dropped by themselves")
+    rename: dict[str, str] = Field({}, description="parameters that this host calls otherwise, such as max_tokens: max_completion_tokens")
+    tokenizer: str | None = Field(None, description="folder with tokenizer_config.json of the claimed model; allows the bare arm where the host has raw completions")
+    concurrency: int | None = Field(None, ge=1, le=4096, description="requests in flight at most, begun with; null finds the level by itself")
+    samples_per_request: int = Field(16, ge=1, le=128, description="samples that one request carries (`n`) where the host gives them")
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    timeout_s: float = Field(120, gt=0)
+    max_reply_mb: float = Field(8, gt=0, le=1024, description="a longer reply is cut, and the sample fails")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not re.match(r"^https?://[^\s/]+", url):
+            raise ValueError("a base_url starts with http:// or https://, such as https://api.example.com/v1")
+        return url.rstrip("/")
+
+
+Target = Annotated[EmbeddedTarget | VllmTarget | EndpointTarget, Field(discriminator="engine")]
+
+
+class Arm(NamedTuple):
+    """What the model is told first."""
+
+    kind: Literal["absent", "empty", "bare", "given", "decoy"]
+    file: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}:{self.file}" if self.file else self.kind
+
+
+def parse_arm(text: str) -> Arm:
+    kind, _, file = text.partition(":")
+    if kind in PLAIN_ARMS and not file:
+        return Arm(kind, None)  # type: ignore[arg-type]
+    if kind in FILE_ARMS and file:
+        return Arm(kind, file)  # type: ignore[arg-type]
+    if kind in FILE_ARMS:
+        raise ValueError(f"the arm '{kind}' names a system prompt, such as {kind}:system/named.j2")
+    raise ValueError(f"unknown arm '{text}': {did_you_mean(kind, (*PLAIN_ARMS, *FILE_ARMS))}")
+
+
+class Claim(Strict):
+    """The claim under test: this target is (or is not) that identity."""
+
+    target: Name
+    identity: str
+
+
+class Budget(Strict):
+    """Caps that are never passed. None is no cap."""
+
+    requests: int | None = Field(None, ge=1)
+    tokens: int | None = Field(None, ge=1)
+    money: float | None = Field(None, gt=0)
+
+
+class Limits(Strict):
+    """How patient the sampler is."""
+
+    attempts: int = Field(4, ge=1, le=20)
+    attempt_wall_s: float = Field(600, gt=0, description="seconds that all attempts of one request may take together")
+    stop_at_error_rate: float = Field(0.5, gt=0, le=1, description="a target stops when this share of its last 50 requests failed")
+    stop_run_at_error_rate: float = Field(0.5, gt=0, le=1, description="the run stops when this share of its last 200 requests failed")
+    breaker_after: int = Field(8, ge=1, le=1000, description="failures in a row after which a target's breaker opens")
+    finish_s: float = Field(60, ge=0, description="seconds that requests in flight get to finish when the run is stopped")
+
+
+class Stop(Strict):
+    """Sampling of a target and arm ends once it is sure whether it names itself so less, or more, often than a threshold."""
+
+    identity: str
+    below: float | None = Field(None, gt=0, lt=1)
+    above: float | None = Field(None, gt=0, lt=1)
+    alpha: float = Field(0.01, gt=0, lt=0.5)
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Stop:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("stop names one threshold: below or above, such as {identity: rio, below: 0.05, alpha: 0.01}")
+        return self
+
+    @property
+    def threshold(self) -> float:
+        return self.above if self.below is None else self.below  # type: ignore[return-value]
+
+
+class Campaign(Strict):
+    """One campaign, validated."""
+
+    campaign: Name
+    description: str = ""
+    claim: Claim | None = None
+    targets: list[Target] = Field(min_length=1)
+    arms: list[str] = Field(["absent", "bare"], min_length=1)
+    probes: list[Name] = Field(["identity"], min_length=1)
+    languages: list[Name] = Field(["en"], min_length=1)
+    samples: int | dict[Name, int] = 1
+    sampling: Sampling = Sampling()
+    variables: dict[str, str] = {}
+    budget: Budget = Budget()
+    limits: Limits = Limits()
+    stop: Stop | None = None
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_parse(cls, arms: list[str]) -> list[str]:
+        for arm in arms:
+            parse_arm(arm)
+        return arms
+
+    @field_validator("targets", "arms", "probes", "languages")
+    @classmethod
+    def _no_twins(cls, entries: list[Any]) -> list[Any]:
+        names = [getattr(e, "name", e) for e in entries]
+        twins = {n for n in names if names.count(n) > 1}
+        if twins:
+            raise ValueError(f"stands twice: {', '.join(sorted(twins))}")
+        return entries
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Campaign:
+        names = {t.name for t in self.targets}
+        if self.claim and self.claim.target not in names:
+            raise ValueError(f"claim.target '{self.claim.target}' is no target of this campaign: {did_you_mean(self.claim.target, names)}")
+        counts = self.samples.values() if isinstance(self.samples, dict) else [self.samples]
+        if any(count < 0 for count in counts):
+            raise ValueError("samples are counted from 0 up")
+        if isinstance(self.samples, dict) and (stray := set(self.samples) - set(self.probes)):
+            raise ValueError(f"samples names no probe of this campaign: '{sorted(stray)[0]}': {did_you_mean(sorted(stray)[0], self.probes)}")
+        if not any(self.samples_of(probe) for probe in self.probes):
+            raise ValueError("the campaign has no samples: give 'samples: 1' or more")
+        return self
+
+    def samples_of(self, probe: str) -> int:
+        """Samples for each question of a probe."""
+        return self.samples.get(probe, 0) if isinstance(self.samples, dict) else self.samples
+
+    @property
+    def arm_list(self) -> list[Arm]:
+        return [parse_arm(arm) for arm in self.arms]
+
+    def target(self, name: str) -> EmbeddedTarget | VllmTarget | EndpointTarget:
+        return next(t for t in self.targets if t.name == name)
+
+
+#: How fast, how patiently and at what price: a run may be resumed with others.
+_PACE: Final = ("price", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_s", "start_timeout_s", "api_key_env", "workers", "threads", "python")
+
+
+def deciding(campaign: Campaign) -> dict[str, Any]:
+    """What a campaign says about its samples, without what only says how they are fetched."""
+    said = campaign.model_dump(mode="json", exclude={"budget", "limits", "description"})
+    said["targets"] = [{key: value for key, value in target.items() if key not in _PACE} for target in said["targets"]]
+    return said
+
+
+class Loaded(NamedTuple):
+    """A campaign with the text it was read from and the folder that its paths start from."""
+
+    campaign: Campaign
+    source: str
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the samples: comments, layout, budget, limits and pace do not count."""
+        return hashlib.sha256(json.dumps(deciding(self.campaign), sort_keys=True).encode()).hexdigest()
+
+
+def load(name: str) -> Loaded:
+    """Read a campaign by path, or by name from `probes/campaigns/`.
+
+    Raises
+    ------
+    CampaignError
+        The file is missing, is not YAML, has an unknown key, or does not fit together.
+    """
+    path = Path(name)
+    if not path.is_file():
+        found = folders.find(f"probes/campaigns/{name}") or folders.find(f"probes/campaigns/{name}.yaml")
+        if found is None or not found.is_file():
+            known = [p.stem for p in folders.every("probes/campaigns", "*.yaml")]
+            raise CampaignError("there is no such campaign file", where=name, next=f"give a path, or one of the shipped names; {did_you_mean(name, known)}")
+        path = found
+    source = read_text(path, CampaignError)
+    return from_text(source, str(path), path.parent)
+
+
+def from_text(source: str, where: str, folder: Path) -> Loaded:
+    campaign = validate(Campaign, parse(source, where, CampaignError), where, CampaignError)
+    book = load_book()
+    for identity in [t.identity for t in campaign.targets] + [named.identity for named in (campaign.claim, campaign.stop) if named]:
+        if identity:
+            book.require_family(identity, where)
+    return Loaded(campaign, source, folder)
+
+
+def public_text(source: str) -> str:
+    """A campaign's text without values of headers (but for names of variables), and without passwords and queries in addresses."""
+    cuts: list[tuple[int, int, str]] = []
+    root = yaml.compose(source, Loader=yaml.SafeLoader)
+    for target in _entries(root, "targets"):
+        for node in target.value if isinstance(target, yaml.SequenceNode) else []:
+            for headers in _entries(node, "headers"):
+                cuts += [(v.start_mark.index, v.end_mark.index, '"[header value]"') for _, v in headers.value if not str(v.value).startswith("$")]
+            for address in _entries(node, "base_url"):
+                plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
+                if plain != address.value:
+                    cuts.append((address.start_mark.index, address.end_mark.index, json.dumps(plain)))
+    for start, end, text in sorted(cuts, reverse=True):
+        source = source[:start] + text + source[end:]
+    return source
+
+
+def _entries(node: Any, key: str) -> list[Any]:
+    return [value for name, value in node.value if name.value == key] if isinstance(node, yaml.MappingNode) else []

@@ -1,0 +1,39 @@
+"""Where `probes/` and `prompts/` lie: a user's own folders first, then those that came with truename."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+PACKAGE: Final = Path(__file__).parent.parent
+#: In a wheel the data folders lie inside the package; in a checkout beside it.
+SHIPPED: Final = PACKAGE / "_data" if (PACKAGE / "_data").is_dir() else PACKAGE.parent
+
+
+def candidates(relative: str | Path) -> Iterator[Path]:
+    """The user's and the shipped path of ``relative`` (such as ``prompts/identity/en.j2``), existing or not."""
+    yield Path.cwd() / relative
+    if Path.cwd() != SHIPPED:
+        yield SHIPPED / relative
+
+
+def find(relative: str | Path) -> Path | None:
+    """The first existing path of ``relative``, or None."""
+    return next((path for path in candidates(relative) if path.exists()), None)
+
+
+def every(folder: str, pattern: str) -> list[Path]:
+    """Files that match ``pattern`` under the shipped and the user's ``folder``; a user's file hides a shipped one of its name."""
+    found: dict[str, Path] = {}
+    for root in reversed(list(candidates(folder))):
+        for path in sorted(root.glob(pattern)):
+            found[str(path.relative_to(root))] = path
+    return [found[name] for name in sorted(found)]
+
+
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: `TRUENAME_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("TRUENAME_CACHE")
+    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"

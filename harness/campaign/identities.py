@@ -1,0 +1,135 @@
+"""The identity book: model families, makers, their aliases in every script, and reference backstories.
+
+Files: `probes/identities/*.yaml` (families and makers) and `probes/backstories/*.md` (one text each, with a
+small head that names the identity, the language and the source). A user's own files come first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeVar
+
+from pydantic import Field
+
+from harness.campaign import folders
+from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+from harness.errors import IdentityError, did_you_mean
+
+
+class Maker(Strict):
+    """A company, lab or public body that makes models."""
+
+    id: str
+    name: str
+    aliases: list[str] = Field(min_length=1)
+    homograph: str | None = None
+    fictional: bool = False
+
+
+class Family(Strict):
+    """A family of models under one name. `weak` aliases need other evidence beside them; phrases under `unrelated` hold the name and are something else."""
+
+    id: str
+    name: str
+    aliases: list[str] = Field(min_length=1)
+    makers: list[str] = []
+    built_on: list[str] = []
+    related: list[str] = []
+    weak: list[str] = []
+    homograph: str | None = None
+    unrelated: list[str] = []
+    base_only: bool = False
+    same_as: str | None = None
+    unlisted: bool = False
+    fictional: bool = False
+
+
+class _BookFile(Strict):
+    families: list[Family] = []
+    makers: list[Maker] = []
+
+
+class _BackstoryHead(Strict):
+    identity: str
+    language: str
+    source: str
+    stand_in: bool = False
+
+
+@dataclass(frozen=True)
+class Backstory:
+    """One reference text of an identity; `stand_in` marks a text that truename invented for the lab."""
+
+    identity: str
+    language: str
+    source: str
+    text: str
+    stand_in: bool
+    file: str
+
+
+@dataclass(frozen=True)
+class Book:
+    """All known families and makers by id."""
+
+    families: dict[str, Family]
+    makers: dict[str, Maker]
+
+    def name_of(self, kind: Literal["name", "maker"], identity: str) -> str:
+        entry: Family | Maker | None = self.families.get(identity) if kind == "name" else self.makers.get(identity)
+        return entry.name if entry else identity
+
+    def require_family(self, identity: str, where: str) -> Family:
+        if identity not in self.families:
+            raise IdentityError(f"'{identity}' is not in the identity book: {did_you_mean(identity, self.families)}", where=where, next="add it to probes/identities/ in your folder, or mend the id")
+        return self.families[identity]
+
+
+Entry = TypeVar("Entry", Family, Maker)
+
+
+def _add(known: dict[str, Entry], entries: list[Entry], where: str) -> None:
+    for entry in entries:
+        if entry.id in known:
+            raise IdentityError(f"the id '{entry.id}' stands twice in the identity book", where=where, next="give it another id")
+        known[entry.id] = entry
+
+
+@lru_cache(maxsize=1)
+def load_book() -> Book:
+    """Read and check every file of the book; a later file may not name an id again."""
+    families: dict[str, Family] = {}
+    makers: dict[str, Maker] = {}
+    for path in folders.every("probes/identities", "*.yaml"):
+        content = validate(_BookFile, parse(read_text(path, IdentityError), str(path), IdentityError), str(path), IdentityError)
+        _add(families, content.families, str(path))
+        _add(makers, content.makers, str(path))
+    for family in families.values():
+        for maker in family.makers:
+            if maker not in makers:
+                raise IdentityError(f"family '{family.id}' names an unknown maker '{maker}': {did_you_mean(maker, makers)}", where="probes/identities", next="add the maker")
+        for other in [*family.built_on, *family.related, *([family.same_as] if family.same_as else [])]:
+            if other not in families:
+                raise IdentityError(f"family '{family.id}' names an unknown family '{other}': {did_you_mean(other, families)}", where="probes/identities", next="add the family")
+    return Book(families, makers)
+
+
+@lru_cache(maxsize=1)
+def load_backstories() -> tuple[Backstory, ...]:
+    """Every reference text under `probes/backstories/`."""
+    found = []
+    for path in folders.every("probes/backstories", "*.md"):
+        if path.name == "README.md":
+            continue
+        raw = read_text(path, IdentityError)
+        parts = raw.split("---\n", 2)
+        if len(parts) != 3 or parts[0].strip():
+            raise IdentityError("a backstory starts with a head between two lines '---'", where=str(path), next="see probes/backstories/README.md")
+        head = validate(_BackstoryHead, parse(parts[1], str(path), IdentityError), str(path), IdentityError)
+        text = " ".join(parts[2].split())
+        if not text:
+            raise IdentityError("the backstory holds no text", where=str(path), next="write the text under the head")
+        load_book().require_family(head.identity, str(path))
+        found.append(Backstory(head.identity, head.language, head.source, text, head.stand_in, path.name))
+    return tuple(found)

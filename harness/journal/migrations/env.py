@@ -1,0 +1,11 @@
+"""What Alembic runs: the revisions, on the connection that `harness.journal.migrations.upgrade` gives."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from harness.journal.journal import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

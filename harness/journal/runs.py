@@ -1,0 +1,88 @@
+"""Where runs land: `results/<run>/` with the campaign verbatim, the journal, and the tables."""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.campaign.campaign import Campaign, Loaded, from_text
+from harness.errors import RunError, did_you_mean
+from harness.journal.journal import Journal, Lock, open_engine, sqlite_url
+
+DEFAULT_RESULTS = Path("results")
+
+
+class Run(NamedTuple):
+    """One run: its folder and its journal."""
+
+    name: str
+    folder: Path
+    journal: Journal
+
+
+def checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise RunError(f"'{name}' cannot name a run", next="use letters, digits, dots, dashes and underscores, 64 at most")
+    return name
+
+
+def create(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
+    """Open the run's folder and journal, making them if need be; the campaign's text is kept beside them."""
+    folder = results / checked_name(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "campaign.yaml").exists():
+            scratch = folder / f".campaign.{os.getpid()}"
+            scratch.write_text(loaded.source, "utf-8")
+            os.replace(scratch, folder / "campaign.yaml")
+    except OSError as problem:
+        raise RunError(f"cannot write the run's folder: {problem}", where=str(folder), next="free some space, or choose another place with --results") from None
+    return Run(name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), name))
+
+
+def set_aside(name: str, results: Path, store: str | None) -> str | None:
+    """Give the run that has a name another one, so that it can be begun anew; None if there is none.
+
+    Raises
+    ------
+    RunError
+        It is being sampled, or lies in a database of the user's own, which is not renamed in.
+    """
+    folder = results / checked_name(name)
+    if not (folder / "campaign.yaml").is_file():
+        return None
+    if store is not None:
+        raise RunError("a run in a database of your own is not set aside", where=store, next="begin another run with --run ANOTHER-NAME")
+    with Lock(folder):
+        number = next(n for n in count(1) if not (results / f"{name}.before-{n}").exists())
+        folder.rename(results / f"{name}.before-{number}")
+        journal = Journal(open_engine(sqlite_url(results / f"{name}.before-{number}" / "journal.sqlite")), name)
+        journal.rename(f"{name}.before-{number}")
+    return f"{name}.before-{number}"
+
+
+def existing(name: str, results: Path, store: str | None) -> Run:
+    """A run by name, or by the path of its folder.
+
+    Raises
+    ------
+    RunError
+        There is no such run.
+    """
+    folder = Path(name) if Path(name, "campaign.yaml").is_file() else results / name
+    if not (folder / "campaign.yaml").is_file():
+        known = [p.parent.name for p in results.glob("*/campaign.yaml")]
+        raise RunError(f"there is no run '{name}'{': ' + did_you_mean(name, known) if known else ''}", where=str(results), next="truename run CAMPAIGN makes one")
+    if store is None and not (folder / "journal.sqlite").is_file():
+        raise RunError("the run has no journal here", where=str(folder), next="give the database that it was sampled into with --store")
+    return Run(folder.name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), folder.name))
+
+
+def campaign_of(run: Run) -> Campaign:
+    known = run.journal.describe()
+    if known is None:
+        raise RunError("the journal does not know this run", where=run.name, next="truename run CAMPAIGN begins it")
+    return from_text(known["campaign_source"], str(run.folder / "campaign.yaml"), Path(known["campaign_folder"])).campaign

@@ -1,0 +1,82 @@
+"""A run's samples for other tools: plain JSON Lines, or a log that Inspect reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.campaign.campaign import Campaign
+from harness.counting.tally import Scored, score, verdict_columns
+from harness.journal.runs import Run
+from harness.tables import write_bytes
+
+
+def jsonl(run: Run, to: Path) -> list[Path]:
+    """One object a sample: its key, arm, messages, reply, status and verdict."""
+    lines = [msgspec.json.encode(_plain(scored)) for scored in score(run.journal.rows())]
+    write_bytes(b"\n".join(lines) + b"\n", to)
+    return [to]
+
+
+def _plain(scored: Scored) -> dict[str, Any]:
+    row = scored.row
+    found = {name: row[name] for name in ("target", "arm", "probe", "language", "question", "status", "model", "finish_reason", "error")}
+    verdict = {k: v for k, v in verdict_columns(scored.verdict).items() if k != "claim_probabilities"} if scored.verdict else None
+    return {"id": f"{row['trial']}/{row['sample']}", **found, "messages": msgspec.json.decode(row["messages"]), "reply": row["text"], "reasoning": row["reasoning"], "verdict": verdict}
+
+
+def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
+    """One Inspect log (JSON, version 2) a target, so that `inspect view` shows every sample; the folder is ``to``.
+
+    Format: https://inspect.aisi.org.uk/eval-logs.html. Scores hold the stance, the names and the makers.
+    """
+    known = run.journal.describe() or {}
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for scored in score(run.journal.rows()):
+        samples.setdefault(scored.row["target"], []).append(_inspect_sample(scored))
+    made = []
+    for target, found in samples.items():
+        settings = campaign.target(target)
+        log = {
+            "version": 2,
+            "status": "success",
+            "eval": {
+                "created": known.get("created", ""),
+                "task": campaign.campaign,
+                "dataset": {"name": campaign.campaign, "samples": len(found)},
+                "model": f"{settings.engine}/{settings.model}",
+                "config": {},
+                "metadata": {"target": target, "role": settings.role, "campaign_sha256": known.get("campaign_sha256"), "plan_sha256": known.get("plan_sha256")},
+            },
+            "samples": found,
+        }
+        write_bytes(msgspec.json.encode(log), to / f"{run.name}-{target}.json")
+        made.append(to / f"{run.name}-{target}.json")
+    return made
+
+
+def _inspect_sample(scored: Scored) -> dict[str, Any]:
+    row, said = scored.row, scored.row["text"] or ""
+    messages = msgspec.json.decode(row["messages"])
+    answer = {"role": "assistant", "content": said, "source": "generate", "model": row["model"] or ""}
+    stop = {"ok": "stop", "truncated": "max_tokens"}.get(row["status"], "unknown")
+    verdict = (
+        {}
+        if scored.verdict is None
+        else {"identity": {"value": {"stance": scored.verdict.stance, "names": ", ".join(scored.verdict.names), "makers": ", ".join(scored.verdict.makers)}, "answer": said}}
+    )
+    sample = {
+        "id": row["trial"],
+        "epoch": row["sample"] + 1,
+        "input": messages,
+        "target": "",
+        "messages": [*messages, answer],
+        "output": {"model": row["model"] or "", "choices": [{"message": answer, "stop_reason": stop}], "completion": said},
+        "scores": verdict,
+        "metadata": {name: row[name] for name in ("arm", "probe", "language", "question", "status", "reasoning", "rendered_prompt", "injected_text")},
+    }
+    if row["error"]:
+        sample["error"] = {"message": row["error"], "traceback": "", "traceback_ansi": ""}
+    return sample

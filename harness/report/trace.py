@@ -1,0 +1,101 @@
+"""From a figure back to its transcripts: the samples that fit conditions on columns, out of `samples.csv`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from harness.counting.rates import ALL, OTHER, RARE, RECITED_FROM
+from harness.counting.tally import SAMPLE_COLUMNS
+from harness.errors import RunError, did_you_mean
+
+CHUNK: Final = 20_000
+#: What a tally calls a measure, and the column of the samples that it counts.
+MEASURES: Final = {"name": "names", "maker": "makers", "base": "base", "denied": "denied", "recital": "recited_identity"}
+_LISTS: Final = frozenset(("names", "makers", "base", "denied", "reasoning_names", "reasoning_makers", "recited_entities"))
+_CONDITION: Final = re.compile(r"^(\w+)(!=|=|~)(.*)$", re.DOTALL)
+
+
+class Condition(NamedTuple):
+    """One condition: ``=`` and ``!=`` compare a value (or a member of a list), ``~`` looks for text."""
+
+    column: str
+    how: str
+    value: str
+    recital: bool = False
+
+
+def condition(text: str) -> Condition:
+    """A condition as it is typed, such as `arm=bare`, `names!=rio`, `reply~workshop`; measures of the tally serve as columns.
+
+    Raises
+    ------
+    RunError
+        It is no condition, or there is no such column.
+    """
+    found = _CONDITION.match(text)
+    if found is None:
+        raise RunError(f"'{text}' is no condition", next="write COLUMN=VALUE, COLUMN!=VALUE or COLUMN~TEXT, such as --where arm=bare --where name=nex")
+    column, how, value = found.groups()
+    recital = column == "recital"
+    column = MEASURES.get(column, column)
+    if column not in SAMPLE_COLUMNS:
+        raise RunError(f"there is no column '{column}': {did_you_mean(column, [*SAMPLE_COLUMNS, *MEASURES])}", where=text, next="the columns are in results/README.md")
+    return Condition(column, how, value, recital)
+
+
+def find(folder: Path, conditions: list[Condition]) -> Iterator[dict[str, Any]]:
+    """The samples of a run that fit every condition, in order; values are text, '' where the table says NA.
+
+    Raises
+    ------
+    RunError
+        The run has no samples.csv yet.
+    """
+    path = folder / "samples.csv"
+    if not path.is_file():
+        raise RunError("the run has no samples.csv yet", where=str(folder), next=f"truename tally {folder.name}")
+    conditions = [c for c in conditions if not (c.column == "language" and c.value == ALL)]
+    rare = {c.column: _rare(path, c.column) for c in conditions if c.value == OTHER and c.column in _LISTS}
+    for frame in _frames(path, None):
+        keep = pd.Series(True, index=frame.index)
+        for c in conditions:
+            keep &= _fits(frame, c, rare.get(c.column, set()))
+        rows: list[dict[str, Any]] = frame[keep].to_dict("records")  # type: ignore[assignment]
+        yield from rows
+
+
+def _frames(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:
+    with pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["NA"], chunksize=CHUNK, usecols=columns) as reader:
+        for frame in reader:
+            yield frame.fillna("")
+
+
+def _rare(path: Path, column: str) -> set[str]:
+    """Unlisted names that the tally pools, as few samples give them."""
+    seen: Counter[str] = Counter()
+    for frame in _frames(path, [column]):
+        for cell in frame[column]:
+            seen.update(identity for identity in cell.split("|") if identity.startswith("other:"))
+    return {identity for identity, samples in seen.items() if samples < RARE}
+
+
+def _fits(frame: pd.DataFrame, c: Condition, rare: set[str]) -> pd.Series[bool]:
+    cells = frame[c.column]
+    if c.how == "~":
+        return cells.str.contains(c.value, case=False, regex=False)
+    if c.column in _LISTS:
+        wanted = rare if c.value == OTHER else {c.value}
+        held = cells.map(lambda cell: not wanted.isdisjoint(cell.split("|")) if c.value else not cell)
+    else:
+        held = cells == c.value
+        if c.column == "arm":  # the short form as well
+            held |= cells.str.replace(r":(?:.*/)?([^/]+)\.j2$", r":\1", regex=True) == c.value
+        if c.recital:
+            held &= pd.to_numeric(frame["recited_share_of_reference"], errors="coerce").fillna(0) >= RECITED_FROM
+    return held if c.how == "=" else ~held

@@ -1,0 +1,334 @@
+"""Patience, pace and money: what is done about each problem, how many requests fly at once, and caps that are never passed."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from harness.campaign.campaign import Budget, Limits, Price
+
+Fate = Literal["retry", "fail", "stop"]
+T = TypeVar("T")
+
+
+class Problem(NamedTuple):
+    """What is done about a problem (try again, fail this sample, stop this target), the name that `openai` has for it, and
+    whether the host may have generated, and billed, what never arrived."""
+
+    fate: Fate
+    name: str
+    spent: bool = False
+
+
+#: Problems without an HTTP status.
+PROBLEMS: Final = {
+    "dns": Problem("retry", "APIConnectionError"),
+    "connect": Problem("retry", "APIConnectionError"),
+    "tls": Problem("stop", "APIConnectionError"),  # a certificate does not mend itself, and must not be overlooked
+    "redirect": Problem("stop", "APIStatusError"),  # following it could carry the key to another host
+    "timeout": Problem("retry", "APITimeoutError", spent=True),
+    "reset": Problem("retry", "APIConnectionError", spent=True),
+    "body": Problem("retry", "APIConnectionError", spent=True),  # shorter than announced, or broken chunks
+    "json": Problem("retry", "APIResponseValidationError", spent=True),
+    "choices": Problem("retry", "APIResponseValidationError", spent=True),
+    "large": Problem("fail", "APIResponseValidationError", spent=True),  # the next would be as large
+}
+#: HTTP statuses. Others below 500 fail the sample, others from 500 up are tried again.
+STATUSES: Final = {
+    400: Problem("fail", "BadRequestError"),
+    401: Problem("stop", "AuthenticationError"),  # the key is wrong: every further call would be refused too
+    402: Problem("stop", "APIStatusError"),  # the account is empty
+    403: Problem("stop", "PermissionDeniedError"),
+    404: Problem("stop", "NotFoundError"),  # no such model or route
+    408: Problem("retry", "APITimeoutError"),
+    409: Problem("retry", "ConflictError"),
+    413: Problem("fail", "APIStatusError"),
+    422: Problem("fail", "UnprocessableEntityError"),
+    425: Problem("retry", "APIStatusError"),
+    429: Problem("retry", "RateLimitError"),
+}
+#: The host has too much to do: fewer requests at once.
+OVERLOADED: Final = frozenset((429, 503, 529))
+WAIT_AT_MOST: Final = 60.0
+
+
+def problem_of(status: int) -> Problem:
+    return STATUSES.get(status) or (Problem("retry", "InternalServerError") if status >= 500 else Problem("fail", "APIStatusError"))
+
+
+class Refused(Exception):
+    """One attempt that did not bring a reply. ``retry_after`` is in seconds, where the host says so."""
+
+    def __init__(self, reason: str, problem: Problem, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.problem, self.status, self.retry_after = reason, problem, status, retry_after
+        self.attempts: list[str] = []
+
+
+class BudgetReached(Exception):
+    """A cap would be passed by the next request; nothing was sent."""
+
+
+class Stopped(Exception):
+    """The run is being stopped: no further attempt is made, the samples stay owed."""
+
+
+class Booked(NamedTuple):
+    """What requests cost: how many were made, and their tokens, where unknown ones count at their bound."""
+
+    requests: int = 0
+    unknown_usage: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def plus(self, other: Booked) -> Booked:
+        return Booked(*map(operator.add, self, other))
+
+
+@dataclass
+class Spending:
+    """What a run has used, and what its requests in flight may still use. Tokens are worst cases until they are known."""
+
+    budget: Budget
+    requests: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    unknown_usage: int = 0
+    _flying: int = field(default=0, repr=False)
+    _flying_tokens: int = field(default=0, repr=False)
+    _flying_money: float = field(default=0.0, repr=False)
+
+    def reserve(self, prompt: int, completion: int, price: Price | None) -> bool:
+        """Reserve the worst case of one request; False, and nothing reserved, if a cap would be passed."""
+        tokens, money, cap = prompt + completion, cost(prompt, completion, price), self.budget
+        if (
+            (cap.requests is not None and self.requests + self._flying + 1 > cap.requests)
+            or (cap.tokens is not None and self.tokens + self._flying_tokens + tokens > cap.tokens)
+            or (cap.money is not None and self.money + self._flying_money + money > cap.money)
+        ):
+            return False
+        self._flying += 1
+        self._flying_tokens += tokens
+        self._flying_money += money
+        return True
+
+    def release(self, prompt: int, completion: int, price: Price | None, *, sent: bool) -> None:
+        """Give a reservation back; ``sent``: the request was made and counts."""
+        self._flying -= 1
+        self._flying_tokens -= prompt + completion
+        self._flying_money -= cost(prompt, completion, price)
+        self.requests += sent
+
+    def add(self, prompt: int, completion: int, price: Price | None, *, known: bool) -> None:
+        """Book tokens; unreported usage is booked at its bound and counted as unknown, never as zero."""
+        self.unknown_usage += not known
+        self.tokens += prompt + completion
+        self.money += cost(prompt, completion, price)
+
+
+def cost(prompt: int, completion: int, price: Price | None) -> float:
+    return (prompt * price.prompt + completion * price.completion) / 1e6 if price else 0.0
+
+
+class ErrorRate:
+    """The share of failures among the last requests; it speaks once there are ten."""
+
+    def __init__(self, limit: float, last: int = 50) -> None:
+        self.limit, self._recent, self._failed = limit, deque[bool](maxlen=last), 0
+
+    def passed(self, failed: bool) -> bool:
+        """Note one request; true if whoever asks has to stop."""
+        if len(self._recent) == self._recent.maxlen:
+            self._failed -= self._recent[0]
+        self._recent.append(failed)
+        self._failed += failed
+        return self._failed > 9 * self.limit and len(self._recent) >= 10 and self._failed / len(self._recent) > self.limit
+
+
+class Gate:
+    """How many requests of one target may fly: additive increase, multiplicative decrease (Chiu and Jain 1989).
+
+    It begins with ``start`` (doubling until the first sign of trouble), grows by one a round while answers come and
+    take less than twice the shortest seen, and halves, once a round at most, on overload. A host's Retry-After, its
+    rate-limit headers and caps by the minute close it for a while. After ``breaker_after`` failures in a row the breaker opens:
+    nothing is sent for 1, 2, 4 ... 60 s, then one request tries the host (half-open); a success closes it.
+    """
+
+    def __init__(self, ceiling: int, start: int, *, breaker_after: int, per_minute: float | None = None, tokens_per_minute: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ceiling, self.level = ceiling, float(min(start, ceiling))
+        self.flying = 0
+        self.waits_until = 0.0
+        self.why = ""
+        self.opened_at: float | None = None
+        self.breaker_after = breaker_after
+        self._clock = clock
+        self._interval = 60 / per_minute if per_minute else 0.0
+        self._token_interval = 60 / tokens_per_minute if tokens_per_minute else 0.0
+        self._next = 0.0
+        self._bad = 0
+        self._opened = 0
+        self._shortest = float("inf")
+        self._halved_at = 0.0
+        self._doubling = True
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self, tokens: int) -> None:
+        """Wait until one more request may fly."""
+        while True:
+            wait = max(self.waits_until, self._next) - self._clock()
+            if wait > 0:
+                await asyncio.sleep(min(wait, 0.5))
+            elif self.flying < (1 if self.opened_at is not None else int(self.level)):
+                break
+            else:
+                room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(room)
+                await room
+        self.flying += 1
+        if self._interval or self._token_interval:
+            self._next = max(self._next, self._clock()) + max(self._interval, tokens * self._token_interval)
+
+    def leave(self) -> None:
+        self.flying -= 1
+        free = (1 if self.opened_at is not None else int(self.level)) - self.flying
+        while free > 0 and self._waiting:
+            room = self._waiting.popleft()
+            if not room.done():
+                room.set_result(None)
+                free -= 1
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
+        while self._waiting:
+            if not (room := self._waiting.popleft()).done():
+                room.set_result(None)
+
+    def succeeded(self, seconds: float) -> None:
+        self._bad = 0
+        if self.opened_at is not None:
+            self.opened_at, self._opened, self.why = None, 0, ""
+        if seconds < self._shortest:
+            self._shortest = seconds
+        if self.level < self.ceiling and seconds < 2 * self._shortest + 0.05:
+            self.level = min(self.ceiling, self.level + (1 if self._doubling else 1 / self.level))
+
+    def failed(self, refused: Refused) -> None:
+        """Note a failed attempt: halve, wait, or open the breaker."""
+        now = self._clock()
+        if refused.status in OVERLOADED:
+            self._doubling = False
+            if now - self._halved_at > min(self._shortest, 5.0):
+                self.level, self._halved_at = max(1.0, self.level / 2), now
+        if refused.retry_after:
+            self.hold(refused.retry_after, f"the host asks to wait ({refused.reason[:60]})")
+        if refused.problem.fate != "retry" or refused.status == 429:
+            return
+        self._bad += 1
+        if self._bad >= self.breaker_after and now >= self.waits_until:
+            if self.opened_at is None:
+                self.opened_at = now
+            self._opened += 1
+            self.hold(min(WAIT_AT_MOST, 2.0 ** (self._opened - 1)), f"breaker open: {refused.reason[:60]}")
+
+    def hold(self, seconds: float, why: str) -> None:
+        """Send nothing for a while."""
+        until = self._clock() + seconds
+        if until > self.waits_until:
+            self.waits_until, self.why = until, why
+
+    def said(self) -> str:
+        """What it waits for, or nothing."""
+        left = self.waits_until - self._clock()
+        if left > 0:
+            return f"next try in {left:.0f} s; {self.why}"
+        return "breaker half-open: one request tries the host" if self.opened_at is not None else ""
+
+    @property
+    def open_for(self) -> float:
+        """Seconds since the breaker opened and no request has succeeded."""
+        return 0.0 if self.opened_at is None else self._clock() - self.opened_at
+
+
+class Tries(list[str]):
+    """What became of each attempt, and what they cost."""
+
+    unknown_usage = prompt = completion = 0
+
+    @property
+    def booked(self) -> Booked:
+        return Booked(len(self), self.unknown_usage, self.prompt, self.completion)
+
+
+class Pace:
+    """How one target is asked: its gate, its price, the run's caps, and patience for each request."""
+
+    def __init__(self, limits: Limits, spending: Spending, gate: Gate, price: Price | None = None) -> None:
+        self.limits, self.spending, self.gate, self.price = limits, spending, gate, price
+        self.stopping = False
+
+    async def fetch(self, call: Callable[[], Awaitable[T]], prompt: int, completion: int, tried: Tries) -> T:
+        """Call until it succeeds, fails for good, or patience ends. What became of each attempt is appended to ``tried``.
+
+        Waits 1, 2, 4 ... seconds with full jitter, or as long as the host asks for, never past the wall time.
+
+        Raises
+        ------
+        Refused
+            The last attempt failed.
+        BudgetReached
+            The next attempt could pass a cap.
+        Stopped
+            The run is being stopped.
+        """
+        began = time.monotonic()
+        gate, spending, price = self.gate, self.spending, self.price
+        for number in range(1, self.limits.attempts + 1):
+            if self.stopping:
+                raise Stopped
+            if not spending.reserve(prompt, completion, price):
+                raise BudgetReached
+            sent = False
+            try:
+                await gate.enter(prompt + completion)
+                try:
+                    if self.stopping:
+                        raise Stopped
+                    sent, asked = True, time.monotonic()
+                    answer = await call()
+                    gate.succeeded(time.monotonic() - asked)
+                except Refused as refused:
+                    gate.failed(refused)
+                    if refused.problem.spent:
+                        self.book(tried, prompt, completion, known=False)
+                    raise
+                finally:
+                    gate.leave()
+            except Refused as refused:
+                tried.append(refused.reason)
+                wait = 0.0 if refused.retry_after is not None else random.uniform(0.1, 2 ** (number - 1))
+                over = time.monotonic() - began + max(wait, refused.retry_after or 0.0) > self.limits.attempt_wall_s
+                if gate.open_for > self.limits.attempt_wall_s:
+                    raise Refused(f"the host has not answered for {gate.open_for:.0f} s; last: {refused.reason}", PROBLEMS["tls"]) from None
+                if refused.problem.fate != "retry" or number == self.limits.attempts or over:
+                    raise
+            else:
+                tried.append("ok")
+                return answer
+            finally:
+                spending.release(prompt, completion, price, sent=sent)
+            if wait:
+                await asyncio.sleep(wait)
+        raise AssertionError("unreachable: attempts is at least 1")
+
+    def book(self, tried: Tries, prompt: int, completion: int, *, known: bool) -> None:
+        """Book the tokens of one attempt: against the run's caps, and in ``tried`` for the journal."""
+        self.spending.add(prompt, completion, self.price, known=known)
+        tried.unknown_usage += not known
+        tried.prompt += prompt
+        tried.completion += completion
