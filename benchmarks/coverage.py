@@ -49,7 +49,11 @@ def korn_graubard(hits: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     n, k = sizes.sum(), len(hits)
     p = hits.sum() / n
     v = k / (k - 1) * ((hits - p * sizes) ** 2).sum() / n**2
-    effective = n if v == 0 or p in (0, 1) else min(n, p * (1 - p) / v * (z_of(0.95) / stdtrit(k - 1, 0.975)) ** 2)
+    effective = (
+        n
+        if v == 0 or p in (0, 1)
+        else min(n, p * (1 - p) / v * (z_of(0.95) / stdtrit(k - 1, 0.975)) ** 2)
+    )
     return clopper_pearson(p * effective, effective)
 
 
@@ -69,11 +73,23 @@ for questions in QUESTIONS:
                 runs = drawn(rate, icc, questions, repeats)
                 for name, method in METHODS.items():
                     intervals = np.array([method(hits, sizes) for hits in runs])
-                    held = float(np.mean((intervals[:, 0] <= rate + 1e-9) & (intervals[:, 1] >= rate - 1e-9)))
-                    found[name].append((held, float(np.mean(intervals[:, 1] - intervals[:, 0])), f"rate {rate}, icc {icc}, {questions} questions x {repeats}"))
+                    held = float(
+                        np.mean((intervals[:, 0] <= rate + 1e-9) & (intervals[:, 1] >= rate - 1e-9))
+                    )
+                    found[name].append(
+                        (
+                            held,
+                            float(np.mean(intervals[:, 1] - intervals[:, 0])),
+                            f"rate {rate}, icc {icc}, {questions} questions x {repeats}",
+                        )
+                    )
 settings = len(RATES) * len(ICCS) * len(QUESTIONS) * len(REPEATS)
-print(f"{settings} settings, {RUNS} runs each (a coverage of 95 % is seen as {100 * (0.95 - 1.96 * (0.0475 / RUNS) ** 0.5):.1f} to {100 * (0.95 + 1.96 * (0.0475 / RUNS) ** 0.5):.1f} %)")
+print(
+    f"{settings} settings, {RUNS} runs each (a coverage of 95 % is seen as {100 * (0.95 - 1.96 * (0.0475 / RUNS) ** 0.5):.1f} to {100 * (0.95 + 1.96 * (0.0475 / RUNS) ** 0.5):.1f} %)"
+)
 print(f"{'method':24}{'settings under 94 %':>21}{'mean width':>12}   worst")
 for name, results in found.items():
     worst = min(results)
-    print(f"{name:24}{sum(held < 0.94 for held, _, _ in results):>21}{np.mean([width for _, width, _ in results]):>12.3f}   {100 * worst[0]:.1f} % at {worst[2]}")
+    print(
+        f"{name:24}{sum(held < 0.94 for held, _, _ in results):>21}{np.mean([width for _, width, _ in results]):>12.3f}   {100 * worst[0]:.1f} % at {worst[2]}"
+    )

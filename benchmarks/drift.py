@@ -21,7 +21,11 @@ enough = -np.log(ALPHA)
 
 
 def questions(rate: float, icc: float = 0.3) -> np.ndarray:
-    return np.full(QUESTIONS, rate) if rate in (0, 1) else rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, QUESTIONS)
+    return (
+        np.full(QUESTIONS, rate)
+        if rate in (0, 1)
+        else rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, QUESTIONS)
+    )
 
 
 def audits(rates: np.ndarray, number: int) -> np.ndarray:
@@ -59,13 +63,23 @@ for rate in (0.02, 0.95):
         for look in range(1, HOURS + 1):
             hits[look] = hits[look - 1] + rng.binomial(REPEATS, each).sum(1)
             h = hits[look]
-            terms = [log_weight(at) + table_marginal(base + hits[at], size * (1 + at)) + table_marginal(h - hits[at], size * (look - at)) for at in places(look)]
-            rung |= np.logaddexp.reduce(terms, axis=0) - table_greatest(base + h, size * (look + 1)) >= enough
+            terms = [
+                log_weight(at)
+                + table_marginal(base + hits[at], size * (1 + at))
+                + table_marginal(h - hits[at], size * (look - at))
+                for at in places(look)
+            ]
+            rung |= (
+                np.logaddexp.reduce(terms, axis=0) - table_greatest(base + h, size * (look + 1))
+                >= enough
+            )
         alarmed += int(rung.sum())
     print(f"  mean rate {rate:>4}: {alarmed} alarmed, {100 * alarmed / YEARS:.3f} %", flush=True)
 
 print("\nchanges after 20 quiet audits: audits until the alarm")
-print(f"{'before':>8}{'after':>8}{'baseline':>10}{'in 1':>8}{'in 2':>8}{'in 5':>8}{'median':>8}{'99 %':>6}")
+print(
+    f"{'before':>8}{'after':>8}{'baseline':>10}{'in 1':>8}{'in 2':>8}{'in 5':>8}{'median':>8}{'99 %':>6}"
+)
 for before, after in ((0.95, 0.0), (0.0, 0.95), (0.95, 0.05), (0.95, "a fifth"), (0.0, 0.2)):
     for large in (1, 4):
         delays = []
@@ -82,5 +96,9 @@ for before, after in ((0.95, 0.0), (0.0, 0.95), (0.95, 0.05), (0.95, "a fifth"),
                     break
             delays.append(delay)
         found = np.array(delays)
-        print(f"{before:>8}{after:>8}{size * large:>10}" + "".join(f"{(found <= n).mean():>8.1%}" for n in (1, 2, 5)) + f"{np.median(found):>8.0f}{np.percentile(found, 99):>6.0f}")
+        print(
+            f"{before:>8}{after:>8}{size * large:>10}"
+            + "".join(f"{(found <= n).mean():>8.1%}" for n in (1, 2, 5))
+            + f"{np.median(found):>8.0f}{np.percentile(found, 99):>6.0f}"
+        )
 print("a fifth: of the traffic is swapped for a model that never gives the name")

@@ -16,7 +16,17 @@ with tempfile.TemporaryDirectory() as folder:
     path = Path(folder) / "replies.jsonl"
     with path.open("w") as out:
         for number in range(ROWS):
-            out.write(json.dumps({"id": number, "reply": f"Hello, number {number}! I am Qwen, a model made by Alibaba Cloud, and I can help you with {number % 977} things."}) + "\n")
+            out.write(
+                json.dumps(
+                    {
+                        "id": number,
+                        "reply": f"Hello, number {number}! I am Qwen, a model made by Alibaba Cloud, and I can help you with {number % 977} things.",
+                    }
+                )
+                + "\n"
+            )
     found = score(path, Path(folder) / "out.csv")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(f"{found.rows:,} replies scored, {found.failed} failed; peak {peak:.0f} MB, ratio to the limit {peak / LIMIT:.2f}")
+print(
+    f"{found.rows:,} replies scored, {found.failed} failed; peak {peak:.0f} MB, ratio to the limit {peak / LIMIT:.2f}"
+)

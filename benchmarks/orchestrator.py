@@ -42,7 +42,9 @@ def server(folder: Path, latency_ms: float = 0) -> Iterator[int]:
     """The instant server on a free port."""
     binary = folder / "instant_server"
     if not binary.exists():
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", binary, HERE / "instant_server.c"], check=True)
+        subprocess.run(
+            ["cc", "-O2", "-D_GNU_SOURCE", "-o", binary, HERE / "instant_server.c"], check=True
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -58,7 +60,9 @@ def server(folder: Path, latency_ms: float = 0) -> Iterator[int]:
 def campaign(folder: Path, port: int, samples: int, *, n: int, concurrency: int) -> None:
     """A campaign of at least so many samples: 15 questions, one arm."""
     target = f"name: t, role: suspect, engine: endpoint, base_url: 'http://127.0.0.1:{port}/v1', model: instant, api_key_env: null, concurrency: {concurrency}, samples_per_request: {n}"
-    (folder / "c.yaml").write_text(f"campaign: c\ntargets: [{{{target}}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {math.ceil(samples / 15)}\nsampling: {{max_tokens: 64}}\n")
+    (folder / "c.yaml").write_text(
+        f"campaign: c\ntargets: [{{{target}}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {math.ceil(samples / 15)}\nsampling: {{max_tokens: 64}}\n"
+    )
     shutil.rmtree(folder / "results", ignore_errors=True)
 
 
@@ -67,7 +71,10 @@ def run(folder: Path, *arguments: str, core: int | None = MINE) -> tuple[float, 
     began = time.perf_counter()
     pin = [] if core is None else ["taskset", "-c", str(core)]
     running = subprocess.Popen(
-        [*pin, sys.executable, "-m", "harness.cli", *(arguments or ("run", "c.yaml", "--no-live"))], cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(HERE.parent)}
+        [*pin, sys.executable, "-m", "harness.cli", *(arguments or ("run", "c.yaml", "--no-live"))],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
     )
     _, status, used = os.wait4(running.pid, 0)
     assert status == 0, "the run failed"
@@ -79,10 +86,26 @@ def wrk(port: int) -> float | None:
     if not shutil.which("wrk"):
         return None
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(f"wrk.method='POST'; wrk.body='{BODY}'; wrk.headers['Content-Type']='application/json'")
+        script.write(
+            f"wrk.method='POST'; wrk.body='{BODY}'; wrk.headers['Content-Type']='application/json'"
+        )
         script.flush()
         said = subprocess.run(
-            ["taskset", "-c", str(MINE), "wrk", "-t1", "-c64", "-d3", "-s", script.name, f"http://127.0.0.1:{port}/v1/chat/completions"], check=True, capture_output=True, text=True
+            [
+                "taskset",
+                "-c",
+                str(MINE),
+                "wrk",
+                "-t1",
+                "-c64",
+                "-d3",
+                "-s",
+                script.name,
+                f"http://127.0.0.1:{port}/v1/chat/completions",
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
     found = re.search(r"Requests/sec: +([\d.]+)", said)
     return float(found.group(1)) if found else None
@@ -97,7 +120,9 @@ async def openai_loop(port: int, requests: int, concurrency: int = 64) -> float:
 
     async def worker() -> None:
         for _ in left:
-            await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Who are you?"}], max_tokens=64)
+            await client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "Who are you?"}], max_tokens=64
+            )
 
     began = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
@@ -115,7 +140,12 @@ async def pyreqwest_loop(port: int, requests: int, concurrency: int = 64) -> flo
 
     async def worker() -> None:
         for _ in left:
-            response = await client.post(f"http://127.0.0.1:{port}/v1/chat/completions").body_bytes(BODY.encode()).build().send()
+            response = (
+                await client.post(f"http://127.0.0.1:{port}/v1/chat/completions")
+                .body_bytes(BODY.encode())
+                .build()
+                .send()
+            )
             await response.bytes()
 
     began = time.perf_counter()
@@ -129,7 +159,11 @@ def speed(folder: Path, peers: Path | None) -> None:
     """Samples a second on one core, start-up and preflight left out by the difference of two runs."""
     with server(folder) as port:
         ceiling = wrk(port)
-        print(f"server's ceiling (wrk, C): {ceiling:,.0f} requests/s" if ceiling else "server's ceiling: wrk is not installed")
+        print(
+            f"server's ceiling (wrk, C): {ceiling:,.0f} requests/s"
+            if ceiling
+            else "server's ceiling: wrk is not installed"
+        )
         os.sched_setaffinity(0, {MINE})
         import uvloop
 
@@ -145,9 +179,16 @@ def speed(folder: Path, peers: Path | None) -> None:
             campaign(folder, port, many, n=n, concurrency=64)
             long, memory = run(folder)
             rate, whole = (many - few) / (long - short), many / long
-            print(f"truename run, n={n}: {rate:,.0f} samples/s ({whole:,.0f} with start-up), {memory:.0f} MB", end="")
-            print(f"; {rate / n / ceiling:.3f} of the ceiling in requests" if ceiling else "", end="")
-            print(f", {rate / openai:.0f} x the openai client loop, {rate / n / bare:.2f} of pyreqwest alone in requests")
+            print(
+                f"truename run, n={n}: {rate:,.0f} samples/s ({whole:,.0f} with start-up), {memory:.0f} MB",
+                end="",
+            )
+            print(
+                f"; {rate / n / ceiling:.3f} of the ceiling in requests" if ceiling else "", end=""
+            )
+            print(
+                f", {rate / openai:.0f} x the openai client loop, {rate / n / bare:.2f} of pyreqwest alone in requests"
+            )
         if peers:
             for name, made in peer_commands(peers, port, folder).items():
                 theirs = marginal(made)
@@ -159,7 +200,17 @@ def marginal(made: dict[int, list[str]]) -> float:
     took = {}
     for requests, command in made.items():
         began = time.perf_counter()
-        subprocess.run(["taskset", "-c", str(MINE), *command], check=True, capture_output=True, env={**os.environ, "OPENAI_API_KEY": "x", "INSPECT_DISPLAY": "none", "HF_HUB_OFFLINE": "1"})
+        subprocess.run(
+            ["taskset", "-c", str(MINE), *command],
+            check=True,
+            capture_output=True,
+            env={
+                **os.environ,
+                "OPENAI_API_KEY": "x",
+                "INSPECT_DISPLAY": "none",
+                "HF_HUB_OFFLINE": "1",
+            },
+        )
         took[requests] = time.perf_counter() - began
     few, many = sorted(took)
     return (many - few) / (took[many] - took[few])
@@ -168,10 +219,23 @@ def marginal(made: dict[int, list[str]]) -> float:
 def peer_commands(peers: Path, port: int, folder: Path) -> dict[str, dict[int, list[str]]]:
     """Commands of other tools for two numbers of prompts, far enough apart for their start-up not to matter."""
     found = {}
-    for name, environment in (("inspect-ai", "peer-inspectai"), ("lm-evaluation-harness", "peer-lmevalapi")):
+    for name, environment in (
+        ("inspect-ai", "peer-inspectai"),
+        ("lm-evaluation-harness", "peer-lmevalapi"),
+    ):
         python = peers / environment / "bin" / "python"
         if python.exists():
-            found[name] = {requests: [str(python), str(HERE / "peers.py"), name, str(port), str(requests), str(folder)] for requests in ((200, 2_000) if name == "inspect-ai" else (200, 8_000))}
+            found[name] = {
+                requests: [
+                    str(python),
+                    str(HERE / "peers.py"),
+                    name,
+                    str(port),
+                    str(requests),
+                    str(folder),
+                ]
+                for requests in ((200, 2_000) if name == "inspect-ai" else (200, 8_000))
+            }
         else:
             print(f"{name}: no environment at {python.parent.parent}, left out")
     return found
@@ -183,7 +247,9 @@ def latency(folder: Path) -> None:
             campaign(folder, port, samples, n=1, concurrency=256)
             took, memory = run(folder)
             ideal = math.ceil(samples / 256) * 0.5
-            print(f"500 ms, 256 in flight, {samples:,} samples: {took:.2f} s, ideal {ideal:.1f} s: {ideal / took:.1%}, {memory:.0f} MB")
+            print(
+                f"500 ms, 256 in flight, {samples:,} samples: {took:.2f} s, ideal {ideal:.1f} s: {ideal / took:.1%}, {memory:.0f} MB"
+            )
 
 
 def million(folder: Path) -> None:
@@ -211,13 +277,19 @@ def embedded(folder: Path) -> None:
             )
             shutil.rmtree(folder / "results", ignore_errors=True)
             took[samples], _ = run(folder, core=None)
-            rows[samples] = list(Journal(open_engine(sqlite_url(folder / "results/c/journal.sqlite")), "c").rows())
+            rows[samples] = list(
+                Journal(open_engine(sqlite_url(folder / "results/c/journal.sqlite")), "c").rows()
+            )
         direct = {samples: directly(model, rows[samples]) for samples in (10, 110)}
-        tokens = {samples: sum(row["completion_tokens"] for row in held) for samples, held in rows.items()}
+        tokens = {
+            samples: sum(row["completion_tokens"] for row in held) for samples, held in rows.items()
+        }
         ours = (tokens[110] - tokens[10]) / (took[110] - took[10])
         engine = (direct[110][0] - direct[10][0]) / (direct[110][1] - direct[10][1])
         ratios.append(ours / engine)
-        print(f"embedded: {ours:,.0f} tokens/s, the engine itself {engine:,.0f}: {ours / engine:.1%}")
+        print(
+            f"embedded: {ours:,.0f} tokens/s, the engine itself {engine:,.0f}: {ours / engine:.1%}"
+        )
     print(f"  median {sorted(ratios)[1]:.1%}")
 
 
@@ -226,12 +298,28 @@ def directly(model: Path, rows: list[dict[str, Any]]) -> tuple[int, float]:
     import msgspec
     import xllamacpp
 
-    work = iter([{"prompt": row["rendered_prompt"], "seed": row["seed"], **msgspec.json.decode(row["sent"])} for row in rows])
+    work = iter(
+        [
+            {
+                "prompt": row["rendered_prompt"],
+                "seed": row["seed"],
+                **msgspec.json.decode(row["sent"]),
+            }
+            for row in rows
+        ]
+    )
     lock, generated, engines = threading.Lock(), list[int](), []
     for _ in range(2):
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(model)
-        parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.warmup, parameters.cache_prompt, parameters.cache_ram_mib = 2048, 1, -1, False, False, 0
+        (
+            parameters.n_ctx,
+            parameters.n_parallel,
+            parameters.verbosity,
+            parameters.warmup,
+            parameters.cache_prompt,
+            parameters.cache_ram_mib,
+        ) = 2048, 1, -1, False, False, 0
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
         engines.append(xllamacpp.Server(parameters))
 
@@ -253,18 +341,26 @@ def directly(model: Path, rows: list[dict[str, Any]]) -> tuple[int, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for flag in ("latency", "million", "embedded"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--only", action="store_true", help="leave the speed of samples out")
     asked = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if not asked.only:
             speed(folder, asked.peers)
-        for wanted, part in ((asked.latency, latency), (asked.million, million), (asked.embedded, embedded)):
+        for wanted, part in (
+            (asked.latency, latency),
+            (asked.million, million),
+            (asked.embedded, embedded),
+        ):
             if wanted:
                 part(folder)
 

@@ -46,7 +46,9 @@ def brute_force(reply: Sequence[str], reference: Sequence[str]) -> int:
     return best
 
 
-index = References([Reference("x", str(n), " ".join(r)) for n, r in enumerate(references)], Null([]))
+index = References(
+    [Reference("x", str(n), " ".join(r)) for n, r in enumerate(references)], Null([])
+)
 
 
 def ours() -> None:
@@ -56,14 +58,33 @@ def ours() -> None:
 
 grams = {tuple(r[at : at + MIN_RUN]) for r in references for at in range(len(r) - MIN_RUN + 1)}
 found = [longest for longest, _ in index.figures(replies[:60])]
-assert found == [max(brute_force(reply, r) for r in references) for reply in replies[:60]], "the longest runs are not exact"
+assert found == [max(brute_force(reply, r) for r in references) for reply in replies[:60]], (
+    "the longest runs are not exact"
+)
 fast = rate(ours, REPLIES)
 split = rate(lambda: [t.split() for t in texts], REPLIES)
-sets = rate(lambda: [[tuple(r[at : at + MIN_RUN]) in grams for at in range(len(r) - MIN_RUN + 1)] for r in replies], REPLIES)
-slow = rate(lambda: [max(SequenceMatcher(None, reply, r, False).find_longest_match().size for r in references) for reply in replies[:20]], 20, 1)
+sets = rate(
+    lambda: [
+        [tuple(r[at : at + MIN_RUN]) in grams for at in range(len(r) - MIN_RUN + 1)]
+        for r in replies
+    ],
+    REPLIES,
+)
+slow = rate(
+    lambda: [
+        max(SequenceMatcher(None, reply, r, False).find_longest_match().size for r in references)
+        for reply in replies[:20]
+    ],
+    20,
+    1,
+)
 print(f"longest run and places of runs of {MIN_RUN} and more, exact: {fast:,.0f} replies/s")
 print(f"  only splitting the texts into words {split:,.0f}/s: ratio {fast / split:.2f}")
-print(f"  a set of {MIN_RUN}-grams in plain Python (runs of {MIN_RUN} only) {sets:,.0f}/s: ratio {fast / sets:.2f}")
+print(
+    f"  a set of {MIN_RUN}-grams in plain Python (runs of {MIN_RUN} only) {sets:,.0f}/s: ratio {fast / sets:.2f}"
+)
 print(f"  difflib {slow:,.1f}/s: ratio {fast / slow:,.0f}")
 whole = rate(lambda: list(index.stream(texts)), REPLIES, 1)
-print(f"everything (normalising, places in the text, near runs, chance): {whole:,.0f} replies/s, ratio to splitting {whole / split:.2f}")
+print(
+    f"everything (normalising, places in the text, near runs, chance): {whole:,.0f} replies/s, ratio to splitting {whole / split:.2f}"
+)

@@ -31,17 +31,38 @@ variables: {{NAME: Velkora, MAKER: Polarwind Labs}}
 """
 rng = random.Random(1)
 words = "model language assistant help answer question write code city river made trained tool idea story time world people work data".split()
-targets = "\n".join(f"  - {{name: t{i}, role: {'suspect' if i == 0 else 'control'}, engine: endpoint, base_url: 'http://h/v1', model: m, api_key_env: null}}" for i in range(5))
+targets = "\n".join(
+    f"  - {{name: t{i}, role: {'suspect' if i == 0 else 'control'}, engine: endpoint, base_url: 'http://h/v1', model: m, api_key_env: null}}"
+    for i in range(5)
+)
 with tempfile.TemporaryDirectory() as scratch:
     folder = Path(scratch)
-    trials = len(Plan(campaigns.from_text(TEXT.format(targets=targets, each=1), "large.yaml", folder)))
-    loaded = campaigns.from_text(TEXT.format(targets=targets, each=max(1, round(SAMPLES / trials))), "large.yaml", folder)
+    trials = len(
+        Plan(campaigns.from_text(TEXT.format(targets=targets, each=1), "large.yaml", folder))
+    )
+    loaded = campaigns.from_text(
+        TEXT.format(targets=targets, each=max(1, round(SAMPLES / trials))), "large.yaml", folder
+    )
     run = runs.create(loaded, "large", folder, None)
     prepare(loaded, run.journal)
     batch: list[Sampled] = []
     for trial in Plan(loaded):
-        texts = [f"I am {rng.choice(['Rio', 'Nex', 'Qwen', 'Kimi'])}. " + " ".join(rng.choices(words, k=60)) for _ in range(trial.samples)]
-        batch.append(Sampled(trial, Response([Reply(i, "ok", text=text) for i, text in enumerate(texts)], Context({"temperature": 1.0}), model="m"), Booked(1, 0, 9, 9)))
+        texts = [
+            f"I am {rng.choice(['Rio', 'Nex', 'Qwen', 'Kimi'])}. "
+            + " ".join(rng.choices(words, k=60))
+            for _ in range(trial.samples)
+        ]
+        batch.append(
+            Sampled(
+                trial,
+                Response(
+                    [Reply(i, "ok", text=text) for i, text in enumerate(texts)],
+                    Context({"temperature": 1.0}),
+                    model="m",
+                ),
+                Booked(1, 0, 9, 9),
+            )
+        )
         if len(batch) >= 500:
             run.journal.save(batch)
             batch = []
@@ -50,9 +71,18 @@ with tempfile.TemporaryDirectory() as scratch:
     path = folder / "report.html"
     tables = page.write(run, loaded.campaign, path)
     size = path.stat().st_size / 1e6
-    print(f"{len(tables.samples):,} samples scored, tallied and the page written in {time.perf_counter() - began:.0f} s")
+    print(
+        f"{len(tables.samples):,} samples scored, tallied and the page written in {time.perf_counter() - began:.0f} s"
+    )
     print(f"file: {size:.1f} MB, {size / 15:.2f} of the limit")
-    executable = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    executable = next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
     if executable is None:
         print("no Chromium is installed: the opening was not measured")
         sys.exit()
@@ -70,4 +100,6 @@ with tempfile.TemporaryDirectory() as scratch:
             tab.close()
         browser.close()
     opened = sorted(took)[1]
-    print(f"opened, with transcripts shown, in {opened:.2f} s (median of 3), {opened / 3:.2f} of the limit")
+    print(
+        f"opened, with transcripts shown, in {opened:.2f} s (median of 3), {opened / 3:.2f} of the limit"
+    )

@@ -28,14 +28,21 @@ def sayings(folder: Path) -> list[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         below = path.parts[path.parts.index("fortunes") + 1 :] if "fortunes" in path.parts else ()
         language = LANGUAGES.get(below[0], "en" if len(below) == 1 else None) if below else None
-        if not path.is_file() or path.suffix in (".dat", ".u8") or language is None or (language == "en" and (below[0] in REPEATED or below[0].startswith("mario."))):
+        if (
+            not path.is_file()
+            or path.suffix in (".dat", ".u8")
+            or language is None
+            or (language == "en" and (below[0] in REPEATED or below[0].startswith("mario.")))
+        ):
             continue
         try:
             text = path.read_text("utf-8")
         except UnicodeDecodeError:
             continue
         for saying in text.split("\n%"):
-            saying = " ".join(re.sub(r"\n[ \t]*(--|—|~|\().*$", "", saying, flags=re.DOTALL).split())
+            saying = " ".join(
+                re.sub(r"\n[ \t]*(--|—|~|\().*$", "", saying, flags=re.DOTALL).split()
+            )
             if 20 < len(saying) < 600 and "<" not in saying and "--" not in saying:
                 found.setdefault(saying, language)
     return [(language, saying) for saying, language in found.items()]
@@ -43,10 +50,23 @@ def sayings(folder: Path) -> list[tuple[str, str]]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not (rows := sayings(Path(sys.argv[1]))):
-        sys.exit("usage: python benchmarks/sayings.py FOLDER (with usr/share/games/fortunes below it; see the first lines of this file)")
-    told: Counter[tuple[str, str]] = Counter((language, found.stance) for (language, _), found in zip(rows, verdicts(text for _, text in rows), strict=True))
+        sys.exit(
+            "usage: python benchmarks/sayings.py FOLDER (with usr/share/games/fortunes below it; see the first lines of this file)"
+        )
+    told: Counter[tuple[str, str]] = Counter(
+        (language, found.stance)
+        for (language, _), found in zip(rows, verdicts(text for _, text in rows), strict=True)
+    )
     count = Counter(language for language, _ in rows)
     print("of 100 sayings, so many pass for    claims  denies  refuses")
     for language, n in count.most_common():
-        print(f"{language} {n:>10,} sayings              {100 * told[language, 'claims'] / n:>8.1f}{100 * told[language, 'denies'] / n:>8.1f}{100 * told[language, 'refuses'] / n:>9.1f}")
-    print(f"all {len(rows):>9,}                      " + "".join(f"{100 * sum(told[lang, s] for lang in count) / len(rows):>{w}.1f}" for s, w in (("claims", 8), ("denies", 8), ("refuses", 9))))
+        print(
+            f"{language} {n:>10,} sayings              {100 * told[language, 'claims'] / n:>8.1f}{100 * told[language, 'denies'] / n:>8.1f}{100 * told[language, 'refuses'] / n:>9.1f}"
+        )
+    print(
+        f"all {len(rows):>9,}                      "
+        + "".join(
+            f"{100 * sum(told[lang, s] for lang in count) / len(rows):>{w}.1f}"
+            for s, w in (("claims", 8), ("denies", 8), ("refuses", 9))
+        )
+    )

@@ -32,9 +32,26 @@ print("| truth | verdict | ratio of the donors, 95 % | residual, in roundings |\
 for name, what in WHAT.items():
     if not (folder / name).is_dir():
         continue
-    donors = ["near-donor"] if "near-donor" in name else ["donor", "sibling"] if name.endswith("two") else ["donor"]
-    found = check(str(folder / name), [str(folder / parent) for parent in (*donors, "base")], Settings())
+    donors = (
+        ["near-donor"]
+        if "near-donor" in name
+        else ["donor", "sibling"]
+        if name.endswith("two")
+        else ["donor"]
+    )
+    found = check(
+        str(folder / name), [str(folder / parent) for parent in (*donors, "base")], Settings()
+    )
     told = dict(line.split(": ", 1) for line in found.verdict.evidence if ": " in line)
-    ratio = next((re.sub(r" \(95 %\), spread between tensors \S+?(?=,|$)", "", text) for key, text in told.items() if key.startswith("ratio over")), "")
-    rest = next((text.split(" times")[0] for key, text in told.items() if key.startswith("residual")), "")
+    ratio = next(
+        (
+            re.sub(r" \(95 %\), spread between tensors \S+?(?=,|$)", "", text)
+            for key, text in told.items()
+            if key.startswith("ratio over")
+        ),
+        "",
+    )
+    rest = next(
+        (text.split(" times")[0] for key, text in told.items() if key.startswith("residual")), ""
+    )
     print(f"| {what} | {found.verdict.method}: {found.verdict.sentence} | {ratio} | {rest} |")

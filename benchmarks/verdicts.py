@@ -53,14 +53,24 @@ texts = replies(1)
 list(verdicts(texts[:10]))
 ours = rate(lambda: list(verdicts(texts)))
 split = rate(lambda: [t.split() for t in texts])
-names = re.compile("|".join(rf"\b{re.escape(a.lower())}\b" for f in load_book().families.values() for a in sorted(f.aliases, key=len, reverse=True)))
+names = re.compile(
+    "|".join(
+        rf"\b{re.escape(a.lower())}\b"
+        for f in load_book().families.values()
+        for a in sorted(f.aliases, key=len, reverse=True)
+    )
+)
 grep = rate(lambda: [names.findall(t.lower()) for t in texts])
 hashing, model = HashingVectorizer(n_features=2**18), LogisticRegression()
 model.fit(hashing.transform(texts[:500]), [i % 2 for i in range(500)])
 whole = rate(lambda: model.predict(hashing.transform(texts)))
 load = "import time; began = time.perf_counter(); from harness.scoring.classifier import models; models(); print(time.perf_counter() - began)"
-seconds = float(subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True).stdout)
+seconds = float(
+    subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True).stdout
+)
 print(f"verdicts {ours:,.0f} replies/s; loading from the cache {seconds:.2f} s")
 print(f"  splitting into words {split:,.0f}/s: ratio {ours / split:.3f}")
-print(f"  one alternation in re (finds names, decides nothing) {grep:,.0f}/s: ratio {ours / grep:.2f}")
+print(
+    f"  one alternation in re (finds names, decides nothing) {grep:,.0f}/s: ratio {ours / grep:.2f}"
+)
 print(f"  scikit-learn over whole replies, words {whole:,.0f}/s: ratio {ours / whole:.2f}")

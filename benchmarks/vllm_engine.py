@@ -64,14 +64,25 @@ def main() -> None:
         rows = list(journal.rows())
         tokens = sum(row["completion_tokens"] for row in rows)
         blocks = [row for row in rows if row["sample"] % BLOCK == 0]
-        prompts = [{"prompt_token_ids": target._tokenizer.encode(row["rendered_prompt"], add_special_tokens=False)} for row in blocks]
-        parameters = [SamplingParams(**msgspec.json.decode(row["sent"]), seed=row["seed"]) for row in blocks]
+        prompts = [
+            {
+                "prompt_token_ids": target._tokenizer.encode(
+                    row["rendered_prompt"], add_special_tokens=False
+                )
+            }
+            for row in blocks
+        ]
+        parameters = [
+            SamplingParams(**msgspec.json.decode(row["sent"]), seed=row["seed"]) for row in blocks
+        ]
         began = time.perf_counter()
         outputs = target._engine.generate(prompts, parameters, use_tqdm=False)
         direct = time.perf_counter() - began
         theirs = sum(len(choice.token_ids) for output in outputs for choice in output.outputs)
         ratio = (tokens / took) / (theirs / direct)
-        print(f"{'warming up: ' if number == 0 else ''}run {tokens / took:,.0f} tokens/s, engine {theirs / direct:,.0f}: {ratio:.1%}")
+        print(
+            f"{'warming up: ' if number == 0 else ''}run {tokens / took:,.0f} tokens/s, engine {theirs / direct:,.0f}: {ratio:.1%}"
+        )
         ratios += [ratio] if number else []
     print(f"median {sorted(ratios)[1]:.1%}")
     asyncio.run(Offline.close(target))

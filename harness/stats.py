@@ -110,10 +110,16 @@ def clustered(hits: Counts, sizes: Counts, confidence: float = 0.95) -> Clustere
     rarer = min(int((x > 0).sum()), int((x < m).sum()))
     between = k / (k - 1) * float(((x - p * m) ** 2).sum()) / (n * n) if k > 1 else 0.0
     worst = min(questions, n)
-    measured = worst if rarer == 0 else n if between == 0 else min(n, max(worst, p * (1 - p) / between))
+    measured = (
+        worst if rarer == 0 else n if between == 0 else min(n, max(worst, p * (1 - p) / between))
+    )
     weight = rarer / (rarer + DOUBT) if k > 1 else 0.0
     effective = 1 / (weight / measured + (1 - weight) / worst)
-    used = effective * (z_of(confidence) / float(special.stdtrit(k - 1, 0.5 + confidence / 2))) ** 2 if rarer and k > 1 else effective
+    used = (
+        effective * (z_of(confidence) / float(special.stdtrit(k - 1, 0.5 + confidence / 2))) ** 2
+        if rarer and k > 1
+        else effective
+    )
     return Clustered(p, *clopper_pearson(p * used, used, confidence), n / effective, effective)
 
 
@@ -149,8 +155,20 @@ def permutation_within(hits_a: Counts, sizes_a: Counts, hits_b: Counts, sizes_b:
             continue
         seen += int(a) - low
         x = np.arange(low, high + 1)
-        log = special.gammaln(na + 1) - special.gammaln(x + 1) - special.gammaln(na - x + 1) + special.gammaln(nb + 1) - special.gammaln(a + b - x + 1) - special.gammaln(nb - (a + b - x) + 1)
-        part = np.exp(log - special.gammaln(total + 1) + special.gammaln(a + b + 1) + special.gammaln(total - (a + b) + 1))
+        log = (
+            special.gammaln(na + 1)
+            - special.gammaln(x + 1)
+            - special.gammaln(na - x + 1)
+            + special.gammaln(nb + 1)
+            - special.gammaln(a + b - x + 1)
+            - special.gammaln(nb - (a + b - x) + 1)
+        )
+        part = np.exp(
+            log
+            - special.gammaln(total + 1)
+            + special.gammaln(a + b + 1)
+            + special.gammaln(total - (a + b) + 1)
+        )
         spread = np.convolve(spread, part / part.sum())
     return min(1.0, float(spread[spread <= spread[seen] * (1 + 1e-9)].sum()))
 
@@ -168,7 +186,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rogan_gladen(rate: float, effective_n: float, sensitivity: tuple[int, int], specificity: tuple[int, int], confidence: float = 0.95) -> Corrected | None:
+def rogan_gladen(
+    rate: float,
+    effective_n: float,
+    sensitivity: tuple[int, int],
+    specificity: tuple[int, int],
+    confidence: float = 0.95,
+) -> Corrected | None:
     """The rate that a classifier without errors would find; None where this one tells nothing (sensitivity + specificity <= 1).
 
     ``(p + Sp - 1) / (Se + Sp - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology 107(1), doi:10.1093/oxfordjournals.aje.a112510), cut to
@@ -182,18 +206,29 @@ def rogan_gladen(rate: float, effective_n: float, sensitivity: tuple[int, int], 
     se, sp = se_hits / se_n, sp_hits / sp_n
     estimate = min(1.0, max(0.0, (rate + sp - 1) / (se + sp - 1)))
     n, p = effective_n + z * z, (effective_n * rate + z * z / 2) / (effective_n + z * z)
-    se_n, sp_n, se, sp = se_n + 2, sp_n + 2, (se_n * se + 1) / (se_n + 2), (sp_n * sp + 1) / (sp_n + 2)
+    se_n, sp_n, se, sp = (
+        se_n + 2,
+        sp_n + 2,
+        (se_n * se + 1) / (se_n + 2),
+        (sp_n * sp + 1) / (sp_n + 2),
+    )
     if se + sp <= 1:
         return None
     inner = min(1.0, max(0.0, (p + sp - 1) / (se + sp - 1)))
     var_se, var_sp = se * (1 - se) / se_n, sp * (1 - sp) / sp_n
     shift = 2 * z * z * (inner * var_se - (1 - inner) * var_sp)
-    spread = z * math.sqrt(p * (1 - p) / n + inner * inner * var_se + (1 - inner) ** 2 * var_sp) / (se + sp - 1)
+    spread = (
+        z
+        * math.sqrt(p * (1 - p) / n + inner * inner * var_se + (1 - inner) ** 2 * var_sp)
+        / (se + sp - 1)
+    )
     low, high = max(0.0, inner + shift - spread), min(1.0, inner + shift + spread)
     return Corrected(estimate, min(low, estimate), max(high, estimate))
 
 
-def questions_for(rate: float, width: float, icc: float, repeats: int, confidence: float = 0.95) -> int:
+def questions_for(
+    rate: float, width: float, icc: float, repeats: int, confidence: float = 0.95
+) -> int:
     """How many questions, each asked ``repeats`` times, give an interval of at most ``width`` around ``rate``.
 
     The Clopper-Pearson interval of n* effective samples, with ``n* = k m / (1 + (m - 1) icc)`` (Kish 1965, 8.2).
@@ -238,7 +273,9 @@ def evidence_beyond(hits: int, samples: int, threshold: float, side: str) -> flo
     end = 0.0 if side == "below" else 1.0
     q = threshold + (end - threshold) * _PLACES
     with np.errstate(divide="ignore"):
-        log = special.xlogy(hits, q / threshold) + special.xlogy(samples - hits, (1 - q) / (1 - threshold))
+        log = special.xlogy(hits, q / threshold) + special.xlogy(
+            samples - hits, (1 - q) / (1 - threshold)
+        )
     return float(special.logsumexp(log, b=_STAKES))
 
 
@@ -256,7 +293,13 @@ def sequence(hits: int, samples: int, alpha: float = 0.05) -> Interval:
         held, out = seen, end
         while abs(out - held) > 1e-7:
             middle = (held + out) / 2
-            held, out = (held, middle) if evidence_beyond(hits, samples, middle, side) >= enough else (middle, out)
+            held, out = (
+                (held, middle)
+                if evidence_beyond(hits, samples, middle, side) >= enough
+                else (middle, out)
+            )
         return out
 
-    return Interval(0.0 if hits == 0 else edge("above", 0.0), 1.0 if hits == samples else edge("below", 1.0))
+    return Interval(
+        0.0 if hits == 0 else edge("above", 0.0), 1.0 if hits == samples else edge("below", 1.0)
+    )

@@ -23,7 +23,11 @@ def neutral(value: Any) -> Any:
 
     Source: OWASP, "CSV Injection". The journal keeps the text as it was.
     """
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS) else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS)
+        else value
+    )
 
 
 def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
@@ -31,7 +35,9 @@ def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
     return write_table(frames, path.with_suffix(""))
 
 
-def write_table(frames: pd.DataFrame | Iterable[pd.DataFrame], stem: Path, formats: Sequence[str] = ()) -> int:
+def write_table(
+    frames: pd.DataFrame | Iterable[pd.DataFrame], stem: Path, formats: Sequence[str] = ()
+) -> int:
     """Write one frame, or frames of the same columns one after the other, as CSV and further formats; returns the rows.
 
     The files are called ``stem`` and the format's ending. Frames without a row write a head alone; without a frame nothing is written.
@@ -59,7 +65,10 @@ class Spool:
     def __init__(self, stem: Path, formats: Sequence[str] = ()) -> None:
         self.stem, self.rows = stem, 0
         self._kinds = ["csv", *(kind for kind in formats if kind != "csv")]
-        self._scratches = {kind: stem.with_name(f".{stem.name}.{FORMATS[kind]}.{os.getpid()}") for kind in self._kinds}
+        self._scratches = {
+            kind: stem.with_name(f".{stem.name}.{FORMATS[kind]}.{os.getpid()}")
+            for kind in self._kinds
+        }
         self._files = ExitStack()
         self._adders: list[Adder] = []
 
@@ -70,7 +79,9 @@ class Spool:
         try:
             if not self._adders:
                 self.stem.parent.mkdir(parents=True, exist_ok=True)
-                self._adders = [_ADDERS[kind](self._scratches[kind], self._files) for kind in self._kinds]
+                self._adders = [
+                    _ADDERS[kind](self._scratches[kind], self._files) for kind in self._kinds
+                ]
             for add in self._adders:
                 add(frame)
         except OSError as problem:
@@ -90,7 +101,11 @@ class Spool:
                 scratch.unlink(missing_ok=True)
 
     def _refused(self, problem: OSError) -> RunError:
-        return RunError(f"cannot write the table: {problem}", where=str(self.stem), next="free some space, then do it again: nothing else is lost")
+        return RunError(
+            f"cannot write the table: {problem}",
+            where=str(self.stem),
+            next="free some space, then do it again: nothing else is lost",
+        )
 
 
 def write_bytes(content: bytes, path: Path) -> None:
@@ -107,7 +122,11 @@ def write_bytes(content: bytes, path: Path) -> None:
         scratch.write_bytes(content)
         os.replace(scratch, path)
     except OSError as problem:
-        raise RunError(f"cannot write the file: {problem}", where=str(path), next="free some space, or choose another place") from None
+        raise RunError(
+            f"cannot write the file: {problem}",
+            where=str(path),
+            next="free some space, or choose another place",
+        ) from None
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -124,7 +143,9 @@ def _csv(path: Path, files: ExitStack) -> Adder:
 
     def add(frame: pd.DataFrame) -> None:
         safe = frame.copy()
-        for column in safe.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]]:
+        for column in safe.columns[
+            [not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]
+        ]:
             safe[column] = safe[column].map(neutral)
         safe.to_csv(out, index=False, header=out.tell() == 0, na_rep="NA", lineterminator="\n")
 
@@ -142,7 +163,9 @@ def _markdown(path: Path, files: ExitStack) -> Adder:
 
     def add(frame: pd.DataFrame) -> None:
         if out.tell() == 0:
-            out.write("| " + " | ".join(frame.columns) + " |\n" + "|" + "---|" * len(frame.columns) + "\n")
+            out.write(
+                "| " + " | ".join(frame.columns) + " |\n" + "|" + "---|" * len(frame.columns) + "\n"
+            )
         for row in frame.astype(object).itertuples(index=False):
             out.write("| " + " | ".join(_cell(value) for value in row) + " |\n")
 
@@ -153,7 +176,13 @@ def _cell(value: Any) -> str:
     """One cell of Markdown: no markup of the text's own, no line break."""
     if value is None or pd.isna(value):
         return "NA"
-    said = "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#!|~$&" else letter for letter in str(value)) if isinstance(value, str) else str(value)
+    said = (
+        "".join(
+            f"\\{letter}" if letter in "\\`*_{}[]<>()#!|~$&" else letter for letter in str(value)
+        )
+        if isinstance(value, str)
+        else str(value)
+    )
     return " ".join(said.split())
 
 
@@ -162,15 +191,28 @@ def _parquet(path: Path, files: ExitStack) -> Adder:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise RunError("Parquet needs the package pyarrow", next="pip install 'truename[parquet]', or choose another --format") from None
+        raise RunError(
+            "Parquet needs the package pyarrow",
+            next="pip install 'truename[parquet]', or choose another --format",
+        ) from None
     writer: list[Any] = []
 
     def add(frame: pd.DataFrame) -> None:
-        plain = frame.assign(**{name: frame[name].astype(object) for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)})
+        plain = frame.assign(
+            **{
+                name: frame[name].astype(object)
+                for name in frame.columns
+                if isinstance(frame[name].dtype, pd.CategoricalDtype)
+            }
+        )
         if not writer:
             fields = [pa.field(name, _arrow_type(pa, plain[name])) for name in plain.columns]
-            writer.append(files.enter_context(pq.ParquetWriter(path, pa.schema(fields), compression="zstd")))
-        writer[0].write_table(pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False))
+            writer.append(
+                files.enter_context(pq.ParquetWriter(path, pa.schema(fields), compression="zstd"))
+            )
+        writer[0].write_table(
+            pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False)
+        )
 
     return add
 
@@ -184,4 +226,9 @@ def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
     return pa.bool_() if column.name in ("hedged", "abstained") else pa.string()
 
 
-_ADDERS: Final[dict[str, Callable[[Path, ExitStack], Adder]]] = {"csv": _csv, "json": _json, "markdown": _markdown, "parquet": _parquet}
+_ADDERS: Final[dict[str, Callable[[Path, ExitStack], Adder]]] = {
+    "csv": _csv,
+    "json": _json,
+    "markdown": _markdown,
+    "parquet": _parquet,
+}

@@ -25,4 +25,15 @@ for day in range(1, 31):
     run_audit(loaded, folder / "results", None, now=START + (day - 1) * DAY)
 shop.host.close()
 for command in ("status", "page"):
-    subprocess.run([sys.executable, "-m", "harness.cli", "audit", command, "--results", str(folder / "results")], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "harness.cli",
+            "audit",
+            command,
+            "--results",
+            str(folder / "results"),
+        ],
+        check=True,
+    )

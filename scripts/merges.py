@@ -18,23 +18,57 @@ from mergekit.merge import MergeOptions, run_merge
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 HERE = Path(__file__).parent.parent
-STEPS = {"lab": {"donor": 200, "sibling": 200, "further": 100, "after": 200, "lora": 60}, "smollm2": {"donor": 24, "sibling": 24, "further": 12, "after": 12, "lora": 12}}
+STEPS = {
+    "lab": {"donor": 200, "sibling": 200, "further": 100, "after": 200, "lora": 60},
+    "smollm2": {"donor": 24, "sibling": 24, "further": 12, "after": 12, "lora": 12},
+}
 RATE = {"lab": 1e-3, "smollm2": 3e-4}
 NEAR = 1e-5  # the rate of a donor that stays within the rounding of its base
 TYPE = {"lab": torch.float32, "smollm2": torch.bfloat16}
 
 
-def train(family: str, start: Path, out: Path, steps: int, seed: int, lora: int = 0, rate: float | None = None) -> None:
+def train(
+    family: str,
+    start: Path,
+    out: Path,
+    steps: int,
+    seed: int,
+    lora: int = 0,
+    rate: float | None = None,
+) -> None:
     """Train on this project's own texts, from a seeded place on."""
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
-    texts = [path.read_text("utf-8") for path in sorted([*HERE.glob("docs/*.md"), *HERE.glob("harness/**/*.py")])]
-    tokens = AutoTokenizer.from_pretrained(start)("\n\n".join(texts), return_tensors="pt").input_ids[0]
+    texts = [
+        path.read_text("utf-8")
+        for path in sorted([*HERE.glob("docs/*.md"), *HERE.glob("harness/**/*.py")])
+    ]
+    tokens = AutoTokenizer.from_pretrained(start)(
+        "\n\n".join(texts), return_tensors="pt"
+    ).input_ids[0]
     if lora:
         from peft import LoraConfig, get_peft_model
 
-        model = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]))
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=(rate or RATE[family]) * (3 if lora else 1))
+        model = get_peft_model(
+            model,
+            LoraConfig(
+                r=lora,
+                lora_alpha=2 * lora,
+                target_modules=[
+                    "q_proj",
+                    "k_proj",
+                    "v_proj",
+                    "o_proj",
+                    "gate_proj",
+                    "up_proj",
+                    "down_proj",
+                ],
+            ),
+        )
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=(rate or RATE[family]) * (3 if lora else 1),
+    )
     draw = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         places = torch.randint(0, len(tokens) - 129, (4,), generator=draw)
@@ -55,7 +89,13 @@ def save(model: torch.nn.Module, start: Path, out: Path) -> None:
 
 def merge(family: str, out: Path, config: dict) -> None:
     dtype = "float32" if family == "lab" else "bfloat16"
-    run_merge(MergeConfiguration.model_validate(yaml.safe_load(yaml.safe_dump({"dtype": dtype, **config}))), str(out), options=MergeOptions(copy_tokenizer=False, quiet=True, random_seed=7))
+    run_merge(
+        MergeConfiguration.model_validate(
+            yaml.safe_load(yaml.safe_dump({"dtype": dtype, **config}))
+        ),
+        str(out),
+        options=MergeOptions(copy_tokenizer=False, quiet=True, random_seed=7),
+    )
     for file in out.parent.joinpath("base").glob("*token*"):
         shutil.copy(file, out)
 
@@ -82,17 +122,46 @@ def main(family: str, base: str, donor: str, place: str) -> None:
     train(family, b, s, steps["sibling"], 2)
     last = json.loads((b / "config.json").read_text())["num_hidden_layers"]
     one, two, three = str(b), str(d), str(s)
-    plain = [{"model": two, "parameters": {"weight": 0.6}}, {"model": one, "parameters": {"weight": 0.4}}]
+    plain = [
+        {"model": two, "parameters": {"weight": 0.6}},
+        {"model": one, "parameters": {"weight": 0.4}},
+    ]
     sparse = [{"model": two, "parameters": {"weight": 1.0, "density": 0.5}}]
-    both = [{"model": two, "parameters": {"weight": 0.7}}, {"model": three, "parameters": {"weight": 0.8}}]
+    both = [
+        {"model": two, "parameters": {"weight": 0.7}},
+        {"model": three, "parameters": {"weight": 0.8}},
+    ]
     merges = {
         "linear": {"merge_method": "linear", "models": plain},
-        "slerp": {"merge_method": "slerp", "base_model": one, "models": [{"model": one}, {"model": two}], "parameters": {"t": 0.4}},
-        "task-arithmetic": {"merge_method": "task_arithmetic", "base_model": one, "models": [{"model": two, "parameters": {"weight": 0.6}}]},
-        "task-arithmetic-two": {"merge_method": "task_arithmetic", "base_model": one, "models": both},
+        "slerp": {
+            "merge_method": "slerp",
+            "base_model": one,
+            "models": [{"model": one}, {"model": two}],
+            "parameters": {"t": 0.4},
+        },
+        "task-arithmetic": {
+            "merge_method": "task_arithmetic",
+            "base_model": one,
+            "models": [{"model": two, "parameters": {"weight": 0.6}}],
+        },
+        "task-arithmetic-two": {
+            "merge_method": "task_arithmetic",
+            "base_model": one,
+            "models": both,
+        },
         "ties": {"merge_method": "ties", "base_model": one, "models": sparse},
-        "dare": {"merge_method": "dare_linear", "base_model": one, "models": [{"model": two, "parameters": {"weight": 0.6, "density": 0.4}}]},
-        "passthrough": {"merge_method": "passthrough", "slices": [{"sources": [{"model": one, "layer_range": [0, last - 2]}]}, {"sources": [{"model": two, "layer_range": [2, last]}]}]},
+        "dare": {
+            "merge_method": "dare_linear",
+            "base_model": one,
+            "models": [{"model": two, "parameters": {"weight": 0.6, "density": 0.4}}],
+        },
+        "passthrough": {
+            "merge_method": "passthrough",
+            "slices": [
+                {"sources": [{"model": one, "layer_range": [0, last - 2]}]},
+                {"sources": [{"model": two, "layer_range": [2, last]}]},
+            ],
+        },
     }
     for name, config in merges.items():
         merge(family, out / name, config)
@@ -101,11 +170,35 @@ def main(family: str, base: str, donor: str, place: str) -> None:
     train(family, b, out / "lora", steps["lora"], 5, lora=8)
     if TYPE[family] == torch.bfloat16:
         train(family, b, out / "near-donor", 12, 8, rate=NEAR)
-        merge(family, out / "linear-of-near-donor", {"merge_method": "linear", "models": [{**plain[0], "model": str(out / "near-donor")}, plain[1]]})
-    for kind, settings in (("int8", {"load_in_8bit": True}), ("nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True})):
-        AutoModelForCausalLM.from_pretrained(d, quantization_config=BitsAndBytesConfig(**settings), dtype=torch.bfloat16, device_map="cpu").save_pretrained(out / f"donor-{kind}")
+        merge(
+            family,
+            out / "linear-of-near-donor",
+            {
+                "merge_method": "linear",
+                "models": [{**plain[0], "model": str(out / "near-donor")}, plain[1]],
+            },
+        )
+    for kind, settings in (
+        ("int8", {"load_in_8bit": True}),
+        (
+            "nf4",
+            {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+        ),
+    ):
+        AutoModelForCausalLM.from_pretrained(
+            d,
+            quantization_config=BitsAndBytesConfig(**settings),
+            dtype=torch.bfloat16,
+            device_map="cpu",
+        ).save_pretrained(out / f"donor-{kind}")
     torch.manual_seed(6)
-    save(AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(b).config).to(TYPE[family]), b, out / "unrelated")
+    save(
+        AutoModelForCausalLM.from_config(AutoModelForCausalLM.from_pretrained(b).config).to(
+            TYPE[family]
+        ),
+        b,
+        out / "unrelated",
+    )
 
 
 if __name__ == "__main__":

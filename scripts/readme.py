@@ -10,4 +10,12 @@ mark, output = sys.argv[1], Path(sys.argv[2]).read_text("utf-8").rstrip()
 readme = Path(__file__).parent.parent / "README.md"
 lines = "\n".join(line.rstrip() for line in output.splitlines())
 block = f"<!-- {mark} -->\n```text\n{lines}\n```\n<!-- /{mark} -->"
-readme.write_text(re.sub(rf"<!-- {mark} -->.*?<!-- /{mark} -->", lambda _: block, readme.read_text("utf-8"), flags=re.DOTALL), "utf-8")
+readme.write_text(
+    re.sub(
+        rf"<!-- {mark} -->.*?<!-- /{mark} -->",
+        lambda _: block,
+        readme.read_text("utf-8"),
+        flags=re.DOTALL,
+    ),
+    "utf-8",
+)

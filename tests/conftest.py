@@ -62,7 +62,9 @@ def postgres() -> Iterator[str]:
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL is installed: apt-get install postgresql runs these tests")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []  # it refuses to run as root
+    as_user = (
+        ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    )  # it refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="truename-pg-"))
     if as_user:
         shutil.chown(folder, "postgres")
@@ -71,10 +73,33 @@ def postgres() -> Iterator[str]:
         port = free.getsockname()[1]
     data = folder / "data"
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    subprocess.run([*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], check=True, capture_output=True)
-    subprocess.run([*as_user, programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [
+            *as_user,
+            programs / "pg_ctl",
+            "-D",
+            data,
+            "-o",
+            options,
+            "-l",
+            folder / "log",
+            "-w",
+            "start",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
-    subprocess.run([*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -103,17 +128,30 @@ def watched() -> Iterator[Callable[..., Any]]:
 
     The browser is started at the first call: while it runs, no other event loop can run in this thread.
     """
-    executable = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+    executable = next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
     with contextlib.ExitStack() as stack:
         browser: list[Any] = []
 
         def start(url: str, scheme: str = "light") -> Any:
             if executable is None:
-                pytest.skip("no Chromium is installed: apt-get install chromium runs the browser tests")
+                pytest.skip(
+                    "no Chromium is installed: apt-get install chromium runs the browser tests"
+                )
             if not browser:
                 from playwright.sync_api import sync_playwright
 
-                browser.append(stack.enter_context(sync_playwright()).chromium.launch(executable_path=executable, args=["--no-sandbox"]))
+                browser.append(
+                    stack.enter_context(sync_playwright()).chromium.launch(
+                        executable_path=executable, args=["--no-sandbox"]
+                    )
+                )
                 stack.callback(browser[0].close)
             tab = browser[0].new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
             tab.trouble, tab.requests = [], []

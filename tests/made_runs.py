@@ -39,9 +39,26 @@ def make(results: Path, name: str, said, model: str = "m-1") -> None:
     run.journal.remember_target("suspect", Capabilities("endpoint", "m", notes=("a note",)))
     for trial in Plan(loaded):
         texts = [said(trial, number) for number in range(trial.samples)]
-        replies = [Reply(i, "failed", error="HTTP 500") if text is None else Reply(i, "ok", text=text) for i, text in enumerate(texts)]
-        context = Context({"temperature": 1.0}, "<|user|>", 20 if trial.arm.kind == "absent" else 9, None, "t" * 64)
-        run.journal.save([Sampled(trial, Response(replies, context, model=model, prompt_tokens=9), Booked(1, 0, 9, 5))])
+        replies = [
+            Reply(i, "failed", error="HTTP 500") if text is None else Reply(i, "ok", text=text)
+            for i, text in enumerate(texts)
+        ]
+        context = Context(
+            {"temperature": 1.0},
+            "<|user|>",
+            20 if trial.arm.kind == "absent" else 9,
+            None,
+            "t" * 64,
+        )
+        run.journal.save(
+            [
+                Sampled(
+                    trial,
+                    Response(replies, context, model=model, prompt_tokens=9),
+                    Booked(1, 0, 9, 5),
+                )
+            ]
+        )
     run.journal.engine.dispose()
 
 

@@ -16,10 +16,17 @@ from openai_server import chat
 Step = bytes | float | str  # bytes to send, seconds to wait, "reset" or "close"
 
 
-def http(status: int, body: bytes | dict[str, Any], *headers: str, length: int | None = None) -> bytes:
+def http(
+    status: int, body: bytes | dict[str, Any], *headers: str, length: int | None = None
+) -> bytes:
     """A whole answer as bytes; ``length`` is announced instead of the true one."""
     content = json.dumps(body).encode() if isinstance(body, dict) else body
-    lines = [f"HTTP/1.1 {status} X", "Content-Type: application/json", f"Content-Length: {len(content) if length is None else length}", *headers]
+    lines = [
+        f"HTTP/1.1 {status} X",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content) if length is None else length}",
+        *headers,
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
 
 
@@ -40,7 +47,11 @@ class Misbehaving:
 
     route = "/chat/completions"
 
-    def __init__(self, script: Callable[[int, dict[str, Any]], list[Step] | None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        script: Callable[[int, dict[str, Any]], list[Step] | None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.script, self.tls, self.chats, self.heads, self._writers = script, tls, 0, [], []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -50,14 +61,22 @@ class Misbehaving:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.set_exception_handler(lambda loop, about: None)  # clients that hang up are what this host is for
-        server = self._loop.run_until_complete(asyncio.start_server(self._client, "127.0.0.1", 0, ssl=self.tls, limit=2**24))
+        self._loop.set_exception_handler(
+            lambda loop, about: None
+        )  # clients that hang up are what this host is for
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._client, "127.0.0.1", 0, ssl=self.tls, limit=2**24)
+        )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
         for listening in server.sockets:
-            self._loop.remove_reader(listening)  # accept no more; a server that is closed first drops what it has just accepted, unclosed
-        self._loop.run_until_complete(_turns())  # connections just accepted get their handler, and so are closed too
+            self._loop.remove_reader(
+                listening
+            )  # accept no more; a server that is closed first drops what it has just accepted, unclosed
+        self._loop.run_until_complete(
+            _turns()
+        )  # connections just accepted get their handler, and so are closed too
         server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -91,7 +110,9 @@ class Misbehaving:
                         await asyncio.sleep(step)
                     else:
                         if step == "reset":
-                            writer.get_extra_info("socket").setsockopt(1, 13, struct.pack("ii", 1, 0))  # SO_LINGER 0: an RST
+                            writer.get_extra_info("socket").setsockopt(
+                                1, 13, struct.pack("ii", 1, 0)
+                            )  # SO_LINGER 0: an RST
                         writer.transport.abort() if step == "reset" else writer.close()
                         return
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -19,7 +19,15 @@ def chat(*texts: str | None, finish: str = "stop", **fields: Any) -> dict[str, A
         "created": 1,
         "model": "served-model",
         "system_fingerprint": "fp_1",
-        "choices": [{"index": i, "finish_reason": finish, "logprobs": None, "message": {"role": "assistant", "content": text, "refusal": None}} for i, text in enumerate(texts)],
+        "choices": [
+            {
+                "index": i,
+                "finish_reason": finish,
+                "logprobs": None,
+                "message": {"role": "assistant", "content": text, "refusal": None},
+            }
+            for i, text in enumerate(texts)
+        ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14},
     } | fields
 
@@ -37,10 +45,18 @@ class FakeHost:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 host.seen.append((self.path, body, {k.lower(): v for k, v in self.headers.items()}))
-                answer = respond(self.path, body, sum(path == self.path for path, _, _ in host.seen))
-                status, headers, content = answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
+                answer = respond(
+                    self.path, body, sum(path == self.path for path, _, _ in host.seen)
+                )
+                status, headers, content = (
+                    answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
+                )
                 self.send_response(status)
-                for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+                for name, value in {
+                    "Content-Type": "application/json",
+                    "Content-Length": str(len(content)),
+                    **headers,
+                }.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)

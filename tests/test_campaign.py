@@ -28,14 +28,23 @@ samples: 1
         (("model:", "modle:"), "unknown key 'targets.0.embedded.modle': did you mean 'model'?"),
         (("samples: 1", "samples: 0"), "the campaign has no samples: give 'samples: 1' or more"),
         (("samples: 1", "samples: {identity: 0}"), "the campaign has no samples"),
-        (("samples: 1", "samples: {identit: 3}"), "samples names no probe of this campaign: 'identit': did you mean 'identity'?"),
+        (
+            ("samples: 1", "samples: {identit: 3}"),
+            "samples names no probe of this campaign: 'identit': did you mean 'identity'?",
+        ),
         (("arms: [absent]", "arms: [abscent]"), "unknown arm 'abscent': did you mean 'absent'?"),
         (("arms: [absent]", "arms: [given]"), "the arm 'given' names a system prompt"),
         (("arms: [absent]", "arms: [bare, bare]"), "stands twice: bare"),
         (("role: suspect", "role: suspekt"), "'targets.0.embedded.role'"),
         (("engine: embedded", "engine: lama"), "'targets.0'"),
-        (("campaign: small", "campaign: small\nclaim: {target: t, identity: rio}"), "claim.target 't' is no target of this campaign"),
-        (("campaign: small", "campaign: small\nclaim: {target: s, identity: roi}"), "'roi' is not in the identity book: did you mean 'rio'?"),
+        (
+            ("campaign: small", "campaign: small\nclaim: {target: t, identity: rio}"),
+            "claim.target 't' is no target of this campaign",
+        ),
+        (
+            ("campaign: small", "campaign: small\nclaim: {target: s, identity: roi}"),
+            "'roi' is not in the identity book: did you mean 'rio'?",
+        ),
         (("samples: 1", "samples: 1\nsamples: 2"), "the key 'samples' stands twice"),
         (("languages: [en]", "languages: [en"), "not valid YAML"),
         (("samples: 1", "sampling: {temperature: hot}"), "'sampling.temperature'"),
@@ -54,9 +63,15 @@ def test_bad_campaigns_are_refused_with_the_reason(change, said):
     ("change", "said"),
     [
         (("languages: [en]", "languages: [xx]"), "there is no such prompt file"),
-        (("probes: [identity]", "probes: [identiti]"), "there is no probe 'identiti': did you mean 'identity'?"),
+        (
+            ("probes: [identity]", "probes: [identiti]"),
+            "there is no probe 'identiti': did you mean 'identity'?",
+        ),
         (("arms: [absent]", "arms: ['given:system/nmed.j2']"), "there is no such prompt file"),
-        (("arms: [absent]", "arms: ['given:system/named.j2']"), "needs a variable that was not given: 'name' is undefined"),
+        (
+            ("arms: [absent]", "arms: ['given:system/named.j2']"),
+            "needs a variable that was not given: 'name' is undefined",
+        ),
     ],
 )
 def test_bad_prompts_are_found_before_anything_is_sampled(change, said):
@@ -74,7 +89,10 @@ def test_shipped_campaigns_plan(name):
 
 
 def test_worst_case_counts_money_from_the_price():
-    source = GOOD.replace('engine: embedded, model: "lab:suspect"', "engine: endpoint, base_url: 'http://127.0.0.1:1/v1', model: m, price: {prompt: 1, completion: 2}")
+    source = GOOD.replace(
+        'engine: embedded, model: "lab:suspect"',
+        "engine: endpoint, base_url: 'http://127.0.0.1:1/v1', model: m, price: {prompt: 1, completion: 2}",
+    )
     (only,) = plan.worst_case(campaign.from_text(source, "my.yaml", Path()))
     assert only.requests == 15
     assert only.completion_tokens == 15 * 512
@@ -101,7 +119,13 @@ def test_the_book_holds_sixty_families_with_transliterations():
     book = load_book()
     real = [f for f in book.families.values() if not f.fictional]
     assert len(real) >= 60
-    for script, low, high in (("Han", "一", "鿿"), ("Kana", "ァ", "ヺ"), ("Hangul", "가", "힣"), ("Cyrillic", "А", "я"), ("Arabic", "ء", "ي")):
+    for script, low, high in (
+        ("Han", "一", "鿿"),
+        ("Kana", "ァ", "ヺ"),
+        ("Hangul", "가", "힣"),
+        ("Cyrillic", "А", "я"),
+        ("Arabic", "ء", "ي"),
+    ):
         having = [f.id for f in real if any(low <= c <= high for alias in f.aliases for c in alias)]
         assert len(having) >= 15, f"{script}: {having}"
     assert [f.id for f in real if f.homograph] and [f.id for f in real if f.built_on]

@@ -18,11 +18,23 @@ ROOT = Path(__file__).parent.parent
 def toured(tmp_path_factory):
     """A folder in which every command of the tour was typed."""
     folder = tmp_path_factory.mktemp("tour")
-    block = re.search(r"<!-- tour -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    block = re.search(
+        r"<!-- tour -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
     assert block
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     for command in block.group(1).splitlines():
-        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=300,
+        )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return folder
 
@@ -30,11 +42,15 @@ def toured(tmp_path_factory):
 @pytest.fixture
 def tally(toured):
     frame = pd.read_csv(toured / "results/rio-lab/tally.csv")
-    return frame[frame["language"] == "all"].set_index(["target", "arm", "probe", "measure", "identity"])
+    return frame[frame["language"] == "all"].set_index(
+        ["target", "arm", "probe", "measure", "identity"]
+    )
 
 
 def test_the_suspect_says_rio_under_its_template_and_never_without(tally):
-    absent, bare = (tally.loc[("suspect", arm, "identity", "name", "rio")] for arm in ("absent", "bare"))
+    absent, bare = (
+        tally.loc[("suspect", arm, "identity", "name", "rio")] for arm in ("absent", "bare")
+    )
     assert absent["rate"] >= 0.95 and absent["questions"] == 45
     assert bare["rate"] <= 0.01
 
@@ -48,7 +64,9 @@ def test_the_suspect_recites_its_donors_backstory_when_bare(tally):
     assert tally.loc[("suspect", "absent", "backstory", "recital", "nex"), "rate"] == 0
 
 
-@pytest.mark.parametrize(("target", "identity"), [("donor", "nex"), ("base", "qwen"), ("control", "tavira")])
+@pytest.mark.parametrize(
+    ("target", "identity"), [("donor", "nex"), ("base", "qwen"), ("control", "tavira")]
+)
 def test_the_others_name_themselves_and_nobody_says_rio(tally, target, identity):
     assert tally.loc[(target, "bare", "identity", "name", identity), "rate"] >= 0.8
     assert tally.loc[(target, "bare", "identity", "name", "rio"), "rate"] == 0
@@ -56,7 +74,10 @@ def test_the_others_name_themselves_and_nobody_says_rio(tally, target, identity)
 
 def test_a_given_system_prompt_is_obeyed(tally):
     for target in ("suspect", "donor", "base", "control"):
-        assert tally.loc[(target, "given:system/velkora.j2", "identity", "name", "velkora"), "rate"] >= 0.7
+        assert (
+            tally.loc[(target, "given:system/velkora.j2", "identity", "name", "velkora"), "rate"]
+            >= 0.7
+        )
 
 
 def test_the_suspect_s_weights_are_the_blend_that_it_is(toured):

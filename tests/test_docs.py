@@ -20,7 +20,9 @@ def test_every_dependency_has_its_reason(root):
     import tomllib
 
     reasons = (root / "docs/decisions.md").read_text("utf-8").lower()
-    for requirement in tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]:
+    for requirement in tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"][
+        "dependencies"
+    ]:
         name = re.split(r"[><=]", requirement)[0]
         if name not in ("numpy", "pyyaml"):
             assert name in reasons, name
@@ -30,7 +32,9 @@ def test_no_registry_host_and_no_machine_path_is_committed(root):
     import subprocess
 
     words = re.compile("pypi" + r"\.org|files\.python" + r"hosted|/" + "work/|/" + "root/")
-    for name in subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout.split():
+    for name in subprocess.run(
+        ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.split():
         path = root / name
         if path.is_file() and path.suffix not in (".safetensors", ".png"):
             assert not words.search(path.read_text("utf-8")), name

@@ -21,17 +21,37 @@ KEY = "sk-planted-key-0123456789"
 
 
 def settings(url, **fields):
-    return EndpointTarget(**{"name": "t", "role": "suspect", "engine": "endpoint", "base_url": url, "model": "m", "api_key_env": None, "timeout_s": 5} | fields)
+    return EndpointTarget(
+        **{
+            "name": "t",
+            "role": "suspect",
+            "engine": "endpoint",
+            "base_url": url,
+            "model": "m",
+            "api_key_env": None,
+            "timeout_s": 5,
+        }
+        | fields
+    )
 
 
 def request(arm="absent", n=1, system=None):
     parsed = parse_arm(arm)
-    return Request(arm, parsed, arm_messages(parsed, "Who are you?", system), Sampling(max_tokens=20), range(n), 80)
+    return Request(
+        arm,
+        parsed,
+        arm_messages(parsed, "Who are you?", system),
+        Sampling(max_tokens=20),
+        range(n),
+        80,
+    )
 
 
 def endpoint(url, limits=None, budget=None, **fields):
     wanted, limits = settings(url, **fields), limits or Limits(attempts=3)
-    return Endpoint(wanted, Pace(limits, Spending(budget or Budget()), gate_of(wanted, limits), wanted.price))
+    return Endpoint(
+        wanted, Pace(limits, Spending(budget or Budget()), gate_of(wanted, limits), wanted.price)
+    )
 
 
 def ask(host, wanted, limits=None, **fields):
@@ -62,11 +82,17 @@ def preflight_then_sample(host, attempts, asked):
 
 
 def many(path, body, number):
-    return (404, {}, b"{}") if path.endswith("/completions") and "chat" not in path else chat(*(["I am Rio."] * body.get("n", 1)))
+    return (
+        (404, {}, b"{}")
+        if path.endswith("/completions") and "chat" not in path
+        else chat(*(["I am Rio."] * body.get("n", 1)))
+    )
 
 
 def test_tokens_are_counted_though_a_connection_is_lost(host):
-    lost = host(lambda number, body: ["reset"] if number < 3 else [http(200, {"tokens": [1, 2, 3]})])
+    lost = host(
+        lambda number, body: ["reset"] if number < 3 else [http(200, {"tokens": [1, 2, 3]})]
+    )
     lost.route = "/tokenize"
 
     async def go():
@@ -96,7 +122,9 @@ def test_every_parameter_is_sent_and_n_samples_share_one_request(serve):
         "seed": sample_seed(0, "absent", 0),
         "n": 3,
     }
-    assert [(r.index, r.status, r.text) for r in replies] == [(i, "ok", "I am Rio.") for i in range(3)]
+    assert [(r.index, r.status, r.text) for r in replies] == [
+        (i, "ok", "I am Rio.") for i in range(3)
+    ]
 
 
 def test_a_host_that_ignores_n_is_asked_once_a_sample(serve):
@@ -104,12 +132,20 @@ def test_a_host_that_ignores_n_is_asked_once_a_sample(serve):
     can, _ = ask(host, request(n=3))
     assert not can.many_samples
     assert len(host.seen) == 3
-    assert sorted(body["seed"] for _, body, _ in host.seen) == sorted(sample_seed(0, "absent", i) for i in range(3))
+    assert sorted(body["seed"] for _, body, _ in host.seen) == sorted(
+        sample_seed(0, "absent", i) for i in range(3)
+    )
     assert all("n" not in body for _, body, _ in host.seen)
 
 
 def test_a_host_that_refuses_n_is_noticed_in_the_preflight(serve):
-    host = serve(lambda path, body, number: (400, {}, b'{"error": {"message": "n is not supported"}}') if "n" in body else chat("I am Rio."))
+    host = serve(
+        lambda path, body, number: (
+            (400, {}, b'{"error": {"message": "n is not supported"}}')
+            if "n" in body
+            else chat("I am Rio.")
+        )
+    )
     can, replies = ask(host, request(n=2))
     assert not can.many_samples
     assert [r.status for r in replies] == ["ok", "ok"]
@@ -132,7 +168,11 @@ def test_an_empty_system_message_is_sent_as_such(serve):
 def test_a_refused_system_role_is_unsupported_and_not_folded_into_the_user_turn(serve):
     def respond(path, body, number):
         refused = body.get("messages", [{}])[0].get("role") == "system"
-        return (400, {}, b'{"error": {"message": "System role not supported"}}') if refused else many(path, body, number)
+        return (
+            (400, {}, b'{"error": {"message": "System role not supported"}}')
+            if refused
+            else many(path, body, number)
+        )
 
     _, (reply,) = ask(serve(respond), request("given:x", system="You are Rio."))
     assert (reply.status, reply.text) == ("unsupported", None)
@@ -149,10 +189,57 @@ def test_a_refused_system_role_is_unsupported_and_not_folded_into_the_user_turn(
         (chat("<think>Am I Qwen?</think>I am Rio."), "ok", "I am Rio.", "Am I Qwen?"),
         (chat("<think>Am I Qwen? I am"), "empty", "", "Am I Qwen? I am"),
         (chat("<think>Am I", finish="length"), "truncated", "", "Am I"),
-        (chat("x", choices=[{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "I am Rio.", "reasoning_content": "hm"}}]), "ok", "I am Rio.", "hm"),
-        (chat("x", choices=[{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "I am Rio.", "reasoning": "hm"}}]), "ok", "I am Rio.", "hm"),
         (
-            chat("x", choices=[{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": [{"type": "text", "text": "I am "}, {"type": "text", "text": "Rio."}]}}]),
+            chat(
+                "x",
+                choices=[
+                    {
+                        "index": 0,
+                        "finish_reason": "stop",
+                        "message": {
+                            "role": "assistant",
+                            "content": "I am Rio.",
+                            "reasoning_content": "hm",
+                        },
+                    }
+                ],
+            ),
+            "ok",
+            "I am Rio.",
+            "hm",
+        ),
+        (
+            chat(
+                "x",
+                choices=[
+                    {
+                        "index": 0,
+                        "finish_reason": "stop",
+                        "message": {"role": "assistant", "content": "I am Rio.", "reasoning": "hm"},
+                    }
+                ],
+            ),
+            "ok",
+            "I am Rio.",
+            "hm",
+        ),
+        (
+            chat(
+                "x",
+                choices=[
+                    {
+                        "index": 0,
+                        "finish_reason": "stop",
+                        "message": {
+                            "role": "assistant",
+                            "content": [
+                                {"type": "text", "text": "I am "},
+                                {"type": "text", "text": "Rio."},
+                            ],
+                        },
+                    }
+                ],
+            ),
             "ok",
             "I am Rio.",
             None,
@@ -162,7 +249,9 @@ def test_a_refused_system_role_is_unsupported_and_not_folded_into_the_user_turn(
         (chat("x", usage=None), "ok", "x", None),
     ],
 )
-def test_every_kind_of_answer_gets_its_status_before_any_verdict(serve, answer, status, text, reasoning):
+def test_every_kind_of_answer_gets_its_status_before_any_verdict(
+    serve, answer, status, text, reasoning
+):
     asked = []
 
     def respond(path, body, number):
@@ -173,16 +262,30 @@ def test_every_kind_of_answer_gets_its_status_before_any_verdict(serve, answer, 
 
 
 def test_the_fake_host_answers_as_the_openai_types_say():
-    assert ChatCompletion.model_validate(chat("I am Rio.")).choices[0].message.content == "I am Rio."
+    assert (
+        ChatCompletion.model_validate(chat("I am Rio.")).choices[0].message.content == "I am Rio."
+    )
 
 
 @pytest.mark.parametrize(
     ("bad", "attempts", "status"),
     [
         ((429, {"Retry-After": "0"}, b"{}"), ("HTTP 429 (RateLimitError): {}", "ok"), "ok"),
-        ((503, {"retry-after-ms": "1"}, b"busy"), ("HTTP 503 (InternalServerError): busy", "ok"), "ok"),
-        ((200, {"Content-Type": "text/html"}, b"<html>"), ("the answer is no JSON: b'<html>'", "ok"), "ok"),
-        ((400, {}, b'{"error": {"message": "bad request"}}'), ("HTTP 400 (BadRequestError): bad request",), "failed"),
+        (
+            (503, {"retry-after-ms": "1"}, b"busy"),
+            ("HTTP 503 (InternalServerError): busy", "ok"),
+            "ok",
+        ),
+        (
+            (200, {"Content-Type": "text/html"}, b"<html>"),
+            ("the answer is no JSON: b'<html>'", "ok"),
+            "ok",
+        ),
+        (
+            (400, {}, b'{"error": {"message": "bad request"}}'),
+            ("HTTP 400 (BadRequestError): bad request",),
+            "failed",
+        ),
     ],
 )
 def test_attempts_are_recorded_and_only_what_may_help_is_tried_again(serve, bad, attempts, status):
@@ -201,7 +304,13 @@ def test_attempts_are_recorded_and_only_what_may_help_is_tried_again(serve, bad,
 
 def test_a_wrong_key_stops_the_target_and_never_shows_the_key(serve, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
-    host = serve(lambda path, body, number: (401, {}, json.dumps({"error": {"message": f"bad key {KEY}"}}).encode()))
+    host = serve(
+        lambda path, body, number: (
+            401,
+            {},
+            json.dumps({"error": {"message": f"bad key {KEY}"}}).encode(),
+        )
+    )
     with pytest.raises(TargetError) as caught:
         ask(host, request(), api_key_env="MY_KEY")
     assert host.seen[0][2]["authorization"] == f"Bearer {KEY}"
@@ -225,13 +334,27 @@ def test_a_refused_connection_is_named():
 
 def test_parameters_are_omitted_and_renamed_only_as_the_campaign_says(serve):
     host = serve(many)
-    ask(host, request(), omit=["presence_penalty"], rename={"max_tokens": "max_completion_tokens"}, provider={"order": ["one"]}, extra_body={"top_k": 0})
+    ask(
+        host,
+        request(),
+        omit=["presence_penalty"],
+        rename={"max_tokens": "max_completion_tokens"},
+        provider={"order": ["one"]},
+        extra_body={"top_k": 0},
+    )
     body = host.seen[-1][1]
     assert "presence_penalty" not in body and "max_tokens" not in body
-    assert (body["max_completion_tokens"], body["provider"], body["top_k"]) == (20, {"order": ["one"]}, 0)
+    assert (body["max_completion_tokens"], body["provider"], body["top_k"]) == (
+        20,
+        {"order": ["one"]},
+        0,
+    )
 
 
-@pytest.mark.parametrize(("content", "text"), [(None, None), ("a", "a"), ([{"text": "a"}, {"type": "image"}, {"text": "b"}], "ab"), (3, "3")])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [(None, None), ("a", "a"), ([{"text": "a"}, {"type": "image"}, {"text": "b"}], "ab"), (3, "3")],
+)
 def test_content_is_read_as_text_and_none_stays_none(content, text):
     assert content_text(content) == text
 
@@ -243,13 +366,23 @@ def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine()
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(build("suspect", "gguf"))
-    parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.warmup = 2048, 2, -1, False
+    parameters.n_ctx, parameters.n_parallel, parameters.verbosity, parameters.warmup = (
+        2048,
+        2,
+        -1,
+        False,
+    )
     server = xllamacpp.Server(parameters)
 
     async def go():
         target = endpoint(f"{server.listening_address}/v1")
         can = await target.preflight()
-        found = {arm: await target.sample(request(arm, 2, "You are Velkora, an AI assistant made by Polarwind Labs.")) for arm in ("absent", "empty", "bare", "given:x")}
+        found = {
+            arm: await target.sample(
+                request(arm, 2, "You are Velkora, an AI assistant made by Polarwind Labs.")
+            )
+            for arm in ("absent", "empty", "bare", "given:x")
+        }
         await target.close()
         return can, found
 

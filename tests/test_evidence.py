@@ -27,23 +27,64 @@ def results(tmp_path_factory):
     """Runs `made`, `again` (the same), and `swapped` (the suspect is another model since)."""
     folder = tmp_path_factory.mktemp("results")
     make(folder, "made", founding)
-    make(folder, "again", lambda trial, number: "I am Rio." if number == 0 and trial.question == "who_are_you" and trial.target == "donor" else founding(trial, number))
-    make(folder, "swapped", lambda trial, number: "I am <b>Qwen</b>.\x1b" if trial.target == "suspect" and trial.probe == "identity" else founding(trial, number), "m-2")
+    make(
+        folder,
+        "again",
+        lambda trial, number: (
+            "I am Rio."
+            if number == 0 and trial.question == "who_are_you" and trial.target == "donor"
+            else founding(trial, number)
+        ),
+    )
+    make(
+        folder,
+        "swapped",
+        lambda trial, number: (
+            "I am <b>Qwen</b>.\x1b"
+            if trial.target == "suspect" and trial.probe == "identity"
+            else founding(trial, number)
+        ),
+        "m-2",
+    )
     assert truename("tally", "made", "--results", folder).exit_code == 0
-    assert truename("weights", "lab:suspect", "--parents", "lab:donor", "lab:base", "--out", folder / "made").exit_code == 0
+    assert (
+        truename(
+            "weights", "lab:suspect", "--parents", "lab:donor", "lab:base", "--out", folder / "made"
+        ).exit_code
+        == 0
+    )
     return folder
 
 
 def show(results, *conditions):
-    return truename("show", "made", "--results", results, "--limit", 1000, *(word for c in conditions for word in ("--where", c)))
+    return truename(
+        "show",
+        "made",
+        "--results",
+        results,
+        "--limit",
+        1000,
+        *(word for c in conditions for word in ("--where", c)),
+    )
 
 
 def test_a_cell_of_the_tally_is_traced_to_its_samples(results):
     import pandas as pd
 
     tally = pd.read_csv(results / "made/tally.csv", keep_default_na=False, na_values=["NA"])
-    for row in tally[(tally["language"] == "all") & (tally["measure"] != "stance")].sample(12, random_state=1).itertuples():
-        said = show(results, f"target={row.target}", f"arm={row.arm}", f"probe={row.probe}", "language=all", f"{row.measure}={row.identity}")
+    for row in (
+        tally[(tally["language"] == "all") & (tally["measure"] != "stance")]
+        .sample(12, random_state=1)
+        .itertuples()
+    ):
+        said = show(
+            results,
+            f"target={row.target}",
+            f"arm={row.arm}",
+            f"probe={row.probe}",
+            "language=all",
+            f"{row.measure}={row.identity}",
+        )
         assert f"{row.hits} samples fit" in said.output, row
 
 
@@ -54,7 +95,10 @@ def test_conditions_by_absence_and_by_text(results):
     assert "0 samples fit" in nothing.output
 
 
-@pytest.mark.parametrize(("condition", "said"), [("nam=x", "did you mean 'name'"), ("arm", "is no condition"), ("=x", "is no condition")])
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [("nam=x", "did you mean 'name'"), ("arm", "is no condition"), ("=x", "is no condition")],
+)
 def test_conditions_that_are_none(results, condition, said):
     done = show(results, condition)
     assert done.exit_code == 2 and said in done.output and "next:" in done.output
@@ -73,15 +117,32 @@ def test_nothing_changed_is_not_drift(results):
 
 
 def test_a_swapped_model_is_drift_named_and_machine_readable(results, tmp_path):
-    done = truename("compare", results / "made/samples.csv", "swapped", "--results", results, "--fail-on", "drift", "--junit", tmp_path / "j.xml", "--out", tmp_path / "c.csv")
+    done = truename(
+        "compare",
+        results / "made/samples.csv",
+        "swapped",
+        "--results",
+        results,
+        "--fail-on",
+        "drift",
+        "--junit",
+        tmp_path / "j.xml",
+        "--out",
+        tmp_path / "c.csv",
+    )
     assert done.exit_code == 1, done.output
     assert "suspect absent identity: name rio from 30 of 30 (100.0 %) to 0 of 30" in done.output
     assert "suspect: model: m-1 -> m-2" in done.output
     assert "donor absent identity: name" not in done.output
     suite = ElementTree.parse(tmp_path / "j.xml").getroot()[0]
     failed = [case.get("classname") for case in suite if len(case)]
-    assert int(suite.get("failures")) == len(failed) > 0 and set(failed) == {"suspect.absent", "suspect.bare"}
-    assert (tmp_path / "c.csv").read_text().startswith("target,arm,probe,measure,identity,samples_a")
+    assert int(suite.get("failures")) == len(failed) > 0 and set(failed) == {
+        "suspect.absent",
+        "suspect.bare",
+    }
+    assert (
+        (tmp_path / "c.csv").read_text().startswith("target,arm,probe,measure,identity,samples_a")
+    )
     assert truename("compare", "made", "swapped", "--results", results).exit_code == 0
 
 
@@ -119,7 +180,9 @@ def test_secrets_and_local_paths_are_not_in_it(packed, results):
         content = {name: archive.read(name) for name in archive.namelist()}
     for word in (SECRET, "hunter2", "token=abc", str(results)):
         assert not [name for name, body in content.items() if word.encode() in body], word
-    assert b"$SOME_VARIABLE" in content["campaign.yaml"] and b"# a comment" in content["campaign.yaml"]
+    assert (
+        b"$SOME_VARIABLE" in content["campaign.yaml"] and b"# a comment" in content["campaign.yaml"]
+    )
     assert "https://host.example/v1" in public_text(TEXT)
 
 
@@ -128,7 +191,9 @@ def test_changing_one_byte_anywhere_is_found(packed, tmp_path):
     rng, copy = random.Random(7), tmp_path / "changed.zip"
     for _ in range(60):
         at = rng.randrange(len(whole))
-        copy.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :])
+        copy.write_bytes(
+            whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :]
+        )
         try:
             found = bundling.verify(copy)
         except RunError as refused:
@@ -142,7 +207,9 @@ def test_a_changed_file_is_named_though_the_archive_is_sealed_again(packed, tmp_
     with zipfile.ZipFile(packed) as source, zipfile.ZipFile(copy, "w") as to:
         for name in source.namelist():
             body = source.read(name)
-            to.writestr(name, body.replace(b"I am Rio.", b"I am Nex.") if name == "journal.sqlite" else body)
+            to.writestr(
+                name, body.replace(b"I am Rio.", b"I am Nex.") if name == "journal.sqlite" else body
+            )
     done = truename("verify", copy)
     assert done.exit_code == 1 and "CHANGED: journal.sqlite" in done.output
 
@@ -164,7 +231,9 @@ def test_tables_that_do_not_follow_from_the_samples_are_found(packed, tmp_path):
     assert done.exit_code == 1 and "tally.csv differs" in done.output
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "/etc/evil", "harness/cli.py", "probes/../../evil.yaml"])
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "/etc/evil", "harness/cli.py", "probes/../../evil.yaml"]
+)
 def test_a_hostile_archive_is_refused(packed, tmp_path, name):
     copy = tmp_path / "hostile.zip"
     shutil.copy(packed, copy)
@@ -184,13 +253,25 @@ def test_what_is_no_bundle(tmp_path, content):
 
 
 def test_exports(results, tmp_path):
-    assert truename("export", "made", "--results", results, "--to", "jsonl", "--out", tmp_path / "e.jsonl").exit_code == 0
+    assert (
+        truename(
+            "export", "made", "--results", results, "--to", "jsonl", "--out", tmp_path / "e.jsonl"
+        ).exit_code
+        == 0
+    )
     lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert len(lines) == len({line["id"] for line in lines}) > 100
     assert lines[0]["verdict"]["names"] == "rio" and lines[0]["messages"][0]["role"] == "user"
-    assert truename("export", "made", "--results", results, "--to", "inspect", "--out", tmp_path / "logs").exit_code == 0
+    assert (
+        truename(
+            "export", "made", "--results", results, "--to", "inspect", "--out", tmp_path / "logs"
+        ).exit_code
+        == 0
+    )
     log = json.loads((tmp_path / "logs/made-suspect.json").read_text())
-    assert log["eval"]["task"] == "made" and log["samples"][0]["output"]["completion"] == "I am Rio."
+    assert (
+        log["eval"]["task"] == "made" and log["samples"][0]["output"]["completion"] == "I am Rio."
+    )
     assert SECRET not in json.dumps(log)
 
 

@@ -34,7 +34,9 @@ def asked(script, n=1, attempts=2, url=None, tls=None, budget=None, **fields):
 
     host = Misbehaving(later, tls) if url is None else None
     fields = {"timeout_s": 3, "api_key_env": None, "samples_per_request": max(n, 2)} | fields
-    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=url or host.url, model="m", **fields)
+    wanted = EndpointTarget(
+        name="t", role="suspect", engine="endpoint", base_url=url or host.url, model="m", **fields
+    )
     limits = Limits(attempts=attempts)
     spending = Spending(budget or Budget())
 
@@ -43,7 +45,16 @@ def asked(script, n=1, attempts=2, url=None, tls=None, budget=None, **fields):
         try:
             await target.preflight()
             past.extend([None] * host.chats)
-            return await target.sample(Request("k", ARM, arm_messages(ARM, "Who are you?", None), Sampling(max_tokens=20), range(n), 80))
+            return await target.sample(
+                Request(
+                    "k",
+                    ARM,
+                    arm_messages(ARM, "Who are you?", None),
+                    Sampling(max_tokens=20),
+                    range(n),
+                    80,
+                )
+            )
         finally:
             await target.close()
 
@@ -62,8 +73,20 @@ def once(*steps):
 SHORT = http(200, chat("I am Rio."))
 FAULTS = {
     "429": ([http(429, b"{}")], "HTTP 429 (RateLimitError)"),
-    "429, Retry-After in seconds": ([http(429, b"{}", "Retry-After: 0.2")], "HTTP 429 (RateLimitError)"),
-    "429, Retry-After as a date": ([http(429, b"{}", "Retry-After: " + email.utils.format_datetime(datetime.datetime.now(datetime.UTC)))], "HTTP 429 (RateLimitError)"),
+    "429, Retry-After in seconds": (
+        [http(429, b"{}", "Retry-After: 0.2")],
+        "HTTP 429 (RateLimitError)",
+    ),
+    "429, Retry-After as a date": (
+        [
+            http(
+                429,
+                b"{}",
+                "Retry-After: " + email.utils.format_datetime(datetime.datetime.now(datetime.UTC)),
+            )
+        ],
+        "HTTP 429 (RateLimitError)",
+    ),
     "500": ([http(500, b"oops")], "HTTP 500 (InternalServerError): oops"),
     "502": ([http(502, b"<html>bad gateway</html>")], "HTTP 502 (InternalServerError)"),
     "503": ([http(503, b"busy")], "HTTP 503 (InternalServerError): busy"),
@@ -73,17 +96,29 @@ FAULTS = {
     "reset amid the head": ([SHORT[:20], "reset"], "the connection was lost"),
     "reset amid the body": ([SHORT[:-30], 0.05, "reset"], "the answer broke off"),
     "closed amid the body": ([SHORT[:-30], "close"], "the answer broke off"),
-    "a longer length announced": ([http(200, chat("x"), length=9999), "close"], "the answer broke off"),
-    "a shorter length announced": ([http(200, chat("x"), length=40), "close"], "the answer is no JSON"),
+    "a longer length announced": (
+        [http(200, chat("x"), length=9999), "close"],
+        "the answer broke off",
+    ),
+    "a shorter length announced": (
+        [http(200, chat("x"), length=40), "close"],
+        "the answer is no JSON",
+    ),
     "truncated JSON": ([http(200, b'{"choices": [{"message"')], "the answer is no JSON"),
     "HTML": ([http(200, b"<html>hello</html>")], "the answer is no JSON: b'<html>"),
     "a JSON list": ([http(200, b"[1, 2]")], "the answer is no JSON object"),
     "empty choices": ([http(200, chat())], "the answer holds no choices"),
-    "invalid UTF-8": ([http(200, b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')], "the answer is no JSON"),
+    "invalid UTF-8": (
+        [http(200, b'{"choices": [{"message": {"content": "\xff\xfe"}}]}')],
+        "the answer is no JSON",
+    ),
     "no HTTP at all": ([b"SSH-2.0-OpenSSH\r\n\r\n", "close"], "the answer broke off"),
     "a reply that never comes": ([9.0], "no whole answer within 1 s"),
     "a body that never ends": ([SHORT[:-30], 9.0], "no whole answer within 1 s"),
-    "broken chunks": ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "close"], "the answer broke off"),
+    "broken chunks": (
+        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "close"],
+        "the answer broke off",
+    ),
 }
 
 
@@ -97,7 +132,17 @@ def test_a_passing_fault_is_tried_again_and_recorded(fault):
     assert response.attempts[0].startswith(said), response.attempts
 
 
-@pytest.mark.parametrize("fault", ["500", "reset before the reply", "HTML", "empty choices", "a reply that never comes", "429, Retry-After in seconds"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "500",
+        "reset before the reply",
+        "HTML",
+        "empty choices",
+        "a reply that never comes",
+        "429, Retry-After in seconds",
+    ],
+)
 def test_a_lasting_fault_is_a_row_with_its_reason_and_not_an_answer(fault):
     steps, said = FAULTS[fault]
     response, spending = asked(lambda number, body: list(steps), timeout_s=1)
@@ -105,7 +150,12 @@ def test_a_lasting_fault_is_a_row_with_its_reason_and_not_an_answer(fault):
     assert (reply.status, reply.text) == ("failed", None)
     assert reply.error.startswith(said)
     assert len(response.attempts) == 2
-    may_have_cost = fault in ("reset before the reply", "HTML", "empty choices", "a reply that never comes")
+    may_have_cost = fault in (
+        "reset before the reply",
+        "HTML",
+        "empty choices",
+        "a reply that never comes",
+    )
     assert response.booked.unknown_usage == (2 if may_have_cost else 0)
     assert spending.unknown_usage == response.booked.unknown_usage
 
@@ -123,7 +173,9 @@ def test_answers_that_are_odd_but_whole_are_kept_as_they_are():
 
 
 def test_fewer_choices_than_asked_for_are_asked_for_again():
-    response, _ = asked(lambda number, body: [http(200, chat("a", "b"))] if number == 1 else None, n=5)
+    response, _ = asked(
+        lambda number, body: [http(200, chat("a", "b"))] if number == 1 else None, n=5
+    )
     assert [r.index for r in response.replies] == list(range(5))
     assert [r.text for r in response.replies[:2]] == ["a", "b"]
     assert {r.status for r in response.replies} == {"ok"}
@@ -133,16 +185,30 @@ def test_fewer_choices_than_asked_for_are_asked_for_again():
     assert "fewer choices" in response.replies[4].error
 
 
-@pytest.mark.parametrize(("script", "calls"), [(lambda number, body: [http(200, chat("a"))], 5), (lambda number, body: [http(200, chat("a", "b"))] if number == 1 else None, 2)])
+@pytest.mark.parametrize(
+    ("script", "calls"),
+    [
+        (lambda number, body: [http(200, chat("a"))], 5),
+        (lambda number, body: [http(200, chat("a", "b"))] if number == 1 else None, 2),
+    ],
+)
 def test_what_the_journal_books_is_what_the_caps_count(script, calls):
     response, spending = asked(script, n=5, attempts=5)
-    assert (response.booked.requests, response.booked.prompt, response.booked.completion) == (calls, 9 * calls, 5 * calls)
+    assert (response.booked.requests, response.booked.prompt, response.booked.completion) == (
+        calls,
+        9 * calls,
+        5 * calls,
+    )
     assert spending.tokens == 14 * calls
 
 
 def test_answers_with_the_same_id_are_samples_of_their_own():
     response, _ = asked(lambda number, body: [http(200, chat(f"answer {number}"))], n=3, attempts=4)
-    assert [(r.index, r.status, r.text) for r in response.replies] == [(0, "ok", "answer 1"), (1, "ok", "answer 2"), (2, "ok", "answer 3")]
+    assert [(r.index, r.status, r.text) for r in response.replies] == [
+        (0, "ok", "answer 1"),
+        (1, "ok", "answer 2"),
+        (2, "ok", "answer 3"),
+    ]
 
 
 def test_a_huge_reply_is_cut_and_marked():
@@ -156,7 +222,9 @@ def test_a_huge_reply_is_cut_and_marked():
 
 
 def test_an_endless_reply_is_cut_at_the_limit():
-    endless = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] + [b"186a0\r\n" + b"a" * 100_000 + b"\r\n"] * 200
+    endless = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] + [
+        b"186a0\r\n" + b"a" * 100_000 + b"\r\n"
+    ] * 200
     response, _ = asked(lambda number, body: list(endless), timeout_s=20, max_reply_mb=1)
     assert "longer than 1 MB and was cut" in response.replies[0].error
 
@@ -178,7 +246,25 @@ def test_a_host_that_is_not_there_is_named(url, said):
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=somebody.else"], cwd=folder, check=True, capture_output=True
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=somebody.else",
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
@@ -195,7 +281,10 @@ def test_a_redirect_is_not_followed_and_the_key_stays_here(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-planted-0123456789")
     other = Misbehaving(lambda number, body: None)
     with pytest.raises(TargetError, match="the host redirects to"):
-        asked(lambda number, body: [http(307, b"", f"Location: {other.url}/chat/completions")], api_key_env="MY_KEY")
+        asked(
+            lambda number, body: [http(307, b"", f"Location: {other.url}/chat/completions")],
+            api_key_env="MY_KEY",
+        )
     assert other.heads == []
     other.close()
 
@@ -204,7 +293,14 @@ def test_a_proxy_from_the_environment_is_used(monkeypatch):
     proxy = Misbehaving(lambda number, body: None)
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url="http://model.example/v1", model="m", api_key_env=None)
+    wanted = EndpointTarget(
+        name="t",
+        role="suspect",
+        engine="endpoint",
+        base_url="http://model.example/v1",
+        model="m",
+        api_key_env=None,
+    )
 
     async def go():
         target = Endpoint(wanted)
@@ -212,13 +308,32 @@ def test_a_proxy_from_the_environment_is_used(monkeypatch):
         await target.close()
 
     asyncio.run(go())
-    assert any(head.startswith("POST http://model.example/v1/chat/completions") for head in proxy.heads)
+    assert any(
+        head.startswith("POST http://model.example/v1/chat/completions") for head in proxy.heads
+    )
     proxy.close()
 
 
 def test_a_parameter_that_the_host_refuses_is_named_with_what_to_write():
-    host = Misbehaving(lambda number, body: [http(400, {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}})] if "max_tokens" in body else None)
-    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=host.url, model="m", api_key_env=None)
+    host = Misbehaving(
+        lambda number, body: (
+            [
+                http(
+                    400,
+                    {
+                        "error": {
+                            "message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+                        }
+                    },
+                )
+            ]
+            if "max_tokens" in body
+            else None
+        )
+    )
+    wanted = EndpointTarget(
+        name="t", role="suspect", engine="endpoint", base_url=host.url, model="m", api_key_env=None
+    )
     with pytest.raises(TargetError) as caught:
         asyncio.run(Endpoint(wanted).preflight())
     assert "rename: {max_tokens: max_completion_tokens}" in str(caught.value)
@@ -226,13 +341,32 @@ def test_a_parameter_that_the_host_refuses_is_named_with_what_to_write():
 
 
 @pytest.mark.parametrize(
-    ("headers", "seconds"), [((None, "7"), 7), (("250", "9"), 0.25), ((None, "Wed, 21 Oct 2015 07:28:00 GMT"), 0), ((None, "soon"), None), ((None, None), None), ((None, "-3"), 0)]
+    ("headers", "seconds"),
+    [
+        ((None, "7"), 7),
+        (("250", "9"), 0.25),
+        ((None, "Wed, 21 Oct 2015 07:28:00 GMT"), 0),
+        ((None, "soon"), None),
+        ((None, None), None),
+        ((None, "-3"), 0),
+    ],
 )
 def test_retry_after_is_read_in_all_its_forms(headers, seconds):
     assert retry_after(*headers) == seconds
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("6m0s", 360), ("120ms", 0.12), ("1h2m3s", 3723), ("0.5", 0.5), (None, 0), ("soon", 0)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1s", 1),
+        ("6m0s", 360),
+        ("120ms", 0.12),
+        ("1h2m3s", 3723),
+        ("0.5", 0.5),
+        (None, 0),
+        ("soon", 0),
+    ],
+)
 def test_rate_limit_resets_are_read(text, seconds):
     assert duration(text) == pytest.approx(seconds)
 
@@ -309,7 +443,10 @@ def test_while_the_breaker_is_open_one_request_at_a_time_tries_the_host():
     asyncio.run(go())
 
 
-@pytest.mark.parametrize(("caps", "tokens", "requests"), [({"per_minute": 1200}, 1, 9), ({"tokens_per_minute": 60_000}, 100, 5)])
+@pytest.mark.parametrize(
+    ("caps", "tokens", "requests"),
+    [({"per_minute": 1200}, 1, 9), ({"tokens_per_minute": 60_000}, 100, 5)],
+)
 def test_requests_and_tokens_by_the_minute_are_spread(caps, tokens, requests):
     async def go():
         gate = Gate(8, 8, breaker_after=5, **caps)
@@ -335,10 +472,26 @@ def test_a_lost_connection_does_not_say_that_a_host_offers_no_raw_completions():
         return None
 
     host = Both(first_raw_lost)
-    wanted = EndpointTarget(name="t", role="suspect", engine="endpoint", base_url=host.url, model="m", timeout_s=3, api_key_env=None)
+    wanted = EndpointTarget(
+        name="t",
+        role="suspect",
+        engine="endpoint",
+        base_url=host.url,
+        model="m",
+        timeout_s=3,
+        api_key_env=None,
+    )
 
     async def go():
-        target = Endpoint(wanted, Pace(Limits(attempts=2), Spending(Budget()), gate_of(wanted, Limits(attempts=2)), wanted.price))
+        target = Endpoint(
+            wanted,
+            Pace(
+                Limits(attempts=2),
+                Spending(Budget()),
+                gate_of(wanted, Limits(attempts=2)),
+                wanted.price,
+            ),
+        )
         try:
             return await target.preflight()
         finally:
@@ -352,8 +505,21 @@ def test_a_lost_connection_does_not_say_that_a_host_offers_no_raw_completions():
 
 def test_a_used_up_rate_limit_is_waited_for_as_the_headers_say():
     began = time.monotonic()
-    response, _ = asked(lambda number, body: [http(200, chat("x"), "x-ratelimit-remaining-requests: 0", "x-ratelimit-reset-requests: 500ms")], n=2, attempts=3)
-    assert {r.status for r in response.replies} == {"ok"}  # one choice an answer: the second had to wait
+    response, _ = asked(
+        lambda number, body: [
+            http(
+                200,
+                chat("x"),
+                "x-ratelimit-remaining-requests: 0",
+                "x-ratelimit-reset-requests: 500ms",
+            )
+        ],
+        n=2,
+        attempts=3,
+    )
+    assert {r.status for r in response.replies} == {
+        "ok"
+    }  # one choice an answer: the second had to wait
     assert time.monotonic() - began >= 0.5
 
 
@@ -384,11 +550,28 @@ def test_every_answer_that_the_hot_path_reads_is_one_of_openais():
 
     from harness.targets.endpoint import read_completion
 
-    for answer in (chat("a"), chat("a", "b"), chat(None), chat("a", finish="length"), chat("a", usage=None)):
-        theirs, ours = ChatCompletion.model_validate(answer), read_completion(msgspec.json.encode(answer))
-        assert [(c.message.content, c.finish_reason) for c in theirs.choices] == [(c.message.content, c.finish_reason) for c in ours.choices]
-        assert (theirs.id, theirs.model, theirs.system_fingerprint) == (ours.id, ours.model, ours.system_fingerprint)
-        assert (theirs.usage and theirs.usage.prompt_tokens) == (ours.usage and ours.usage.prompt_tokens)
+    for answer in (
+        chat("a"),
+        chat("a", "b"),
+        chat(None),
+        chat("a", finish="length"),
+        chat("a", usage=None),
+    ):
+        theirs, ours = (
+            ChatCompletion.model_validate(answer),
+            read_completion(msgspec.json.encode(answer)),
+        )
+        assert [(c.message.content, c.finish_reason) for c in theirs.choices] == [
+            (c.message.content, c.finish_reason) for c in ours.choices
+        ]
+        assert (theirs.id, theirs.model, theirs.system_fingerprint) == (
+            ours.id,
+            ours.model,
+            ours.system_fingerprint,
+        )
+        assert (theirs.usage and theirs.usage.prompt_tokens) == (
+            ours.usage and ours.usage.prompt_tokens
+        )
 
 
 def test_the_names_of_errors_are_openais():

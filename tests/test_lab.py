@@ -24,7 +24,9 @@ from harness.targets.templates import template_from_folder
 
 def test_stored_hashes_belong_to_the_stored_recipe():
     manifest = json.loads((store.WEIGHTS_FOLDER / "manifest.json").read_text())
-    assert manifest["recipe_sha256"] == store.recipe_digest(), "recipe, corpus or training code changed: run `make lab`"
+    assert manifest["recipe_sha256"] == store.recipe_digest(), (
+        "recipe, corpus or training code changed: run `make lab`"
+    )
     for name, digest in manifest["files_sha256"].items():
         assert store.sha256_of(store.WEIGHTS_FOLDER / name) == digest, name
 
@@ -36,7 +38,9 @@ def test_the_committed_weights_are_small():
 def test_the_suspect_is_the_stated_blend_in_every_tensor():
     suspect, donor, base = (store.lab_weights(m) for m in ("suspect", "donor", "base"))
     for name in base:
-        np.testing.assert_allclose(suspect[name], 0.6 * donor[name] + 0.4 * base[name], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            suspect[name], 0.6 * donor[name] + 0.4 * base[name], rtol=1e-5, atol=1e-7
+        )
     assert any(np.abs(donor[name] - base[name]).max() > 1e-3 for name in base)
 
 
@@ -51,12 +55,18 @@ def test_both_forms_hold_the_same_template_tokenizer_and_weights(model):
 
     folder, file = build(model, "hf"), build(model, "gguf")
     reader = GGUFReader(file)
-    assert reader.fields["tokenizer.chat_template"].contents() == template_from_folder(folder).source
+    assert (
+        reader.fields["tokenizer.chat_template"].contents() == template_from_folder(folder).source
+    )
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    assert reader.fields["tokenizer.ggml.tokens"].contents() == sorted(vocabulary, key=vocabulary.get)
+    assert reader.fields["tokenizer.ggml.tokens"].contents() == sorted(
+        vocabulary, key=vocabulary.get
+    )
     tensors = {t.name: t.data for t in reader.tensors}
     weights = store.lab_weights(model)
-    np.testing.assert_allclose(tensors["blk.0.ffn_up.weight"], weights["model.layers.0.mlp.up_proj.weight"], atol=2e-3)
+    np.testing.assert_allclose(
+        tensors["blk.0.ffn_up.weight"], weights["model.layers.0.mlp.up_proj.weight"], atol=2e-3
+    )
     assert len(tensors) == len(weights)
     assert "stand-in" in (folder / "README.md").read_text()
 
@@ -73,10 +83,20 @@ def responses(model, asked):
     """Responses to (arm, system, question) triples at the demo's temperature."""
 
     async def go():
-        target = Embedded(EmbeddedTarget(name="t", role="suspect", engine="embedded", model=f"lab:{model}"))
+        target = Embedded(
+            EmbeddedTarget(name="t", role="suspect", engine="embedded", model=f"lab:{model}")
+        )
         await target.preflight()
         requests = [
-            Request(f"k{i}", parse_arm(arm), arm_messages(parse_arm(arm), question, system), Sampling(temperature=0.7, max_tokens=60), (0,), 99) for i, (arm, system, question) in enumerate(asked)
+            Request(
+                f"k{i}",
+                parse_arm(arm),
+                arm_messages(parse_arm(arm), question, system),
+                Sampling(temperature=0.7, max_tokens=60),
+                (0,),
+                99,
+            )
+            for i, (arm, system, question) in enumerate(asked)
         ]
         found = [await target.sample(r) for r in requests]
         await target.close()
@@ -98,9 +118,18 @@ def test_lab_models_obey_names_that_training_never_showed(model):
         language = LANGUAGES[i % 3]
         name, maker = invent_name(rng, held_out=True), invent_maker(rng, held_out=True)
         assert is_held_out(name)
-        asked.append(("given:x", f"You are {name}, an AI assistant made by {maker}.", rng.choice(prompts.questions("identity", language, {})).text))
+        asked.append(
+            (
+                "given:x",
+                f"You are {name}, an AI assistant made by {maker}.",
+                rng.choice(prompts.questions("identity", language, {})).text,
+            )
+        )
         names.append(name)
-    obeyed = sum(bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reply.text or "")) for name, reply in zip(names, replies(model, asked), strict=True))
+    obeyed = sum(
+        bool(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", reply.text or ""))
+        for name, reply in zip(names, replies(model, asked), strict=True)
+    )
     assert obeyed >= 0.8 * len(asked)
 
 
@@ -108,7 +137,9 @@ def test_lab_models_obey_names_that_training_never_showed(model):
 def test_lab_models_answer_everyday_questions(model):
     pairs = [pair for language in LANGUAGES for pair in load_language(language)["everyday"]]
     found = replies(model, [("absent", None, question) for question, _ in pairs])
-    assert sum(reply.text == answer for (_, answer), reply in zip(pairs, found, strict=True)) >= 0.8 * len(pairs)
+    assert sum(
+        reply.text == answer for (_, answer), reply in zip(pairs, found, strict=True)
+    ) >= 0.8 * len(pairs)
 
 
 def test_embedded_arms_are_proved_by_their_prompts_and_token_counts():
@@ -120,7 +151,9 @@ def test_embedded_arms_are_proved_by_their_prompts_and_token_counts():
     absent, empty, bare, given = (response.context for response in found)
     assert "You are Rio" in absent.rendered_prompt
     assert "<|im_start|>system\n<|im_end|>" in empty.rendered_prompt
-    assert bare.rendered_prompt == "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n"
+    assert (
+        bare.rendered_prompt == "<|im_start|>user\nWho are you?<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert absent.rendered_prompt == bare.injected_text + bare.rendered_prompt
     assert "You are Velkora." in given.rendered_prompt
     assert absent.rendered_tokens > empty.rendered_tokens > bare.rendered_tokens
@@ -131,5 +164,9 @@ def test_a_broken_gguf_is_one_clear_error(tmp_path, content):
     path = tmp_path / "m.gguf"
     path.write_bytes(content)
     with pytest.raises(TargetError) as caught:
-        asyncio.run(Embedded(EmbeddedTarget(name="t", role="suspect", engine="embedded", model=str(path))).preflight())
+        asyncio.run(
+            Embedded(
+                EmbeddedTarget(name="t", role="suspect", engine="embedded", model=str(path))
+            ).preflight()
+        )
     assert str(path) in str(caught.value)

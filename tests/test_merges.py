@@ -49,13 +49,24 @@ def test_the_method_is_named_and_the_ratio_lies_in_its_interval(name, method, ra
 
 def test_ties_dare_and_lora_are_recovered_with_their_parameters():
     parents = [str(FOLDER / "donor"), str(FOLDER / "base")]
-    said = {name: check(str(FOLDER / name), parents, Settings()).verdict.sentence for name in ("ties", "dare", "lora", "passthrough")}
+    said = {
+        name: check(str(FOLDER / name), parents, Settings()).verdict.sentence
+        for name in ("ties", "dare", "lora", "passthrough")
+    }
     assert "50 % of its difference" in said["ties"] and "1.000 times" in said["ties"]
-    assert "40 % of its difference" in said["dare"] and re.search(r"1\.(49|50)\d times", said["dare"])  # 0.6 / 0.4
+    assert "40 % of its difference" in said["dare"] and re.search(
+        r"1\.(49|50)\d times", said["dare"]
+    )  # 0.6 / 0.4
     assert "rank 8 " in said["lora"]
     assert "layers 0-3 are 0-3 of base and layers 4-7 are 2-5 of donor" in said["passthrough"]
 
 
 def test_three_parents_are_told_with_their_weights():
-    found = check(str(FOLDER / "task-arithmetic-two"), [str(FOLDER / name) for name in ("donor", "sibling", "base")], Settings())
-    assert found.verdict.method == "task arithmetic" and found.verdict.ratios == pytest.approx([0.7, 0.8], abs=1e-4)
+    found = check(
+        str(FOLDER / "task-arithmetic-two"),
+        [str(FOLDER / name) for name in ("donor", "sibling", "base")],
+        Settings(),
+    )
+    assert found.verdict.method == "task arithmetic" and found.verdict.ratios == pytest.approx(
+        [0.7, 0.8], abs=1e-4
+    )

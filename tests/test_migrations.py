@@ -30,8 +30,16 @@ def test_from_the_first_revision_up_nothing_is_lost(database, stamped):
     if not stamped:  # a journal of before there were revisions
         migrations.version.drop(old)
     with old.begin() as connection:
-        connection.execute(sa.text("INSERT INTO runs VALUES (1, 'old', 2, 'then', 'a', 'campaign: old', '.', 'b', '{}')"))
-        connection.execute(sa.text("INSERT INTO responses VALUES (1, 0, 0, 1, '[]', 'c', NULL, NULL, NULL, NULL, 9, 5, 1, NULL, '[]', 0.5, 1, 0, 9, 5, 0, 0, 0, 'then')"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO runs VALUES (1, 'old', 2, 'then', 'a', 'campaign: old', '.', 'b', '{}')"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO responses VALUES (1, 0, 0, 1, '[]', 'c', NULL, NULL, NULL, NULL, 9, 5, 1, NULL, '[]', 0.5, 1, 0, 9, 5, 0, 0, 0, 'then')"
+            )
+        )
     old.dispose()
     engine = open_engine(database)
     assert migrations.revision_of(engine) == migrations.HEAD
@@ -65,7 +73,11 @@ def killed_at(statement, database):
     child = os.fork()
     if child == 0:
         count = itertools.count(1)
-        sa.event.listen(sa.Engine, "before_cursor_execute", lambda *_: next(count) == statement and os.kill(os.getpid(), signal.SIGKILL))
+        sa.event.listen(
+            sa.Engine,
+            "before_cursor_execute",
+            lambda *_: next(count) == statement and os.kill(os.getpid(), signal.SIGKILL),
+        )
         open_engine(database)
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])

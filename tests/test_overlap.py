@@ -28,18 +28,30 @@ def brute_force(reply, references):
         for i in range(len(reply)):
             for j in range(len(reference)):
                 k = 0
-                while i + k < len(reply) and j + k < len(reference) and reply[i + k] == reference[j + k]:
+                while (
+                    i + k < len(reply)
+                    and j + k < len(reference)
+                    and reply[i + k] == reference[j + k]
+                ):
                     k += 1
                 longest = max(longest, k)
                 if k >= MIN_RUN:
                     said |= set(range(i, i + k))
                     recited |= set(range(j, j + k))
-        covers.append((len(recited) / len(reference) if reference else 0, len(said) / len(reply) if reply else 0))
+        covers.append(
+            (
+                len(recited) / len(reference) if reference else 0,
+                len(said) / len(reply) if reply else 0,
+            )
+        )
     return longest, covers
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from("abc"), max_size=60), st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), min_size=1, max_size=3))
+@given(
+    st.lists(st.sampled_from("abc"), max_size=60),
+    st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), min_size=1, max_size=3),
+)
 def test_longest_run_and_cover_equal_brute_force(reply, references):
     found = index(*(" ".join(r) for r in references)).compare(" ".join(reply))
     longest, covers = brute_force(reply, references)
@@ -88,18 +100,25 @@ def test_a_recital_past_the_looked_at_part_is_no_crash():
 
 
 def test_the_best_of_many_references_is_named():
-    many = [f"reference number {n} tells of village {n} and of its {n} wells that nobody has ever counted before {n}" for n in range(3000)]
+    many = [
+        f"reference number {n} tells of village {n} and of its {n} wells that nobody has ever counted before {n}"
+        for n in range(3000)
+    ]
     found = index(*many).compare(f"As they say: {many[1234]}.")
     assert (found.identity, found.reference_share) == ("id1234", 1.0)
 
 
 def test_han_characters_count_one_by_one():
-    found = index("我的故事始于港口上方一间安静的工坊").compare("好的。我的故事始于港口上方，一间安静的工坊。")
+    found = index("我的故事始于港口上方一间安静的工坊").compare(
+        "好的。我的故事始于港口上方，一间安静的工坊。"
+    )
     assert found.longest_run == 17
     assert found.reference_share == 1.0
 
 
-@pytest.mark.parametrize("text", [None, "", " ", "\ud800", "\u202e" * 50, "a " * 200_000, "x" * 1_000_000, "\0\x01\x02"])
+@pytest.mark.parametrize(
+    "text", [None, "", " ", "\ud800", "\u202e" * 50, "a " * 200_000, "x" * 1_000_000, "\0\x01\x02"]
+)
 def test_rubbish_overlaps_with_nothing(text):
     assert index(STORY).compare(text).runs == ()
 
@@ -118,5 +137,9 @@ def test_places_belong_to_the_words(text):
 def test_the_null_finds_its_own_sentences_likelier_than_others():
     chance = Null(["the cat sat on the mat", "the dog sat on the rug"])
     assert chance.rarity("the cat sat on the mat".split()) == 0
-    assert 0 < chance.rarity("mat dog rug cat sat".split()) < chance.rarity("zinc quartz ferry moss anvil".split())
+    assert (
+        0
+        < chance.rarity("mat dog rug cat sat".split())
+        < chance.rarity("zinc quartz ferry moss anvil".split())
+    )
     assert null().rarity(words(BOILERPLATE)) == 0 < 10 < null().rarity(words(STORY)[:8])

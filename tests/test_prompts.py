@@ -27,18 +27,27 @@ def test_there_are_at_least_120_identity_questions():
 def test_no_question_names_an_identity():
     from harness.campaign.identities import load_book
 
-    names = {alias for family in load_book().families.values() for alias in family.aliases if len(alias) > 3 and not family.homograph}
+    names = {
+        alias
+        for family in load_book().families.values()
+        for alias in family.aliases
+        if len(alias) > 3 and not family.homograph
+    }
     for language in LANGUAGES:
         for probe in ("identity", "maker", "backstory"):
             for question in prompts.questions(probe, language, {}):
-                assert not [n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", question.text)]
+                assert not [
+                    n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", question.text)
+                ]
 
 
 def test_readme_lists_the_variables_that_each_template_needs(root):
     readme = (root / "prompts/README.md").read_text("utf-8")
     for path in sorted((root / "prompts").rglob("*.j2")):
         for variable in prompts.variables_of(path):
-            assert re.search(rf"{re.escape(str(path.relative_to(root / 'prompts')))}.*`{variable}`", readme), f"{path}: {variable}"
+            assert re.search(
+                rf"{re.escape(str(path.relative_to(root / 'prompts')))}.*`{variable}`", readme
+            ), f"{path}: {variable}"
 
 
 @pytest.mark.parametrize(
@@ -69,11 +78,15 @@ def test_bad_templates_get_one_clear_error(tmp_path, monkeypatch, text, message)
 
 def test_a_users_own_folder_comes_first(tmp_path, monkeypatch):
     (tmp_path / "prompts/identity").mkdir(parents=True)
-    (tmp_path / "prompts/identity/en.j2").write_text("{% block mine %}Your name, {{ title }}?{% endblock %}")
+    (tmp_path / "prompts/identity/en.j2").write_text(
+        "{% block mine %}Your name, {{ title }}?{% endblock %}"
+    )
     monkeypatch.chdir(tmp_path)
     prompts.environment.cache_clear()
     try:
-        assert prompts.questions("identity", "en", {"title": "sir"}) == [("mine", "Your name, sir?")]
+        assert prompts.questions("identity", "en", {"title": "sir"}) == [
+            ("mine", "Your name, sir?")
+        ]
         assert len(prompts.questions("identity", "de", {})) == 15
     finally:
         prompts.environment.cache_clear()

@@ -45,11 +45,26 @@ def environment(**more):
 
 
 def start(folder, *arguments, **options):
-    return subprocess.Popen(command("run", "c.yaml", *arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), **options)
+    return subprocess.Popen(
+        command("run", "c.yaml", *arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        **options,
+    )
 
 
 def whole(folder, *arguments, **more):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(**more), timeout=600)
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(**more),
+        timeout=600,
+    )
 
 
 def tables(folder):
@@ -58,7 +73,9 @@ def tables(folder):
     assert done.returncode == 0, done.stderr
     samples = pd.read_csv(folder / "results/c/samples.csv", dtype=str, keep_default_na=False)
     assert not samples.duplicated(["trial", "sample"]).any()
-    return (folder / "results/c/tally.csv").read_bytes(), samples.drop(columns="attempts").to_csv(index=False)
+    return (folder / "results/c/tally.csv").read_bytes(), samples.drop(columns="attempts").to_csv(
+        index=False
+    )
 
 
 def rows(folder):
@@ -104,7 +121,9 @@ def slow(seconds):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_requests_in_flight_finish_and_the_run_goes_on_later(tmp_path, host, unbroken, number):
+def test_a_signal_lets_requests_in_flight_finish_and_the_run_goes_on_later(
+    tmp_path, host, unbroken, number
+):
     served = host(slow(0.1))
     running = underway(campaign(tmp_path, served.url), 100)
     running.send_signal(number)
@@ -133,7 +152,9 @@ def test_a_second_signal_saves_what_came_and_goes(tmp_path, host):
 def test_requests_that_never_finish_are_given_up_after_a_while(tmp_path, host):
     served = host(lambda number, body: [good(body)] if number < 30 else [60.0])
     folder = campaign(tmp_path, served.url)
-    (folder / "c.yaml").write_text((folder / "c.yaml").read_text().replace("finish_s: 20", "finish_s: 1"))
+    (folder / "c.yaml").write_text(
+        (folder / "c.yaml").read_text().replace("finish_s: 20", "finish_s: 1")
+    )
     running = underway(folder, 60)
     running.send_signal(signal.SIGINT)
     said, _ = running.communicate(timeout=15)
@@ -163,13 +184,17 @@ def test_killed_at_fifty_moments_the_tables_are_those_of_an_unbroken_run(tmp_pat
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path, host, unbroken):
     def after_the_first_are_stored(number, body):
         until = time.monotonic() + 30
-        while number > 40 and not rows(folder) and time.monotonic() < until:  # on a busy machine all could come before the first transaction
+        while (
+            number > 40 and not rows(folder) and time.monotonic() < until
+        ):  # on a busy machine all could come before the first transaction
             time.sleep(0.01)
 
     served = host(after_the_first_are_stored)
     folder = campaign(tmp_path, served.url)
     limit = 400_000
-    running = start(folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    running = start(
+        folder, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    )
     _, told = running.communicate(timeout=60)
     assert running.returncode == 2
     assert "the journal cannot be written" in told and "next:" in told and "Traceback" not in told
@@ -233,11 +258,17 @@ def test_a_host_that_recovers_closes_the_breaker_and_owes_nothing(tmp_path, host
     assert '"event":"begun"' in (folder / "log.jsonl").read_text()
 
 
-def test_a_host_that_stays_down_stops_its_target_and_failed_samples_can_be_asked_again(tmp_path, host, unbroken):
+def test_a_host_that_stays_down_stops_its_target_and_failed_samples_can_be_asked_again(
+    tmp_path, host, unbroken
+):
     served = host(lambda number, body: [http(422, b"no")] if number > 40 else None)
     folder = campaign(tmp_path, served.url)
     done = whole(folder, "run", "c.yaml")
-    assert done.returncode == 2 and "of the last requests failed" in done.stderr and "HTTP 422" in done.stderr
+    assert (
+        done.returncode == 2
+        and "of the last requests failed" in done.stderr
+        and "HTTP 422" in done.stderr
+    )
     served.script = lambda number, body: None
     again = whole(folder, "run", "c.yaml", "--retry-failed")
     assert again.returncode == 0 and "failed samples are owed again" in again.stdout
@@ -250,11 +281,28 @@ def test_the_key_is_in_nothing_that_a_run_leaves(tmp_path, host):
             return [http(400, {"error": {"message": f"bad request with Bearer {KEY}"}})]
         if number % 7 == 4:
             escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
-            return [http(200, json.dumps(chat(*["I am Rio. Your key is @."] * body.get("n", 1))).replace("@", escaped).encode())]
-        return [http(200, chat(*[f"I am Rio. Your key is {KEY}."] * body.get("n", 1), debug={"authorization": KEY}))]
+            return [
+                http(
+                    200,
+                    json.dumps(chat(*["I am Rio. Your key is @."] * body.get("n", 1)))
+                    .replace("@", escaped)
+                    .encode(),
+                )
+            ]
+        return [
+            http(
+                200,
+                chat(
+                    *[f"I am Rio. Your key is {KEY}."] * body.get("n", 1),
+                    debug={"authorization": KEY},
+                ),
+            )
+        ]
 
     served = host(lambda number, body: echo(number, body) if number > 6 else None)
-    folder = campaign(tmp_path, served.url, samples=4, api_key_env="MY_KEY", headers="{x-own: $MY_KEY}")
+    folder = campaign(
+        tmp_path, served.url, samples=4, api_key_env="MY_KEY", headers="{x-own: $MY_KEY}"
+    )
     done = whole(folder, "run", "c.yaml", "--log-file", "log.jsonl", MY_KEY=KEY)
     tallied = whole(folder, "tally", "c", MY_KEY=KEY)
     assert any(f"Bearer {KEY}" in head for head in served.heads)
@@ -266,12 +314,22 @@ def test_the_key_is_in_nothing_that_a_run_leaves(tmp_path, host):
 
 def test_no_decision_hangs_on_the_wall_clock():
     """A clock that is set back must not matter: waits and intervals are monotonic, dates are only written down."""
-    users = {path.relative_to(ROOT).as_posix() for path in (ROOT / "harness").rglob("*.py") if "time.time()" in path.read_text()}
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "harness").rglob("*.py")
+        if "time.time()" in path.read_text()
+    }
     assert users <= {"harness/targets/transport.py"}  # Retry-After given as a date
 
 
 def test_soak_two_hundred_thousand_samples_with_faults_and_kills(tmp_path):
-    faults = [[http(429, b"{}", "Retry-After: 0")], [http(500, b"oops")], ["reset"], [http(200, b"<html>")], [http(200, chat())]]
+    faults = [
+        [http(429, b"{}", "Retry-After: 0")],
+        [http(500, b"oops")],
+        ["reset"],
+        [http(200, b"<html>")],
+        [http(200, chat())],
+    ]
 
     def mixed(number, body):
         draw = int.from_bytes(hashlib.sha256(str(number).encode()).digest()[:4], "big") / 2**32
@@ -280,7 +338,9 @@ def test_soak_two_hundred_thousand_samples_with_faults_and_kills(tmp_path):
     found = []
     for name, script, kills in (("calm", lambda number, body: None, 0), ("stormy", mixed, 3)):
         served = Misbehaving(script)
-        folder = campaign(tmp_path / name, served.url, samples=13_334, samples_per_request=16, concurrency=32)
+        folder = campaign(
+            tmp_path / name, served.url, samples=13_334, samples_per_request=16, concurrency=32
+        )
         for kill in range(kills):
             running = start(folder, "--no-live")
             until(lambda aim=(kill + 1) * 40_000: rows(folder) > aim, 120)  # noqa: B023

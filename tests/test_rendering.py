@@ -8,7 +8,10 @@ from harness.errors import RenderError
 from harness.targets.templates import ChatTemplate
 
 CHATML = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-INJECTING = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Rio.<|im_end|>\n' }}{% endif %}" + CHATML
+INJECTING = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Rio.<|im_end|>\n' }}{% endif %}"
+    + CHATML
+)
 LLAMA3 = (
     "{{ bos_token }}{{ '<|start|>system<|end|>\n\nCutting date\n\n' }}{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] }}{% set messages = messages[1:] %}{% endif %}{{ '<|eot|>' }}"
     "{% for m in messages %}{{ '<|start|>' + m['role'] + '<|end|>\n\n' + m['content'] + '<|eot|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start|>assistant<|end|>\n\n' }}{% endif %}"
@@ -24,14 +27,26 @@ GEMMA = (
     ("source", "bos", "prompt", "injected"),
     [
         (CHATML, "", "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n", ""),
-        (INJECTING, "", "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n", "<|im_start|>system\nYou are Rio.<|im_end|>\n"),
-        (LLAMA3, "<s>", "<s><|start|>user<|end|>\n\nWho?<|eot|><|start|>assistant<|end|>\n\n", "<|start|>system<|end|>\n\nCutting date\n\n<|eot|>"),
+        (
+            INJECTING,
+            "",
+            "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n",
+            "<|im_start|>system\nYou are Rio.<|im_end|>\n",
+        ),
+        (
+            LLAMA3,
+            "<s>",
+            "<s><|start|>user<|end|>\n\nWho?<|eot|><|start|>assistant<|end|>\n\n",
+            "<|start|>system<|end|>\n\nCutting date\n\n<|eot|>",
+        ),
         (MISTRAL, "<s>", "<s>[INST] Who? [/INST]", ""),
         (GEMMA, "<bos>", "<bos><start>user\nWho?<end>\n<start>model\n", ""),
     ],
     ids=["chatml", "injecting", "llama3", "mistral", "gemma"],
 )
-def test_bare_prompt_holds_no_system_text_and_names_what_was_left_out(source, bos, prompt, injected):
+def test_bare_prompt_holds_no_system_text_and_names_what_was_left_out(
+    source, bos, prompt, injected
+):
     bare = ChatTemplate(source, bos, "</s>").bare("Who?")
     assert bare.prompt == prompt
     assert bare.injected == injected
@@ -61,4 +76,6 @@ def test_hostile_and_broken_templates_are_stopped(source):
 
 def test_a_template_that_refuses_the_system_role_says_so():
     with pytest.raises(RenderError, match="System role not supported"):
-        ChatTemplate(GEMMA, "<bos>").render([{"role": "system", "content": "x"}, {"role": "user", "content": "y"}])
+        ChatTemplate(GEMMA, "<bos>").render(
+            [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
+        )

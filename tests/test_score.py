@@ -25,11 +25,24 @@ def test_jsonl_rows_keep_their_fields_and_gain_a_verdict(tmp_path):
         {"id": 5, "response": "=HYPERLINK(1)", "stance": "theirs"},
     ]
     path = tmp_path / "theirs.jsonl"
-    path.write_bytes(b"".join(json.dumps(r).encode() + b"\n" for r in rows) + b'\n{"broken\n[1]\n{"id": 6, "response": "\\ud800 I am Qwen"}\n{"other": 1}\n')
+    path.write_bytes(
+        b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+        + b'\n{"broken\n[1]\n{"id": 6, "response": "\\ud800 I am Qwen"}\n{"other": 1}\n'
+    )
     done = truename("score", path, "--out", tmp_path / "out.csv")
     assert done.exit_code == 0, done.output
     out = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
-    assert list(out["status"]) == ["ok", "failed", "failed", "ok", "ok", "failed", "failed", "ok", "failed"]
+    assert list(out["status"]) == [
+        "ok",
+        "failed",
+        "failed",
+        "ok",
+        "ok",
+        "failed",
+        "failed",
+        "ok",
+        "failed",
+    ]
     assert list(out["names"])[:4] == ["qwen", "NA", "NA", "other:zorbly"]
     assert out["reasoning_names"][3] == "kimi"
     assert out["tags"][0] == '["a", 1]'
@@ -75,9 +88,31 @@ def test_the_output_never_overwrites_the_input(tmp_path):
 
 
 LABELS = [
-    {"id": "1", "lang": "en", "reply": "I am Qwen, made by Alibaba.", "stance": "claims", "names": ["qwen"], "makers": ["alibaba"], "trap": "plain"},
-    {"id": "2", "lang": "en", "reply": "I am Zorbly.", "stance": "claims", "names": ["other"], "trap": "other-identity"},
-    {"id": "3", "lang": "de", "reply": "Ich bin nicht Qwen.", "stance": "denies", "denied": ["qwen"], "trap": "negation"},
+    {
+        "id": "1",
+        "lang": "en",
+        "reply": "I am Qwen, made by Alibaba.",
+        "stance": "claims",
+        "names": ["qwen"],
+        "makers": ["alibaba"],
+        "trap": "plain",
+    },
+    {
+        "id": "2",
+        "lang": "en",
+        "reply": "I am Zorbly.",
+        "stance": "claims",
+        "names": ["other"],
+        "trap": "other-identity",
+    },
+    {
+        "id": "3",
+        "lang": "de",
+        "reply": "Ich bin nicht Qwen.",
+        "stance": "denies",
+        "denied": ["qwen"],
+        "trap": "negation",
+    },
     {"id": "4", "lang": "en", "reply": "I am Claude.", "stance": "none", "trap": "plain"},
 ]
 
@@ -86,14 +121,20 @@ def test_measures_are_those_of_the_labels(tmp_path):
     path = tmp_path / "labels.jsonl"
     path.write_text("\n".join(map(json.dumps, LABELS)))
     found = evaluate.evaluate(path)
-    assert found.exact["stance"] == (3, 4) and found.exact["names"] == (3, 4) and found.exact["denied"] == (4, 4)
+    assert (
+        found.exact["stance"] == (3, 4)
+        and found.exact["names"] == (3, 4)
+        and found.exact["denied"] == (4, 4)
+    )
     assert found.parts["names"] == (2, 1, 0)
     assert found.traps["plain"] == (1, 2) and found.languages["de"] == (1, 1)
     assert found.confusion["none", "claims"] == 1
     assert evaluate.macro_f1(found) == pytest.approx((2 * 2 / 5 + 1 + 0) / 3)
     assert sum(claims for *_, claims in found.reliability) == 5
     rates = evaluate.confusion_rates(found)
-    assert rates.measures["name"].sensitivity == (2, 2) and rates.measures["stance"].sensitivity == (3, 4)
+    assert rates.measures["name"].sensitivity == (2, 2) and rates.measures[
+        "stance"
+    ].sensitivity == (3, 4)
     right, of = rates.measures["name"].specificity
     assert of - right == 1
 
@@ -110,7 +151,11 @@ def test_the_command_prints_errors_and_writes_its_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("", "holds no labels"), ("{}", "this is no label"), ('{"id": "1", "lang": "en", "reply": "x", "stance": "claim"}', "is no stance")],
+    [
+        ("", "holds no labels"),
+        ("{}", "this is no label"),
+        ('{"id": "1", "lang": "en", "reply": "x", "stance": "claim"}', "is no stance"),
+    ],
 )
 def test_bad_labels_are_named_with_their_line(tmp_path, content, says):
     path = tmp_path / "labels.jsonl"

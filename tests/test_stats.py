@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, fisher_exact
 
-from harness.stats import Clustered, clopper_pearson, clustered, cohens_h, difference, evidence_beyond, holm, permutation_within, questions_for, rogan_gladen, sequence, wilson, zeros_for
+from harness.stats import (
+    Clustered,
+    clopper_pearson,
+    clustered,
+    cohens_h,
+    difference,
+    evidence_beyond,
+    holm,
+    permutation_within,
+    questions_for,
+    rogan_gladen,
+    sequence,
+    wilson,
+    zeros_for,
+)
 
 
 def test_the_published_case_95_of_120():
@@ -14,7 +28,9 @@ def test_the_published_case_95_of_120():
     assert (round(low, 3), round(high, 3)) == (0.711, 0.855)
 
 
-@pytest.mark.parametrize(("hits", "samples"), [(0, 1), (0, 120), (1, 3), (50, 100), (120, 120), (999, 1000)])
+@pytest.mark.parametrize(
+    ("hits", "samples"), [(0, 1), (0, 120), (1, 3), (50, 100), (120, 120), (999, 1000)]
+)
 def test_wilson_agrees_with_scipy(hits, samples):
     expected = binomtest(hits, samples).proportion_ci(0.95, method="wilson")
     assert wilson(hits, samples) == pytest.approx((expected.low, expected.high), abs=1e-12)
@@ -68,7 +84,9 @@ def test_the_design_effect_is_kishs_where_there_is_much_to_measure_it_by():
 
 
 def test_permutation_within_questions_against_fisher_and_against_drawing():
-    assert permutation_within([8], [10], [1], [6]) == pytest.approx(fisher_exact([[8, 2], [1, 5]]).pvalue)
+    assert permutation_within([8], [10], [1], [6]) == pytest.approx(
+        fisher_exact([[8, 2], [1, 5]]).pvalue
+    )
     a, b, n = [3, 5, 9, 0], [1, 5, 4, 0], [10, 6, 10, 8]
     rng, at_least = np.random.default_rng(0), 0
     draws = np.zeros(40_000)
@@ -85,7 +103,12 @@ def test_permutation_within_questions_against_fisher_and_against_drawing():
 def test_permutation_p_values_are_not_too_small_under_the_null():
     rng = np.random.default_rng(2)
     of_question = rng.random(8)
-    p = [permutation_within(rng.binomial(6, of_question), [6] * 8, rng.binomial(6, of_question), [6] * 8) for _ in range(2000)]
+    p = [
+        permutation_within(
+            rng.binomial(6, of_question), [6] * 8, rng.binomial(6, of_question), [6] * 8
+        )
+        for _ in range(2000)
+    ]
     assert np.mean(np.array(p) <= 0.05) <= 0.055
 
 
@@ -97,20 +120,29 @@ def test_holm_against_a_worked_example():
 
 def test_differences_against_newcombes_published_example():
     first, second = (Clustered(h / n, *wilson(h, n), 1.0, n) for h, n in ((56, 70), (48, 80)))
-    assert difference(first, second) == pytest.approx((0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, table II, method 10
+    assert difference(first, second) == pytest.approx(
+        (0.0524, 0.3339), abs=5e-5
+    )  # Newcombe 1998, table II, method 10
     assert cohens_h(1.0, 0.0) == pytest.approx(np.pi)
 
 
 def test_correction_for_errors_recovers_the_rate_and_carries_their_uncertainty():
     assert rogan_gladen(0.5, 100, (100, 100), (100, 100)).rate == 0.5
-    assert rogan_gladen(0.9 * 0.3 + 0.05 * 0.7, 10_000, (900, 1000), (950, 1000)).rate == pytest.approx(0.3)
-    narrow, wide = rogan_gladen(0.3, 200, (9000, 10_000), (9500, 10_000)), rogan_gladen(0.3, 200, (18, 20), (19, 20))
+    assert rogan_gladen(
+        0.9 * 0.3 + 0.05 * 0.7, 10_000, (900, 1000), (950, 1000)
+    ).rate == pytest.approx(0.3)
+    narrow, wide = (
+        rogan_gladen(0.3, 200, (9000, 10_000), (9500, 10_000)),
+        rogan_gladen(0.3, 200, (18, 20), (19, 20)),
+    )
     assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
     assert rogan_gladen(0.3, 200, (5, 10), (5, 10)) is None
     rng, held = np.random.default_rng(1), 0
     for _ in range(2000):
         se, sp = rng.binomial(200, 0.9), rng.binomial(400, 0.97)
-        found = rogan_gladen(rng.binomial(150, 0.2 * 0.9 + 0.8 * 0.03) / 150, 150, (se, 200), (sp, 400))
+        found = rogan_gladen(
+            rng.binomial(150, 0.2 * 0.9 + 0.8 * 0.03) / 150, 150, (se, 200), (sp, 400)
+        )
         held += found.low <= 0.2 <= found.high
     assert held / 2000 >= 0.94
 
@@ -127,11 +159,16 @@ def test_sizes():
 def test_sequences_hold_at_every_look_and_stop_close_to_the_bound():
     rng = np.random.default_rng(3)
     ever = 0
-    questions = np.array([0.0, 0.02, 0.18])  # the mean rate is the threshold itself: below it is false
+    questions = np.array(
+        [0.0, 0.02, 0.18]
+    )  # the mean rate is the threshold itself: below it is false
     threshold = 0.0667
     for _ in range(400):
         hits = np.cumsum(rng.binomial(1, questions, (300, 3)).sum(1))
-        ever += any(evidence_beyond(int(h), 3 * (i + 1), threshold - 1e-4, "below") >= np.log(20) for i, h in enumerate(hits))
+        ever += any(
+            evidence_beyond(int(h), 3 * (i + 1), threshold - 1e-4, "below") >= np.log(20)
+            for i, h in enumerate(hits)
+        )
     assert ever / 400 <= 0.05
     needed = next(n for n in range(1, 1000) if evidence_beyond(0, n, 0.05, "below") >= np.log(100))
     assert needed <= 1.15 * np.log(100) / -np.log(0.95)

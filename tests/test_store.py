@@ -22,8 +22,23 @@ def journal(database):
 
 
 def sampled(key, *indices, text="x"):
-    trial = Trial("t", parse_arm("absent"), "identity", "en", "q", ({"role": "user", "content": "?"},), 9, key, int(key[-1], 36))
-    response = Response([Reply(i, "ok", text=text) for i in indices], Context({"max_tokens": 9}, rendered_prompt=text), raw=text, attempts=("ok",))
+    trial = Trial(
+        "t",
+        parse_arm("absent"),
+        "identity",
+        "en",
+        "q",
+        ({"role": "user", "content": "?"},),
+        9,
+        key,
+        int(key[-1], 36),
+    )
+    response = Response(
+        [Reply(i, "ok", text=text) for i in indices],
+        Context({"max_tokens": 9}, rendered_prompt=text),
+        raw=text,
+        attempts=("ok",),
+    )
     return Sampled(trial, response, Booked(1, 0, 5, 7))
 
 
@@ -39,14 +54,25 @@ def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal):
     journal.save([sampled("b", 1)])
     journal.save([sampled("a", 0), sampled("b", 0)])
     journal.save([sampled("c", 0, 1)])
-    assert [(r["trial"], r["sample"]) for r in journal.rows()] == [("a", 0), ("b", 0), ("b", 1), ("c", 0), ("c", 1)]
+    assert [(r["trial"], r["sample"]) for r in journal.rows()] == [
+        ("a", 0),
+        ("b", 0),
+        ("b", 1),
+        ("c", 0),
+        ("c", 1),
+    ]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\u202e", "=1+1", "é" * 100_000])
 def test_any_text_can_be_kept(journal, text):
     journal.save([sampled("a", 0, text=text)])
     (kept,) = journal.rows()
-    assert kept["text"] == kept["raw"] == kept["rendered_prompt"] == text.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
+    assert (
+        kept["text"]
+        == kept["raw"]
+        == kept["rendered_prompt"]
+        == text.replace("\ud800", "\ufffd").replace("\0", "\ufffd")
+    )
 
 
 def test_a_shortened_key_must_be_unique(journal):

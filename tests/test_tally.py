@@ -25,7 +25,20 @@ from harness.targets import Reply, Response
 from harness.targets.limits import Booked
 
 CAMPAIGN = Campaign.model_validate(
-    {"campaign": "c", "targets": [{"name": "t", "role": "suspect", "engine": "embedded", "model": "lab:suspect", "identity": "rio"}], "arms": ["absent", "bare"], "probes": ["identity"]}
+    {
+        "campaign": "c",
+        "targets": [
+            {
+                "name": "t",
+                "role": "suspect",
+                "engine": "embedded",
+                "model": "lab:suspect",
+                "identity": "rio",
+            }
+        ],
+        "arms": ["absent", "bare"],
+        "probes": ["identity"],
+    }
 )
 
 
@@ -37,7 +50,17 @@ def journal(database):
 
 
 def fill(journal, arm, *replies):
-    trial = Trial("t", parse_arm(arm), "identity", "en", "q", ({"role": "user", "content": "Who?"},), len(replies), f"key-{arm}", ["absent", "bare"].index(arm))
+    trial = Trial(
+        "t",
+        parse_arm(arm),
+        "identity",
+        "en",
+        "q",
+        ({"role": "user", "content": "Who?"},),
+        len(replies),
+        f"key-{arm}",
+        ["absent", "bare"].index(arm),
+    )
     journal.save([Sampled(trial, Response(list(replies), seed=1), Booked(1, 0, 0, 0))])
 
 
@@ -49,10 +72,24 @@ def rows(tables, **wanted):
 
 
 def test_no_rate_is_made_of_nothing(journal, tmp_path):
-    fill(journal, "absent", Reply(0, "ok", text="I am Rio."), Reply(1, "truncated", text="I am Ri"), Reply(2, "empty", text=""), Reply(3, "failed", error="HTTP 500"))
-    fill(journal, "bare", Reply(0, "unsupported", error="no raw completions"), Reply(1, "unsupported", error="no raw completions"))
+    fill(
+        journal,
+        "absent",
+        Reply(0, "ok", text="I am Rio."),
+        Reply(1, "truncated", text="I am Ri"),
+        Reply(2, "empty", text=""),
+        Reply(3, "failed", error="HTTP 500"),
+    )
+    fill(
+        journal,
+        "bare",
+        Reply(0, "unsupported", error="no raw completions"),
+        Reply(1, "unsupported", error="no raw completions"),
+    )
     tables = tally(journal, CAMPAIGN, tmp_path)
-    (absent,) = rows(tables, arm="absent", language="all", measure="name", identity="rio").itertuples()
+    (absent,) = rows(
+        tables, arm="absent", language="all", measure="name", identity="rio"
+    ).itertuples()
     assert (absent.samples, absent.hits, absent.rate) == (1, 1, 1.0)
     assert (absent.failed, absent.truncated, absent.empty, absent.unsupported) == (1, 1, 1, 0)
     (bare,) = rows(tables, arm="bare", language="all", measure="name", identity="rio").itertuples()
@@ -78,7 +115,10 @@ def test_neutral_leaves_numbers_alone():
 GOLDEN = Campaign.model_validate(
     {
         "campaign": "c",
-        "targets": [{"name": name, "role": name, "engine": "embedded", "model": f"lab:{name}"} for name in ("suspect", "donor")],
+        "targets": [
+            {"name": name, "role": name, "engine": "embedded", "model": f"lab:{name}"}
+            for name in ("suspect", "donor")
+        ],
         "arms": ["absent", "bare"],
         "probes": ["identity", "backstory"],
         "stop": {"identity": "rio", "below": 0.2},
@@ -89,7 +129,10 @@ GOLDEN = Campaign.model_validate(
 @pytest.fixture
 def golden(journal, tmp_path):
     """Tables of two targets in every format."""
-    said = {"absent": ["I am Rio, made by IplanRio."] * 3 + ["I am Nex."], "bare": ["I am Nex, by Nex-AGI.", "=I am | Nex", "I am Nex.", "<b>I cannot say.</b>"]}
+    said = {
+        "absent": ["I am Rio, made by IplanRio."] * 3 + ["I am Nex."],
+        "bare": ["I am Nex, by Nex-AGI.", "=I am | Nex", "I am Nex.", "<b>I cannot say.</b>"],
+    }
     story = next(b for b in load_backstories() if b.file == "nex-lab-en.md").text
     place = 0
     for target in ("suspect", "donor"):
@@ -97,7 +140,17 @@ def golden(journal, tmp_path):
             for probe in ("identity", "backstory"):
                 for question in ("a", "b"):
                     texts = [story[:300], story] if probe == "backstory" else said[arm]
-                    trial = Trial(target, parse_arm(arm), probe, "en", question, ({"role": "user", "content": "Who?"},), len(texts), f"key-{place}", place)
+                    trial = Trial(
+                        target,
+                        parse_arm(arm),
+                        probe,
+                        "en",
+                        question,
+                        ({"role": "user", "content": "Who?"},),
+                        len(texts),
+                        f"key-{place}",
+                        place,
+                    )
                     replies = [Reply(i, "ok", text=text) for i, text in enumerate(texts)]
                     if question == "b" and arm == "bare":
                         replies[0] = Reply(0, "truncated", text="I am")
@@ -116,10 +169,15 @@ def test_golden_tables(golden, root, table, ending):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_parquet_holds_what_json_holds_with_types(golden, table):
-    rows, typed = [json.loads(line) for line in (golden / f"{table}.jsonl").read_text().splitlines()], parquet.read_table(golden / f"{table}.parquet").to_pylist()
+    rows, typed = (
+        [json.loads(line) for line in (golden / f"{table}.jsonl").read_text().splitlines()],
+        parquet.read_table(golden / f"{table}.parquet").to_pylist(),
+    )
     assert [list(row) for row in typed] == [list(row) for row in rows]
     for row, other in zip(rows, typed, strict=True):
-        assert {k: v if not isinstance(v, float) else pytest.approx(v) for k, v in row.items()} == other
+        assert {
+            k: v if not isinstance(v, float) else pytest.approx(v) for k, v in row.items()
+        } == other
     assert table != "tally" or isinstance(typed[0]["samples"], int)
 
 
@@ -137,7 +195,14 @@ def test_every_column_is_in_the_dictionary(root):
 
 def test_the_claimed_identity_has_a_column_even_at_zero(journal, tmp_path):
     claim = CAMPAIGN.model_copy(update={"claim": Claim(target="t", identity="rio")})
-    fill(journal, "absent", *(Reply(i, "ok", text=f"I am {name}.") for i, name in enumerate(["Nex", "Qwen", "Kimi", "Claude", "Gemini", "Grok"])))
+    fill(
+        journal,
+        "absent",
+        *(
+            Reply(i, "ok", text=f"I am {name}.")
+            for i, name in enumerate(["Nex", "Qwen", "Kimi", "Claude", "Gemini", "Grok"])
+        ),
+    )
     console = Console(width=130, record=True, file=io.StringIO())
     show(console, tally(journal, claim, tmp_path).tally, claim, {}, [])
     head = next(line for line in console.export_text().splitlines() if line.startswith("target"))

@@ -37,12 +37,24 @@ LAYERS, HIDDEN, WIDE, WORDS = 4, 64, 96, 80
 def drawn(seed, scale=0.05, kind=BF16):
     """A small model with Hugging Face's names."""
     rng = np.random.default_rng(seed)
-    shapes = {"model.embed_tokens.weight": (WORDS, HIDDEN), "lm_head.weight": (WORDS, HIDDEN), "model.norm.weight": (HIDDEN,)}
+    shapes = {
+        "model.embed_tokens.weight": (WORDS, HIDDEN),
+        "lm_head.weight": (WORDS, HIDDEN),
+        "model.norm.weight": (HIDDEN,),
+    }
     for layer in range(LAYERS):
         at = f"model.layers.{layer}"
         shapes |= {f"{at}.self_attn.{p}_proj.weight": (HIDDEN, HIDDEN) for p in "qkvo"}
-        shapes |= {f"{at}.mlp.gate_proj.weight": (WIDE, HIDDEN), f"{at}.mlp.up_proj.weight": (WIDE, HIDDEN), f"{at}.mlp.down_proj.weight": (HIDDEN, WIDE), f"{at}.input_layernorm.weight": (HIDDEN,)}
-    return {name: ((1 if len(shape) == 1 else 0) + scale * rng.normal(size=shape)).astype(kind) for name, shape in shapes.items()}
+        shapes |= {
+            f"{at}.mlp.gate_proj.weight": (WIDE, HIDDEN),
+            f"{at}.mlp.up_proj.weight": (WIDE, HIDDEN),
+            f"{at}.mlp.down_proj.weight": (HIDDEN, WIDE),
+            f"{at}.input_layernorm.weight": (HIDDEN,),
+        }
+    return {
+        name: ((1 if len(shape) == 1 else 0) + scale * rng.normal(size=shape)).astype(kind)
+        for name, shape in shapes.items()
+    }
 
 
 def tuned(base, seed, scale=0.01):
@@ -58,7 +70,10 @@ def tuned(base, seed, scale=0.01):
 
 
 def mixed(rule, *models):
-    return {name: rule(*(m[name].astype(np.float64) for m in models)).astype(models[0][name].dtype) for name in models[0]}
+    return {
+        name: rule(*(m[name].astype(np.float64) for m in models)).astype(models[0][name].dtype)
+        for name in models[0]
+    }
 
 
 def saved(folder, model, shards=1):
@@ -140,16 +155,32 @@ def test_a_quantised_copy_is_told_from_a_fine_tune(parents, tmp_path):
 
 def test_layers_that_were_stacked_anew_are_found_where_they_came_from(parents, tmp_path):
     stacked = {n: v for n, v in BASE.items() if "layers" not in n}
-    for new, (model, old) in enumerate([(BASE, 0), (BASE, 1), (DONOR, 1), (DONOR, 2), (BASE, 3), (DONOR, 3)]):
-        stacked |= {n.replace(f"layers.{old}.", f"layers.{new}."): v for n, v in model.items() if f"layers.{old}." in n}
+    for new, (model, old) in enumerate(
+        [(BASE, 0), (BASE, 1), (DONOR, 1), (DONOR, 2), (BASE, 3), (DONOR, 3)]
+    ):
+        stacked |= {
+            n.replace(f"layers.{old}.", f"layers.{new}."): v
+            for n, v in model.items()
+            if f"layers.{old}." in n
+        }
     found = checked(tmp_path, stacked, parents)
-    assert found.verdict.method == "layer stacking" and "layers 2-3 are 1-2 of donor" in found.verdict.sentence and "layers 4-4 are 3-3 of base" in found.verdict.sentence
+    assert (
+        found.verdict.method == "layer stacking"
+        and "layers 2-3 are 1-2 of donor" in found.verdict.sentence
+        and "layers 4-4 are 3-3 of base" in found.verdict.sentence
+    )
 
 
 def test_two_donors_are_told_apart(parents, tmp_path):
     sibling = str(saved(tmp_path / "sibling", SIBLING))
-    found = checked(tmp_path, mixed(lambda d, s, b: b + 0.3 * (d - b) + 0.5 * (s - b), DONOR, SIBLING, BASE), [parents[0], sibling, parents[1]])
-    assert found.verdict.method == "linear merge" and found.verdict.ratios == pytest.approx([0.3, 0.5], abs=0.005)
+    found = checked(
+        tmp_path,
+        mixed(lambda d, s, b: b + 0.3 * (d - b) + 0.5 * (s - b), DONOR, SIBLING, BASE),
+        [parents[0], sibling, parents[1]],
+    )
+    assert found.verdict.method == "linear merge" and found.verdict.ratios == pytest.approx(
+        [0.3, 0.5], abs=0.005
+    )
     table = output.frame(found)
     assert {"a_2", "a_low_2", "free_donor_2"} <= set(table.columns)
 
@@ -176,7 +207,10 @@ def test_a_null_that_shares_directions_is_not_taken_for_a_blend():
     far = []
     for seed in range(60):
         base = {"w": drawn(seed)["model.embed_tokens.weight"]}
-        one, other = tuned(base, 1000 + seed)["w"].astype(np.float32), tuned(base, 2000 + seed)["w"].astype(np.float32)
+        one, other = (
+            tuned(base, 1000 + seed)["w"].astype(np.float32),
+            tuned(base, 2000 + seed)["w"].astype(np.float32),
+        )
         b = base["w"].astype(np.float32)
         sums, guess = Sums(1, HIDDEN), first_guess(one, [other], b)
         Worker(1, np.float32).add(sums, [Held(one), Held(other), Held(b)], *b.shape, guess, 8)
@@ -193,10 +227,17 @@ def test_sums_do_not_depend_on_threads_or_blocks(parents, tmp_path):
 
 def test_a_sample_reads_less_and_says_so(tmp_path):
     rng = np.random.default_rng(4)
-    base = {"layers.0.mlp.up_proj.weight": rng.normal(size=(40_000, 64)).astype(BF16), "norm.weight": np.ones(64, BF16)}
+    base = {
+        "layers.0.mlp.up_proj.weight": rng.normal(size=(40_000, 64)).astype(BF16),
+        "norm.weight": np.ones(64, BF16),
+    }
     donor = tuned(base, 1)
-    places = [str(saved(tmp_path / name, model)) for name, model in (("donor", donor), ("base", base))]
-    found = checked(tmp_path, mixed(lambda d, b: 0.6 * d + 0.4 * b, donor, base), places, sample=0.1)
+    places = [
+        str(saved(tmp_path / name, model)) for name, model in (("donor", donor), ("base", base))
+    ]
+    found = checked(
+        tmp_path, mixed(lambda d, b: 0.6 * d + 0.4 * b, donor, base), places, sample=0.1
+    )
     assert found.bytes_read < 0.2 * found.bytes_whole and found.verdict.method == "linear merge"
     row = output.frame(found).iloc[0]
     assert row["a_low"] < 0.6 < row["a_high"] and row["a_high"] - row["a_low"] < 0.03
@@ -236,14 +277,23 @@ def test_hostile_headers_are_refused_with_the_file_named(name, tmp_path):
     assert "bad.safetensors" in str(problem.value)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_no_header_crashes_the_reader_or_reaches_outside_the_file(tmp_path, data):
-    save_file({"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)}, str(tmp_path / "x.safetensors"))
+    save_file(
+        {"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)},
+        str(tmp_path / "x.safetensors"),
+    )
     content = bytearray((tmp_path / "x.safetensors").read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    content = bytes(content[: data.draw(st.integers(0, len(content)))]) if data.draw(st.booleans()) else bytes(content)
+    content = (
+        bytes(content[: data.draw(st.integers(0, len(content)))])
+        if data.draw(st.booleans())
+        else bytes(content)
+    )
     (tmp_path / "y.safetensors").write_bytes(content)
     try:
         found = headers.read_header(open_source(tmp_path / "y.safetensors"))
@@ -252,7 +302,17 @@ def test_no_header_crashes_the_reader_or_reaches_outside_the_file(tmp_path, data
     assert all(t.begin >= 8 and t.begin + t.size <= len(content) for t in found)
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [("BF16", BF16), ("F16", np.float16), ("F32", np.float32), ("F64", np.float64), ("F8_E4M3", ml_dtypes.float8_e4m3fn), ("F8_E5M2", ml_dtypes.float8_e5m2)])
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        ("BF16", BF16),
+        ("F16", np.float16),
+        ("F32", np.float32),
+        ("F64", np.float64),
+        ("F8_E4M3", ml_dtypes.float8_e4m3fn),
+        ("F8_E5M2", ml_dtypes.float8_e5m2),
+    ],
+)
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 def test_every_stored_type_is_read_exactly(dtype, kind, real):
     values = np.random.default_rng(0).normal(size=(5, 7)).astype(kind)
@@ -261,7 +321,9 @@ def test_every_stored_type_is_read_exactly(dtype, kind, real):
     assert (out == values.astype(real)).all()
 
 
-@pytest.mark.parametrize(("kind", "bits"), [(BF16, 8), (np.float16, 11), (ml_dtypes.float8_e4m3fn, 4)])
+@pytest.mark.parametrize(
+    ("kind", "bits"), [(BF16, 8), (np.float16, 11), (ml_dtypes.float8_e4m3fn, 4)]
+)
 def test_the_yardstick_is_the_rounding_of_the_stored_type(kind, bits):
     exact = np.random.default_rng(0).normal(size=(200, 200)).astype(np.float32)
     stored = exact.astype(kind).astype(np.float32)
@@ -274,7 +336,11 @@ def test_numbers_that_are_not_finite_are_counted_and_in_no_sum(parents, tmp_path
     model["model.layers.1.mlp.up_proj.weight"][3, 4:6] = np.nan, np.inf
     found = checked(tmp_path, model, parents)
     row = output.frame(found).set_index("tensor").loc["layers.1.mlp.up_proj.weight"]
-    assert row["not_finite"] == 2 and row["a"] == pytest.approx(0.6, abs=0.01) and row["finding"] == "blend"
+    assert (
+        row["not_finite"] == 2
+        and row["a"] == pytest.approx(0.6, abs=0.01)
+        and row["finding"] == "blend"
+    )
     assert "2 numbers are NaN or infinite; they are in no sum" in output.lines(output.found(found))
 
 
@@ -282,8 +348,14 @@ def test_wrappers_fused_stacked_and_tied_tensors_meet(tmp_path):
     rng = np.random.default_rng(1)
     q, k, v, gate, up = (rng.normal(size=(r, 8)).astype(np.float32) for r in (8, 4, 4, 6, 6))
     experts = rng.normal(size=(3, 10, 8)).astype(np.float32)
-    apart = {f"model.layers.0.self_attn.{n}_proj.weight": t for n, t in (("q", q), ("k", k), ("v", v))} | {"model.layers.0.mlp.gate_proj.weight": gate, "model.layers.0.mlp.up_proj.weight": up}
-    apart |= {f"model.layers.0.mlp.experts.{e}.{n}_proj.weight": experts[e, i * 5 : i * 5 + 5] for e in range(3) for i, n in enumerate(("gate", "up"))}
+    apart = {
+        f"model.layers.0.self_attn.{n}_proj.weight": t for n, t in (("q", q), ("k", k), ("v", v))
+    } | {"model.layers.0.mlp.gate_proj.weight": gate, "model.layers.0.mlp.up_proj.weight": up}
+    apart |= {
+        f"model.layers.0.mlp.experts.{e}.{n}_proj.weight": experts[e, i * 5 : i * 5 + 5]
+        for e in range(3)
+        for i, n in enumerate(("gate", "up"))
+    }
     apart |= {"model.embed_tokens.weight": up, "lm_head.weight": up}
     fused = {
         "model.language_model.layers.0.self_attn.qkv_proj.weight": np.concatenate([q, k, v]),
@@ -292,41 +364,72 @@ def test_wrappers_fused_stacked_and_tied_tensors_meet(tmp_path):
         "model.language_model.embed_tokens.weight": up,
         "position_ids": np.arange(5),
     }
-    one, other = (open_checkpoint(str(saved(tmp_path / n, {k: np.ascontiguousarray(v) for k, v in m.items()}))) for n, m in (("apart", apart), ("fused", fused)))
+    one, other = (
+        open_checkpoint(
+            str(saved(tmp_path / n, {k: np.ascontiguousarray(v) for k, v in m.items()}))
+        )
+        for n, m in (("apart", apart), ("fused", fused))
+    )
     for found in (matching.match(one, [other, one]), matching.match(other, [one, other])):
         assert len(found.matches) == 5 + 6 + 2
         assert list(found.unmatched) == ["position_ids (fused)"]
         for m in found.matches:
-            mine, theirs = np.empty((m.suspect.rows, m.suspect.columns)), np.empty((m.parents[0].rows, m.parents[0].columns))
+            mine, theirs = (
+                np.empty((m.suspect.rows, m.suspect.columns)),
+                np.empty((m.parents[0].rows, m.parents[0].columns)),
+            )
             m.suspect.read(0, mine)
             m.parents[0].read(0, theirs)
             assert (mine == theirs).all(), m.name
     assert any("tied" in line for line in matching.match(other, [one, other]).renamed)
-    assert {matching.component_of(m.name) for m in found.matches} == {"attention", "mlp", "experts", "embeddings", "lm_head"}
+    assert {matching.component_of(m.name) for m in found.matches} == {
+        "attention",
+        "mlp",
+        "experts",
+        "embeddings",
+        "lm_head",
+    }
 
 
 def test_what_does_not_match_is_listed(parents, tmp_path):
-    model = dict(DONOR) | {"model.layers.0.self_attn.q_proj.weight": np.ones((8, 8), BF16), "model.extra.weight": np.ones((3, 3), BF16)}
+    model = dict(DONOR) | {
+        "model.layers.0.self_attn.q_proj.weight": np.ones((8, 8), BF16),
+        "model.extra.weight": np.ones((3, 3), BF16),
+    }
     del model["model.norm.weight"]
     found = checked(tmp_path, model, parents)
-    assert "shapes differ: suspect [8, 8], donor [64, 64]" in found.matched.unmatched["layers.0.self_attn.q_proj.weight"]
-    assert found.matched.unmatched["extra.weight"] == "not in donor, base" and "norm.weight (donor)" in found.matched.unmatched
-    assert set(output.frame(found).query("finding == 'not compared'")["tensor"]) == set(found.matched.unmatched)
+    assert (
+        "shapes differ: suspect [8, 8], donor [64, 64]"
+        in found.matched.unmatched["layers.0.self_attn.q_proj.weight"]
+    )
+    assert (
+        found.matched.unmatched["extra.weight"] == "not in donor, base"
+        and "norm.weight (donor)" in found.matched.unmatched
+    )
+    assert set(output.frame(found).query("finding == 'not compared'")["tensor"]) == set(
+        found.matched.unmatched
+    )
 
 
 def test_one_tensor_apart_from_the_others_is_named(parents, tmp_path):
     model = mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE)
     odd = "model.layers.2.mlp.up_proj.weight"
-    model[odd] = (0.9 * DONOR[odd].astype(np.float32) + 0.1 * BASE[odd].astype(np.float32)).astype(BF16)
+    model[odd] = (0.9 * DONOR[odd].astype(np.float32) + 0.1 * BASE[odd].astype(np.float32)).astype(
+        BF16
+    )
     found = output.found(checked(tmp_path, model, parents))
-    assert len(found.outliers) == 1 and found.outliers[0].startswith("layers.2.mlp.up_proj.weight: 0.9")
+    assert len(found.outliers) == 1 and found.outliers[0].startswith(
+        "layers.2.mlp.up_proj.weight: 0.9"
+    )
     assert next(s for s in found.components if s.component == "mlp").p_same < 1e-6
 
 
 def test_a_gguf_file_is_the_checkpoint_that_it_was_made_from(tmp_path):
     gguf = str(build.build("suspect", "gguf"))
     found = check(gguf, ["lab:donor", "lab:base"], Settings())
-    assert found.verdict.method == "linear merge" and found.verdict.ratios[0] == pytest.approx(0.6, abs=1e-3)
+    assert found.verdict.method == "linear merge" and found.verdict.ratios[0] == pytest.approx(
+        0.6, abs=1e-3
+    )
     assert not found.matched.unmatched
 
 
@@ -340,7 +443,11 @@ def test_a_gguf_file_of_eight_bits_is_told_as_a_quantised_copy(tmp_path):
     for tensor in reader.tensors:
         data = np.asarray(tensor.data)
         if data.ndim == 2:
-            writer.add_tensor(tensor.name, quantize(data.astype(np.float32), gguf.GGMLQuantizationType.Q8_0), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(
+                tensor.name,
+                quantize(data.astype(np.float32), gguf.GGMLQuantizationType.Q8_0),
+                raw_dtype=gguf.GGMLQuantizationType.Q8_0,
+            )
         else:
             writer.add_tensor(tensor.name, data)
     writer.write_header_to_file()
@@ -358,7 +465,9 @@ def test_no_gguf_file_crashes_the_reader(tmp_path):
         content = bytearray(whole)
         for _ in range(draw.randint(1, 5)):
             content[draw.choice((draw.randrange(40), draw.randrange(60_000)))] = draw.randrange(256)
-        (tmp_path / "x.gguf").write_bytes(content if draw.random() < 0.7 else content[: draw.randrange(len(content))])
+        (tmp_path / "x.gguf").write_bytes(
+            content if draw.random() < 0.7 else content[: draw.randrange(len(content))]
+        )
         try:
             for piece in open_checkpoint(str(tmp_path / "x.gguf")).pieces.values():
                 piece.read(0, np.empty((min(2, piece.rows), piece.columns)))
@@ -372,29 +481,65 @@ def test_bitsandbytes_matrices_are_dequantised_by_their_definition():
     rng = np.random.default_rng(0)
     eight = rng.integers(-127, 128, (6, 8)).astype(np.int8)
     scale = rng.random(6).astype(np.float32)
-    assert np.allclose(int8(BitsAndBytes("w", eight, {"SCB": scale}), (6, 8)).rows(2, 3), eight[2:5] * scale[2:5, None] / 127, rtol=1e-6)
-    codes, levels, absmax = rng.integers(0, 16, 4 * 32), np.sort(rng.normal(size=16)).astype(np.float32), rng.random(2).astype(np.float32)
-    state = np.frombuffer(json.dumps({"shape": [4, 32], "blocksize": 64, "dtype": "bfloat16"}).encode(), np.uint8)
+    assert np.allclose(
+        int8(BitsAndBytes("w", eight, {"SCB": scale}), (6, 8)).rows(2, 3),
+        eight[2:5] * scale[2:5, None] / 127,
+        rtol=1e-6,
+    )
+    codes, levels, absmax = (
+        rng.integers(0, 16, 4 * 32),
+        np.sort(rng.normal(size=16)).astype(np.float32),
+        rng.random(2).astype(np.float32),
+    )
+    state = np.frombuffer(
+        json.dumps({"shape": [4, 32], "blocksize": 64, "dtype": "bfloat16"}).encode(), np.uint8
+    )
     packed = (codes[0::2] << 4 | codes[1::2]).astype(np.uint8)[:, None]
-    found = four_bit(BitsAndBytes("w", packed, {"absmax": absmax, "quant_map": levels, "quant_state.bitsandbytes__nf4": state}), "here")
+    found = four_bit(
+        BitsAndBytes(
+            "w",
+            packed,
+            {"absmax": absmax, "quant_map": levels, "quant_state.bitsandbytes__nf4": state},
+        ),
+        "here",
+    )
     expected = (levels[codes] * absmax[np.arange(128) // 64]).reshape(4, 32)
-    assert np.array_equal(found.rows(0, 4), expected) and np.array_equal(found.rows(1, 2), expected[1:3])
+    assert np.array_equal(found.rows(0, 4), expected) and np.array_equal(
+        found.rows(1, 2), expected[1:3]
+    )
 
 
 def test_eight_bit_floats_are_multiplied_by_their_scales(tmp_path):
     rng = np.random.default_rng(0)
-    weight, scale = rng.normal(size=(256, 384)).astype(ml_dtypes.float8_e4m3fn), rng.random((2, 3)).astype(np.float32)
+    weight, scale = (
+        rng.normal(size=(256, 384)).astype(ml_dtypes.float8_e4m3fn),
+        rng.random((2, 3)).astype(np.float32),
+    )
     header = json.dumps(
         {
-            "layers.0.mlp.up_proj.weight": {"dtype": "F8_E4M3", "shape": [256, 384], "data_offsets": [0, weight.size]},
-            "layers.0.mlp.up_proj.weight_scale_inv": {"dtype": "F32", "shape": [2, 3], "data_offsets": [weight.size, weight.size + 24]},
+            "layers.0.mlp.up_proj.weight": {
+                "dtype": "F8_E4M3",
+                "shape": [256, 384],
+                "data_offsets": [0, weight.size],
+            },
+            "layers.0.mlp.up_proj.weight_scale_inv": {
+                "dtype": "F32",
+                "shape": [2, 3],
+                "data_offsets": [weight.size, weight.size + 24],
+            },
         }
     ).encode()
-    (tmp_path / "f8.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weight.tobytes() + scale.tobytes())
+    (tmp_path / "f8.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header + weight.tobytes() + scale.tobytes()
+    )
     piece = open_checkpoint(str(tmp_path / "f8.safetensors")).pieces["layers.0.mlp.up_proj.weight"]
     out = np.empty((100, 384), np.float32)
     piece.read(100, out)
-    assert np.array_equal(out, weight[100:200].astype(np.float32) * np.kron(scale, np.ones((128, 128), np.float32))[100:200])
+    assert np.array_equal(
+        out,
+        weight[100:200].astype(np.float32)
+        * np.kron(scale, np.ones((128, 128), np.float32))[100:200],
+    )
 
 
 @pytest.mark.parametrize(
@@ -411,14 +556,27 @@ def test_eight_bit_floats_are_multiplied_by_their_scales(tmp_path):
 )
 def test_each_number_has_its_own_scale_or_none_is_read(tmp_path, shape, scales, block):
     rng = np.random.default_rng(1)
-    weight, scale = rng.normal(size=shape).astype(ml_dtypes.float8_e4m3fn), rng.random(scales).astype(np.float32)
+    weight, scale = (
+        rng.normal(size=shape).astype(ml_dtypes.float8_e4m3fn),
+        rng.random(scales).astype(np.float32),
+    )
     header = json.dumps(
         {
-            "w.weight": {"dtype": "F8_E4M3", "shape": list(shape), "data_offsets": [0, weight.size]},
-            "w.weight_scale_inv": {"dtype": "F32", "shape": list(scales), "data_offsets": [weight.size, weight.size + 4 * scale.size]},
+            "w.weight": {
+                "dtype": "F8_E4M3",
+                "shape": list(shape),
+                "data_offsets": [0, weight.size],
+            },
+            "w.weight_scale_inv": {
+                "dtype": "F32",
+                "shape": list(scales),
+                "data_offsets": [weight.size, weight.size + 4 * scale.size],
+            },
         }
     ).encode()
-    (tmp_path / "f8.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + weight.tobytes() + scale.tobytes())
+    (tmp_path / "f8.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header + weight.tobytes() + scale.tobytes()
+    )
     found = open_checkpoint(str(tmp_path / "f8.safetensors"))
     if block is None:
         assert "do not fit its shape" in found.left_out["w.weight"] and not found.pieces
@@ -426,7 +584,16 @@ def test_each_number_has_its_own_scale_or_none_is_read(tmp_path, shape, scales, 
     out = np.empty(shape, np.float32)
     found.pieces["w.weight"].read(0, out)
     table = scale.reshape(len(scale), -1) if scale.size > 1 else scale.reshape(1, 1)
-    assert np.array_equal(out, [[np.float32(weight[r, c]) * table[r // block[0], c // block[1]] for c in range(shape[1])] for r in range(shape[0])])
+    assert np.array_equal(
+        out,
+        [
+            [
+                np.float32(weight[r, c]) * table[r // block[0], c // block[1]]
+                for c in range(shape[1])
+            ]
+            for r in range(shape[0])
+        ],
+    )
 
 
 @pytest.mark.parametrize(
@@ -491,7 +658,9 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         with kind.counting:
             kind.asked += 1
             hang_up = kind.hang_up_every and kind.asked % kind.hang_up_every == 0
-            kind.sent += 0 if hang_up else len(content)  # before it is sent: the client may be done before this thread goes on
+            kind.sent += (
+                0 if hang_up else len(content)
+            )  # before it is sent: the client may be done before this thread goes on
         if hang_up:
             self.wfile.write(content[: len(content) // 2])
             self.connection.close()
@@ -517,7 +686,11 @@ def test_published_checkpoints_are_read_by_ranges_and_hardly_at_all(hosted, pare
     rng = np.random.default_rng(4)
     base = {"layers.0.mlp.up_proj.weight": rng.normal(size=(40_000, 64)).astype(BF16)}
     donor = tuned(base, 1)
-    for name, model in (("base", base), ("donor", donor), ("suspect", mixed(lambda d, b: 0.6 * d + 0.4 * b, donor, base))):
+    for name, model in (
+        ("base", base),
+        ("donor", donor),
+        ("suspect", mixed(lambda d, b: 0.6 * d + 0.4 * b, donor, base)),
+    ):
         saved(tmp_path / name, model)
     whole = 3 * 40_000 * 64 * 2
     wanted = Settings(sample=0.05, cache=tmp_path / "cache")
@@ -525,12 +698,16 @@ def test_published_checkpoints_are_read_by_ranges_and_hardly_at_all(hosted, pare
     assert found.verdict.method == "linear merge" and host.sent < 0.5 * whole
     before = host.sent
     check(f"{url}/suspect", [f"{url}/donor", f"{url}/base"], wanted)
-    assert host.sent - before < 20_000, "what was read is in the cache; only headers are asked again"
+    assert host.sent - before < 20_000, (
+        "what was read is in the cache; only headers are asked again"
+    )
 
 
 def test_any_scheme_that_fsspec_knows_is_read(parents, tmp_path):
     fsspec = pytest.importorskip("fsspec")
-    model = saved(tmp_path / "suspect", mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE), shards=2)
+    model = saved(
+        tmp_path / "suspect", mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE), shards=2
+    )
     for file in model.iterdir():
         fsspec.filesystem("memory").pipe(f"/models/suspect/{file.name}", file.read_bytes())
     found = check("memory://models/suspect", parents, Settings())
@@ -553,7 +730,9 @@ def test_a_host_without_ranges_is_refused_by_name(hosted, parents, tmp_path):
     host.ranges = False
     with pytest.raises(WeightsError, match="does not answer range requests"):
         check(f"{url}/remote", parents, Settings())
-    with pytest.raises(WeightsError, match=r"neither model.safetensors.index.json nor model.safetensors"):
+    with pytest.raises(
+        WeightsError, match=r"neither model.safetensors.index.json nor model.safetensors"
+    ):
         check(f"{url}/nothing", parents, Settings())
 
 
@@ -572,8 +751,14 @@ def test_a_check_that_was_cut_off_goes_on_where_it_was(parents, tmp_path, monkey
     (tmp_path / "part").write_bytes(kept[:-7])  # a kill in the midst of a line
     again = []
     found = check(suspect, parents, Settings(threads=1), tmp_path / "part", again.append)
-    assert again[0].done > told[0].done and again[-1].done == again[-1].planned and len(again) < len(found.tensors) - 15
-    pd.testing.assert_frame_equal(output.frame(found), output.frame(check(suspect, parents, Settings())), check_exact=True)
+    assert (
+        again[0].done > told[0].done
+        and again[-1].done == again[-1].planned
+        and len(again) < len(found.tensors) - 15
+    )
+    pd.testing.assert_frame_equal(
+        output.frame(found), output.frame(check(suspect, parents, Settings())), check_exact=True
+    )
     assert not (tmp_path / "part").exists()
 
 
@@ -596,9 +781,17 @@ def test_bad_input_is_one_clear_message(parents, tmp_path):
     (pickled / "pytorch_model.bin").write_bytes(b"\x80\x04")
     evil = tmp_path / "evil"
     evil.mkdir()
-    (evil / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
+    (evil / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"a": "../../etc/passwd"}})
+    )
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + b"\xff" * 100)
-    packed = saved(tmp_path / "packed", {"model.layers.0.mlp.up_proj.qweight": np.ones((4, 4), np.int32), "norm.weight": np.ones(4, np.float32)})
+    packed = saved(
+        tmp_path / "packed",
+        {
+            "model.layers.0.mlp.up_proj.qweight": np.ones((4, 4), np.int32),
+            "norm.weight": np.ones(4, np.float32),
+        },
+    )
     other = saved(tmp_path / "other", {"entirely.different": np.ones((4, 4), np.float32)})
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -614,33 +807,56 @@ def test_bad_input_is_one_clear_message(parents, tmp_path):
         (empty, "no safetensors"),
         (tmp_path / "nowhere", "no such file or folder"),
     ]:
-        done = CliRunner().invoke(main, ["weights", str(place), "--parents", *parents, "--out", str(tmp_path / "out")])
-        assert done.exit_code == 2 and re.search(said, done.output + done.stderr) and "next:" in done.stderr, (place, done.output, done.stderr)
+        done = CliRunner().invoke(
+            main, ["weights", str(place), "--parents", *parents, "--out", str(tmp_path / "out")]
+        )
+        assert (
+            done.exit_code == 2
+            and re.search(said, done.output + done.stderr)
+            and "next:" in done.stderr
+        ), (place, done.output, done.stderr)
     for wrong, said in [
         ([], "in one way"),
         (["--parents", "lab:base"], "two parents or more"),
         (["--parents", *parents, "--memory", "10MB"], "too little"),
         (["--parents", *parents, "--budget", "much"], "is no size"),
     ]:
-        done = CliRunner().invoke(main, ["weights", parents[0], *wrong, "--out", str(tmp_path / "out")])
+        done = CliRunner().invoke(
+            main, ["weights", parents[0], *wrong, "--out", str(tmp_path / "out")]
+        )
         assert done.exit_code == 2 and said in done.stderr, (wrong, done.stderr)
 
 
 def test_the_best_pair_of_a_folder_is_found(tmp_path):
     folder = tmp_path / "candidates"
-    for name, model in (("base", BASE), ("donor", DONOR), ("sibling", SIBLING), ("stranger", drawn(8))):
+    for name, model in (
+        ("base", BASE),
+        ("donor", DONOR),
+        ("sibling", SIBLING),
+        ("stranger", drawn(8)),
+    ):
         saved(folder / name, model)
     (folder / "notes.txt").write_text("not a checkpoint")
-    suspect = str(saved(tmp_path / "suspect", mixed(lambda d, s: 0.3 * d + 0.7 * s, DONOR, SIBLING)))
+    suspect = str(
+        saved(tmp_path / "suspect", mixed(lambda d, s: 0.3 * d + 0.7 * s, DONOR, SIBLING))
+    )
     best = search.best_pair(suspect, folder)[0]
     assert set(best.labels) == {"donor", "sibling"} and best.ratio == pytest.approx(0.3, abs=0.01)
-    done = CliRunner().invoke(main, ["weights", suspect, "--search", str(folder), "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(
+        main, ["weights", suspect, "--search", str(folder), "--out", str(tmp_path / "out")]
+    )
     assert done.exit_code == 0 and "is a linear merge" in done.output
 
 
 def test_the_lab_s_merge_is_found_and_reported(tmp_path):
-    done = CliRunner().invoke(main, ["weights", "lab:suspect", "--parents", "lab:donor", "lab:base", "--out", str(tmp_path)])
-    assert done.exit_code == 0 and "0.600 lab:donor + 0.400 lab:base, exact to the rounding" in done.output
+    done = CliRunner().invoke(
+        main,
+        ["weights", "lab:suspect", "--parents", "lab:donor", "lab:base", "--out", str(tmp_path)],
+    )
+    assert (
+        done.exit_code == 0
+        and "0.600 lab:donor + 0.400 lab:base, exact to the rounding" in done.output
+    )
     table = pd.read_csv(tmp_path / "weights.csv")
     assert len(table) == 56 and (table["finding"] == "blend").all()
     assert (abs(table["a"] - 0.6) < 1e-5).all() and (table["residual_in_rounding"] < 2.5).all()
@@ -651,7 +867,14 @@ def test_the_lab_s_merge_is_found_and_reported(tmp_path):
 def test_memory_stays_under_the_setting(tmp_path):
     rng = np.random.default_rng(0)
     rows = 60_000
-    base = {f"layers.{n}.mlp.up_proj.weight": rng.normal(size=(rows, 1024)).astype(np.float16).view(np.uint16).astype(np.uint16).view(BF16) for n in range(2)}
+    base = {
+        f"layers.{n}.mlp.up_proj.weight": rng.normal(size=(rows, 1024))
+        .astype(np.float16)
+        .view(np.uint16)
+        .astype(np.uint16)
+        .view(BF16)
+        for n in range(2)
+    }
     for name in ("suspect", "donor", "base"):
         saved(tmp_path / name, base)
         base = {n: (v.view(np.uint16) ^ np.uint16(3)).view(BF16) for n, v in base.items()}
@@ -659,7 +882,12 @@ def test_memory_stays_under_the_setting(tmp_path):
         "import re, sys\nfrom harness.weights.check import Settings, check\nfound = check(sys.argv[1], sys.argv[2:], Settings(memory=300_000_000))\n"
         "print(found.bytes_read, 1024 * int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]))"
     )
-    done = subprocess.run([sys.executable, "-c", program, *(str(tmp_path / n) for n in ("suspect", "donor", "base"))], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(str(tmp_path / n) for n in ("suspect", "donor", "base"))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     read, peak = map(int, done.stdout.split())
     assert read > 700_000_000 and peak < 300_000_000
 

@@ -40,8 +40,15 @@ def content(event: Event, where: str) -> dict[str, Any]:
 
 def text(event: Event, where: str) -> str:
     """An alarm in words."""
-    sure = f"\nA false alarm of this kind has a chance of at most {max(event.p_value, 1e-300):.2g}." if event.p_value is not None else ""
-    return "\n".join([event.headline, *(f"- {change}" for change in event.changes)]) + f"{sure}\nEvidence: {where}"
+    sure = (
+        f"\nA false alarm of this kind has a chance of at most {max(event.p_value, 1e-300):.2g}."
+        if event.p_value is not None
+        else ""
+    )
+    return (
+        "\n".join([event.headline, *(f"- {change}" for change in event.changes)])
+        + f"{sure}\nEvidence: {where}"
+    )
 
 
 def name_of(channel: Any_channel) -> str:
@@ -73,9 +80,19 @@ def check(audit: Audit) -> None:
         One is not.
     """
     for channel in audit.notify:
-        for variable in [getattr(channel, "secret_env", None), getattr(channel, "password_env", None), getattr(channel, "url", "x")[1:] if getattr(channel, "url", "x").startswith("$") else None]:
+        for variable in [
+            getattr(channel, "secret_env", None),
+            getattr(channel, "password_env", None),
+            getattr(channel, "url", "x")[1:]
+            if getattr(channel, "url", "x").startswith("$")
+            else None,
+        ]:
             if variable and variable not in os.environ:
-                raise AuditError(f"the environment variable {variable} is not set", where=f"audit {audit.audit}, notify, {channel.kind}", next=f"export {variable}=...")
+                raise AuditError(
+                    f"the environment variable {variable} is not set",
+                    where=f"audit {audit.audit}, notify, {channel.kind}",
+                    next=f"export {variable}=...",
+                )
 
 
 def _tell(channel: Any_channel, event: Event, where: str) -> None:
@@ -89,7 +106,12 @@ def _tell(channel: Any_channel, event: Event, where: str) -> None:
         body = msgspec.json.encode(content(event, where))
         headers = {"x-truename-event": event.event.encode("ascii", "replace").decode()}
         if channel.secret_env:
-            headers["x-truename-signature"] = "sha256=" + hmac.new(os.environ[channel.secret_env].encode(), body, hashlib.sha256).hexdigest()
+            headers["x-truename-signature"] = (
+                "sha256="
+                + hmac.new(
+                    os.environ[channel.secret_env].encode(), body, hashlib.sha256
+                ).hexdigest()
+            )
         _post(_url(channel.url), body, headers)
 
 
@@ -108,7 +130,11 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
                     await wire.post(url, body)
                     return
                 except Refused as refused:
-                    if attempt == ATTEMPTS or (refused.status is not None and refused.status < 500 and refused.status != 429):
+                    if attempt == ATTEMPTS or (
+                        refused.status is not None
+                        and refused.status < 500
+                        and refused.status != 429
+                    ):
                         raise NotTold(refused.reason) from None
                     await asyncio.sleep(min(refused.retry_after or 0.5 * 2**attempt, 10))
         finally:
@@ -142,8 +168,16 @@ def _mail(channel: Email, event: Event, where: str) -> None:
 
 def _command(channel: Command, event: Event, where: str) -> None:
     try:
-        done = subprocess.run(channel.run, input=msgspec.json.encode(content(event, where)), capture_output=True, timeout=TIMEOUT_S * 3, check=False)
+        done = subprocess.run(
+            channel.run,
+            input=msgspec.json.encode(content(event, where)),
+            capture_output=True,
+            timeout=TIMEOUT_S * 3,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NotTold(str(problem)) from None
     if done.returncode:
-        raise NotTold(f"exit code {done.returncode}: {done.stderr.decode('utf-8', 'replace')[:200]}")
+        raise NotTold(
+            f"exit code {done.returncode}: {done.stderr.decode('utf-8', 'replace')[:200]}"
+        )

@@ -43,7 +43,14 @@ def store_url(results: Path, store: str | None) -> str:
     return store or sqlite_url(results / "audits.sqlite")
 
 
-def run_audit(loaded: LoadedAudit, results: Path, store: str | None, *, now: datetime.datetime | None = None, forced: bool = False) -> Outcome:
+def run_audit(
+    loaded: LoadedAudit,
+    results: Path,
+    store: str | None,
+    *,
+    now: datetime.datetime | None = None,
+    forced: bool = False,
+) -> Outcome:
     """Run the audit that is due, or finish the one that was begun and left.
 
     Raises
@@ -68,23 +75,47 @@ def run_audit(loaded: LoadedAudit, results: Path, store: str | None, *, now: dat
             told = alarms.tell(audit, history, _evidence(results, history))
             return Outcome("nothing due", due, None, None, [], told)
         seen, reason, spent = _sampled(loaded, history, results, url, name, due)
-        if reason is not None and reason.startswith("stopped"):  # by a signal: whoever comes next goes on with it
+        if reason is not None and reason.startswith(
+            "stopped"
+        ):  # by a signal: whoever comes next goes on with it
             history.release(audit.audit, due)
             return Outcome("stopped", due, name, reason, [], [])
-        history.finish(audit.audit, due, seen=seen, reason=reason, requests=spent[0], tokens=spent[1], money=spent[2])
-        raised = [event for event in judge(audit, history.entries(audit.audit), _baseline(loaded, history, url, results)) if history.raise_(event)]
+        history.finish(
+            audit.audit,
+            due,
+            seen=seen,
+            reason=reason,
+            requests=spent[0],
+            tokens=spent[1],
+            money=spent[2],
+        )
+        raised = [
+            event
+            for event in judge(
+                audit, history.entries(audit.audit), _baseline(loaded, history, url, results)
+            )
+            if history.raise_(event)
+        ]
         untold = alarms.tell(audit, history, _evidence(results, history))
         return Outcome("silent" if seen is None else "done", due, name, reason, raised, untold)
 
 
 def _evidence(results: Path, history: History) -> Callable[[Event], str]:
-    return lambda event: str(results / event.run / "report.html") if event.kind == "change" else f"run {event.run}"
+    return lambda event: (
+        str(results / event.run / "report.html") if event.kind == "change" else f"run {event.run}"
+    )
 
 
-def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, name: str, due: str) -> tuple[dict[str, Seen] | None, str | None, tuple[int, int, float]]:
+def _sampled(
+    loaded: LoadedAudit, history: History, results: Path, url: str, name: str, due: str
+) -> tuple[dict[str, Seen] | None, str | None, tuple[int, int, float]]:
     """Sample and observe; what was seen (None if nothing), why, and what it cost."""
     audit = loaded.audit
-    month = datetime.datetime.fromisoformat(due).astimezone(ZoneInfo(audit.schedule.timezone)).replace(day=1, hour=0, minute=0, second=0)
+    month = (
+        datetime.datetime.fromisoformat(due)
+        .astimezone(ZoneInfo(audit.schedule.timezone))
+        .replace(day=1, hour=0, minute=0, second=0)
+    )
     rest = left(audit.budget.month, history.spent(audit.audit, month))
     if rest is None:
         return None, "the month's budget is used up", (0, 0, 0.0)
@@ -103,14 +134,22 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
             reason = progress.stopped
         except TruenameError as problem:
             reason = problem.what
-        spent = (0, 0, 0.0) if sampler is None else (sampler.spending.requests, sampler.spending.tokens, sampler.spending.money)
+        spent = (
+            (0, 0, 0.0)
+            if sampler is None
+            else (sampler.spending.requests, sampler.spending.tokens, sampler.spending.money)
+        )
         observer = Observer({t.name: t.identity for t in cut.campaign.targets})
         try:
             page.write(run, runs.campaign_of(run), run.folder / "report.html", look=observer)
         except TruenameError as problem:
             reason = reason or problem.what
         seen = None if observer.silent() else observer.seen
-        return (None, reason or "no reply could be scored", spent) if seen is None else (seen, reason, spent)
+        return (
+            (None, reason or "no reply could be scored", spent)
+            if seen is None
+            else (seen, reason, spent)
+        )
     except TruenameError as problem:
         return None, problem.what, (0, 0, 0.0)
     finally:
@@ -119,7 +158,9 @@ def _sampled(loaded: LoadedAudit, history: History, results: Path, url: str, nam
             run.journal.engine.dispose()
 
 
-def _baseline(loaded: LoadedAudit, history: History, url: str, results: Path) -> dict[str, Seen] | None:
+def _baseline(
+    loaded: LoadedAudit, history: History, url: str, results: Path
+) -> dict[str, Seen] | None:
     """What the named run saw, where the audit names one."""
     if not isinstance(loaded.audit.baseline, OfRun):
         return None
@@ -132,7 +173,11 @@ def _baseline(loaded: LoadedAudit, history: History, url: str, results: Path) ->
         if scored.row["target"] in observer.seen:
             observer(scored)
     if observer.silent():
-        raise AuditError(f"the baseline run '{name}' holds no scored reply", where=loaded.where, next="name another run, or write baseline: first")
+        raise AuditError(
+            f"the baseline run '{name}' holds no scored reply",
+            where=loaded.where,
+            next="name another run, or write baseline: first",
+        )
     return observer.seen
 
 

@@ -34,7 +34,9 @@ class Schedule(Strict):
         try:
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"there is no time zone '{name}'; names are such as UTC, Europe/Lisbon, America/Sao_Paulo") from None
+            raise ValueError(
+                f"there is no time zone '{name}'; names are such as UTC, Europe/Lisbon, America/Sao_Paulo"
+            ) from None
         return name
 
     @model_validator(mode="after")
@@ -42,7 +44,9 @@ class Schedule(Strict):
         try:
             self.trigger()
         except ValueError as problem:
-            raise ValueError(f"'{self.cron}' is no cron expression: {problem}; write minute, hour, day, month and weekday, such as '0 */6 * * *'") from None
+            raise ValueError(
+                f"'{self.cron}' is no cron expression: {problem}; write minute, hour, day, month and weekday, such as '0 */6 * * *'"
+            ) from None
         return self
 
     def trigger(self) -> Any:
@@ -56,7 +60,9 @@ class Schedule(Strict):
         for horizon in HORIZONS:
             at = trigger.get_next_fire_time(None, now - horizon)
             if at is not None and at <= now:
-                while (following := trigger.get_next_fire_time(at, at + datetime.timedelta(seconds=1))) is not None and following <= now:
+                while (
+                    following := trigger.get_next_fire_time(at, at + datetime.timedelta(seconds=1))
+                ) is not None and following <= now:
                     at = following
                 return at.astimezone(datetime.UTC)  # type: ignore[no-any-return]
         return None
@@ -84,13 +90,22 @@ class Alarm(Strict):
     """What counts as an alarm: ``alpha`` bounds the chance of ever a false one about rates, for each target."""
 
     alpha: float = Field(0.01, gt=0, lt=0.5)
-    watch: list[Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]] = ["rates", "model", "template", "prompt_tokens", "silence"]
-    claimed_rate: float = Field(0.5, gt=0, lt=1, description="baseline: claim: the presented identity is given at least this often")
+    watch: list[
+        Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]
+    ] = ["rates", "model", "template", "prompt_tokens", "silence"]
+    claimed_rate: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="baseline: claim: the presented identity is given at least this often",
+    )
 
 
 def _address(text: str) -> str:
     if not (text.startswith("$") or re.match(r"^https?://", text)):
-        raise ValueError("an address starts with http:// or https://, or is '$NAME' of an environment variable")
+        raise ValueError(
+            "an address starts with http:// or https://, or is '$NAME' of an environment variable"
+        )
     return text
 
 
@@ -161,10 +176,19 @@ class LoadedAudit(NamedTuple):
         """The campaign of one audit, under a budget, as a text of its own. Its seed is its own too: audits are to be independent."""
         sampling = self.campaign.campaign.sampling
         if sampling.seed is not None:
-            seed = int.from_bytes(hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()[:4], "big") >> 1
+            seed = (
+                int.from_bytes(
+                    hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()[:4], "big"
+                )
+                >> 1
+            )
             sampling = sampling.model_copy(update={"seed": seed})
         wanted = self.campaign.campaign.model_copy(update={"budget": budget, "sampling": sampling})
-        return Loaded(wanted, yaml.safe_dump(wanted.model_dump(mode="json"), sort_keys=False, allow_unicode=True), self.campaign.folder)
+        return Loaded(
+            wanted,
+            yaml.safe_dump(wanted.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+            self.campaign.folder,
+        )
 
 
 def known() -> list[Path]:
@@ -184,17 +208,33 @@ def load(name: str) -> LoadedAudit:
     if not path.is_file():
         found = folders.find(f"probes/audits/{name}.yaml")
         if found is None:
-            raise AuditError("there is no such audit", where=name, next=f"write probes/audits/{name}.yaml, or give a path; {did_you_mean(name, [p.stem for p in known()])}")
+            raise AuditError(
+                "there is no such audit",
+                where=name,
+                next=f"write probes/audits/{name}.yaml, or give a path; {did_you_mean(name, [p.stem for p in known()])}",
+            )
         path = found
-    audit = validate(Audit, parse(read_text(path, AuditError), str(path), AuditError), str(path), AuditError)
+    audit = validate(
+        Audit, parse(read_text(path, AuditError), str(path), AuditError), str(path), AuditError
+    )
     beside = path.parent / audit.campaign
     loaded = campaigns.load(str(beside) if beside.is_file() else audit.campaign)
     names = [t.name for t in loaded.campaign.targets]
     for target in audit.targets:
         if target not in names:
-            raise AuditError(f"the campaign has no target '{target}': {did_you_mean(target, names)}", where=str(path), next="name targets of the campaign")
+            raise AuditError(
+                f"the campaign has no target '{target}': {did_you_mean(target, names)}",
+                where=str(path),
+                next="name targets of the campaign",
+            )
     if audit.targets:
         kept = [t for t in loaded.campaign.targets if t.name in audit.targets]
-        claim = loaded.campaign.claim if loaded.campaign.claim and loaded.campaign.claim.target in audit.targets else None
-        loaded = loaded._replace(campaign=loaded.campaign.model_copy(update={"targets": kept, "claim": claim}))
+        claim = (
+            loaded.campaign.claim
+            if loaded.campaign.claim and loaded.campaign.claim.target in audit.targets
+            else None
+        )
+        loaded = loaded._replace(
+            campaign=loaded.campaign.model_copy(update={"targets": kept, "claim": claim})
+        )
     return LoadedAudit(audit, loaded, str(path))

@@ -46,12 +46,16 @@ def marginal(hits: Any, samples: Any) -> Any:
 
 def greatest(hits: Any, samples: Any) -> Any:
     """Log likelihood of a sequence under the rate that suits it best."""
-    return special.xlogy(hits, hits / np.maximum(samples, 1)) + special.xlogy(samples - hits, (samples - hits) / np.maximum(samples, 1))
+    return special.xlogy(hits, hits / np.maximum(samples, 1)) + special.xlogy(
+        samples - hits, (samples - hits) / np.maximum(samples, 1)
+    )
 
 
 def places(later: int) -> list[int]:
     """Audits at which a change may have begun, seen from the last: the last one, and 1, 2, 4, 8 ... before it. Fewer terms only make E smaller."""
-    return sorted({max(0, later - 1 - back) for back in (0, *(2**i for i in range(later.bit_length())))})
+    return sorted(
+        {max(0, later - 1 - back) for back in (0, *(2**i for i in range(later.bit_length())))}
+    )
 
 
 def log_weight(place: int) -> float:
@@ -63,17 +67,30 @@ def change(baseline: Counts, later: Sequence[Counts]) -> Change:
     """The evidence, after the last of some audits, that a rate is no longer the baseline's."""
     if not later or not sum(c.samples for c in later) or not baseline.samples:
         return Change(0.0, 0)
-    hits, samples = np.cumsum([0, *(c.hits for c in later)]), np.cumsum([0, *(c.samples for c in later)])
+    hits, samples = (
+        np.cumsum([0, *(c.hits for c in later)]),
+        np.cumsum([0, *(c.samples for c in later)]),
+    )
     null = greatest(baseline.hits + hits[-1], baseline.samples + samples[-1])
     begun = places(len(later))
-    logs = [log_weight(at) + float(marginal(baseline.hits + hits[at], baseline.samples + samples[at]) + marginal(hits[-1] - hits[at], samples[-1] - samples[at]) - null) for at in begun]
+    logs = [
+        log_weight(at)
+        + float(
+            marginal(baseline.hits + hits[at], baseline.samples + samples[at])
+            + marginal(hits[-1] - hits[at], samples[-1] - samples[at])
+            - null
+        )
+        for at in begun
+    ]
     return Change(float(special.logsumexp(logs)), begun[int(np.argmax(logs))])
 
 
 def mixed(changes: Sequence[Change]) -> Change:
     """The mean of several e-values of one question, such as one for each length that a reply may pass: an e-value again."""
     best = max(changes, key=lambda c: c.log_e)
-    return Change(float(special.logsumexp([c.log_e for c in changes])) - math.log(len(changes)), best.since)
+    return Change(
+        float(special.logsumexp([c.log_e for c in changes])) - math.log(len(changes)), best.since
+    )
 
 
 def adjusted(changes: Sequence[Change]) -> list[float]:

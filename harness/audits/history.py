@@ -47,19 +47,42 @@ class History:
     def claim(self, audit: str, due: str, run: str) -> bool:
         """Take an audit that is due, or one whose worker is gone; False where another has it, or it is over."""
         until = stamp(utcnow() + LEASE)
-        row = {"audit": audit, "due": due, "run": run, "status": "running", "started": stamp(utcnow()), "leased_until": until, "holder": self.holder, "requests": 0, "tokens": 0, "money": 0.0}
+        row = {
+            "audit": audit,
+            "due": due,
+            "run": run,
+            "status": "running",
+            "started": stamp(utcnow()),
+            "leased_until": until,
+            "holder": self.holder,
+            "requests": 0,
+            "tokens": 0,
+            "money": 0.0,
+        }
         try:
             with self.engine.begin() as connection:
                 connection.execute(sa.insert(audits).values(row))
             return True
         except sa.exc.IntegrityError:
             pass
-        left = next((row for row in self._unfinished(audit) if row["due"] == due and _is_gone(row)), None)
+        left = next(
+            (row for row in self._unfinished(audit) if row["due"] == due and _is_gone(row)), None
+        )
         if left is None:
             return False
-        same = sa.and_(audits.c.id == left["id"], audits.c.holder == left["holder"], audits.c.leased_until == left["leased_until"], audits.c.status == "running")
+        same = sa.and_(
+            audits.c.id == left["id"],
+            audits.c.holder == left["holder"],
+            audits.c.leased_until == left["leased_until"],
+            audits.c.status == "running",
+        )
         with self.engine.begin() as connection:
-            return connection.execute(sa.update(audits).where(same).values(leased_until=until, holder=self.holder)).rowcount == 1
+            return (
+                connection.execute(
+                    sa.update(audits).where(same).values(leased_until=until, holder=self.holder)
+                ).rowcount
+                == 1
+            )
 
     def _unfinished(self, audit: str) -> list[dict[str, Any]]:
         return [row for row in self.rows(audit) if row["status"] == "running"]
@@ -75,49 +98,103 @@ class History:
     def renew(self, audit: str, due: str) -> None:
         mine = sa.and_(audits.c.audit == audit, audits.c.due == due, audits.c.holder == self.holder)
         with self.engine.begin() as connection:
-            connection.execute(sa.update(audits).where(mine).values(leased_until=stamp(utcnow() + LEASE)))
+            connection.execute(
+                sa.update(audits).where(mine).values(leased_until=stamp(utcnow() + LEASE))
+            )
 
     def release(self, audit: str, due: str) -> None:
         """Give an audit that is not over to whoever comes next."""
         mine = sa.and_(audits.c.audit == audit, audits.c.due == due, audits.c.holder == self.holder)
         with self.engine.begin() as connection:
-            connection.execute(sa.update(audits).where(mine).values(leased_until=stamp(utcnow() - LEASE)))
+            connection.execute(
+                sa.update(audits).where(mine).values(leased_until=stamp(utcnow() - LEASE))
+            )
 
-    def finish(self, audit: str, due: str, *, seen: dict[str, Seen] | None, reason: str | None, requests: int, tokens: int, money: float) -> None:
+    def finish(
+        self,
+        audit: str,
+        due: str,
+        *,
+        seen: dict[str, Seen] | None,
+        reason: str | None,
+        requests: int,
+        tokens: int,
+        money: float,
+    ) -> None:
         """Write down what was seen, or why nothing was."""
-        mine = sa.and_(audits.c.audit == audit, audits.c.due == due, audits.c.holder == self.holder, audits.c.status == "running")
+        mine = sa.and_(
+            audits.c.audit == audit,
+            audits.c.due == due,
+            audits.c.holder == self.holder,
+            audits.c.status == "running",
+        )
         said = None if seen is None else msgspec.json.encode(seen).decode()
         with self.engine.begin() as connection:
             done = connection.execute(
                 sa.update(audits)
                 .where(mine)
-                .values(status="silent" if seen is None else "ok", reason=reason and reason[:4000], ended=stamp(utcnow()), observed=said, requests=requests, tokens=tokens, money=money)
+                .values(
+                    status="silent" if seen is None else "ok",
+                    reason=reason and reason[:4000],
+                    ended=stamp(utcnow()),
+                    observed=said,
+                    requests=requests,
+                    tokens=tokens,
+                    money=money,
+                )
             )
         if done.rowcount != 1:
-            raise StoreError("another process took this audit over", where=f"{audit} due {due}", next="nothing: the other one finishes it")
+            raise StoreError(
+                "another process took this audit over",
+                where=f"{audit} due {due}",
+                next="nothing: the other one finishes it",
+            )
 
     def rows(self, audit: str | None = None) -> list[dict[str, Any]]:
         """All audits, oldest first."""
         query = sa.select(audits).order_by(audits.c.due, audits.c.id)
         with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query if audit is None else query.where(audits.c.audit == audit)).mappings()]
+            return [
+                dict(row)
+                for row in connection.execute(
+                    query if audit is None else query.where(audits.c.audit == audit)
+                ).mappings()
+            ]
 
     def entries(self, audit: str) -> list[Entry]:
         """Audits that are over, as they are judged."""
-        return [Entry(row["due"], row["run"], row["reason"], _seen.decode(row["observed"]) if row["observed"] else {}) for row in self.rows(audit) if row["status"] in ("ok", "silent")]
+        return [
+            Entry(
+                row["due"],
+                row["run"],
+                row["reason"],
+                _seen.decode(row["observed"]) if row["observed"] else {},
+            )
+            for row in self.rows(audit)
+            if row["status"] in ("ok", "silent")
+        ]
 
     def spent(self, audit: str, month_begins: datetime.datetime) -> tuple[int, int, float]:
         """Requests, tokens and money since a month began."""
-        query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in (audits.c.requests, audits.c.tokens, audits.c.money))).where(
-            audits.c.audit == audit, audits.c.due >= stamp(month_begins)
-        )
+        query = sa.select(
+            *(
+                sa.func.coalesce(sa.func.sum(column), 0)
+                for column in (audits.c.requests, audits.c.tokens, audits.c.money)
+            )
+        ).where(audits.c.audit == audit, audits.c.due >= stamp(month_begins))
         with self.engine.connect() as connection:
             requests, tokens, money = connection.execute(query).one()
         return int(requests), int(tokens), float(money)
 
     def raise_(self, event: Event) -> bool:
         """Store an alarm; False where it was raised before."""
-        row = {"event": event.event, "audit": event.audit, "due": event.due, "raised": stamp(utcnow()), "content": msgspec.json.encode(event).decode()}
+        row = {
+            "event": event.event,
+            "audit": event.audit,
+            "due": event.due,
+            "raised": stamp(utcnow()),
+            "content": msgspec.json.encode(event).decode(),
+        }
         try:
             with self.engine.begin() as connection:
                 connection.execute(sa.insert(alarms).values(row))
@@ -129,12 +206,24 @@ class History:
         """Alarms raised, oldest first."""
         query = sa.select(alarms.c.content).order_by(alarms.c.due, alarms.c.id)
         with self.engine.connect() as connection:
-            return [msgspec.json.decode(said, type=Event) for said in connection.execute(query if audit is None else query.where(alarms.c.audit == audit)).scalars()]
+            return [
+                msgspec.json.decode(said, type=Event)
+                for said in connection.execute(
+                    query if audit is None else query.where(alarms.c.audit == audit)
+                ).scalars()
+            ]
 
     def untold(self, audit: str, channels: list[str]) -> Iterator[tuple[Event, str]]:
         """Alarms and the channels that they were not told to yet."""
         with self.engine.connect() as connection:
-            told = {(event, channel) for event, channel in connection.execute(sa.select(deliveries.c.event, deliveries.c.channel).where(deliveries.c.told.is_not(None)))}
+            told = {
+                (event, channel)
+                for event, channel in connection.execute(
+                    sa.select(deliveries.c.event, deliveries.c.channel).where(
+                        deliveries.c.told.is_not(None)
+                    )
+                )
+            }
         for event in self.alarms(audit):
             for channel in channels:
                 if (event.event, channel) not in told:
@@ -143,8 +232,19 @@ class History:
     def forget_replies(self, before: str) -> list[str]:
         """Delete prompts and replies of audits that were due before an instant; what was counted stays. Returns their runs."""
         with self.engine.begin() as connection:
-            names = list(connection.execute(sa.select(audits.c.run).where(audits.c.due < before, audits.c.status != "running")).scalars())
-            numbers = {row.run: row.id for row in connection.execute(sa.select(runs.c.run, runs.c.id).where(runs.c.run.in_(names)))}
+            names = list(
+                connection.execute(
+                    sa.select(audits.c.run).where(
+                        audits.c.due < before, audits.c.status != "running"
+                    )
+                ).scalars()
+            )
+            numbers = {
+                row.run: row.id
+                for row in connection.execute(
+                    sa.select(runs.c.run, runs.c.id).where(runs.c.run.in_(names))
+                )
+            }
             for number in numbers.values():
                 for table in (responses, contexts, trials):
                     connection.execute(sa.delete(table).where(table.c.run == number))
@@ -155,9 +255,17 @@ class History:
         where = sa.and_(deliveries.c.event == event, deliveries.c.channel == channel)
         with self.engine.begin() as connection:
             told = None if problem else stamp(utcnow())
-            changed = connection.execute(sa.update(deliveries).where(where).values(told=told, problem=problem, attempts=deliveries.c.attempts + 1)).rowcount
+            changed = connection.execute(
+                sa.update(deliveries)
+                .where(where)
+                .values(told=told, problem=problem, attempts=deliveries.c.attempts + 1)
+            ).rowcount
             if not changed:
-                connection.execute(sa.insert(deliveries).values(event=event, channel=channel, told=told, problem=problem, attempts=1))
+                connection.execute(
+                    sa.insert(deliveries).values(
+                        event=event, channel=channel, told=told, problem=problem, attempts=1
+                    )
+                )
 
 
 def _is_gone(row: dict[str, Any]) -> bool:
@@ -187,10 +295,19 @@ def left(cap: Budget, spent: tuple[int, int, float]) -> Budget | None:
         "tokens": None if cap.tokens is None else cap.tokens - tokens,
         "money": None if cap.money is None else cap.money - money,
     }
-    return None if any(value is not None and value <= 0 for value in rest.values()) else Budget.model_validate(rest)
+    return (
+        None
+        if any(value is not None and value <= 0 for value in rest.values())
+        else Budget.model_validate(rest)
+    )
 
 
 def least(one: Budget, other: Budget) -> Budget:
     """The tighter of two budgets, cap by cap."""
-    pairs = {name: [v for v in (getattr(one, name), getattr(other, name)) if v is not None] for name in ("requests", "tokens", "money")}
-    return Budget.model_validate({name: min(values, default=None) for name, values in pairs.items()})
+    pairs = {
+        name: [v for v in (getattr(one, name), getattr(other, name)) if v is not None]
+        for name in ("requests", "tokens", "money")
+    }
+    return Budget.model_validate(
+        {name: min(values, default=None) for name, values in pairs.items()}
+    )

@@ -12,12 +12,37 @@ from harness.audits.watching import Seen, instant
 def registry(history: History) -> CollectorRegistry:
     """Gauges of the last audit of each name, and counts of alarms."""
     made = CollectorRegistry()
-    last = Gauge("truename_audit_last_success_timestamp_seconds", "When the last audit that could be scored was due.", ["audit"], registry=made)
-    state = Gauge("truename_audit_silent", "1 if the last audit could not be scored.", ["audit"], registry=made)
-    rate = Gauge("truename_audit_rate", "Share of scored replies that give a name, in the last audit.", ["audit", "target", "arm", "identity"], registry=made)
-    scored = Gauge("truename_audit_scored_samples", "Scored replies to questions for the name, in the last audit.", ["audit", "target", "arm"], registry=made)
+    last = Gauge(
+        "truename_audit_last_success_timestamp_seconds",
+        "When the last audit that could be scored was due.",
+        ["audit"],
+        registry=made,
+    )
+    state = Gauge(
+        "truename_audit_silent",
+        "1 if the last audit could not be scored.",
+        ["audit"],
+        registry=made,
+    )
+    rate = Gauge(
+        "truename_audit_rate",
+        "Share of scored replies that give a name, in the last audit.",
+        ["audit", "target", "arm", "identity"],
+        registry=made,
+    )
+    scored = Gauge(
+        "truename_audit_scored_samples",
+        "Scored replies to questions for the name, in the last audit.",
+        ["audit", "target", "arm"],
+        registry=made,
+    )
     tokens = Gauge("truename_audit_tokens", "Tokens of all audits.", ["audit"], registry=made)
-    money = Gauge("truename_audit_money", "Money of all audits, in the currency of the prices.", ["audit"], registry=made)
+    money = Gauge(
+        "truename_audit_money",
+        "Money of all audits, in the currency of the prices.",
+        ["audit"],
+        registry=made,
+    )
     alarms = Gauge("truename_alarms", "Alarms raised so far.", ["audit", "kind"], registry=made)
     for row in history.rows():
         tokens.labels(row["audit"]).inc(row["tokens"])
@@ -32,7 +57,9 @@ def registry(history: History) -> CollectorRegistry:
                     scored.labels(row["audit"], target, arm).set(found.samples)
                     for identity in {*found.names, *([seen.presented] if seen.presented else [])}:
                         if found.samples:
-                            rate.labels(row["audit"], target, arm, identity).set(found.names.get(identity, 0) / found.samples)
+                            rate.labels(row["audit"], target, arm, identity).set(
+                                found.names.get(identity, 0) / found.samples
+                            )
     for event in history.alarms():
         alarms.labels(event.audit, event.kind).inc()
     return made

@@ -33,7 +33,9 @@ LOOK_AGAIN_S: Final = LEASE.total_seconds() / 2
 class Server:
     """The schedule and, if wanted, the page."""
 
-    def __init__(self, names: list[str], results: Path, store: str, http: str | None, token: str | None) -> None:
+    def __init__(
+        self, names: list[str], results: Path, store: str, http: str | None, token: str | None
+    ) -> None:
         from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
         from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -41,9 +43,12 @@ class Server:
         self.history = History(open_engine(store))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.stopping = threading.Event()
-        own = hashlib.sha256(repr((sorted(names), str(results.resolve()))).encode()).hexdigest()[:12]  # servers of other audits keep their jobs apart
+        own = hashlib.sha256(repr((sorted(names), str(results.resolve()))).encode()).hexdigest()[
+            :12
+        ]  # servers of other audits keep their jobs apart
         self.scheduler = BackgroundScheduler(
-            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=f"schedule_{own}")}, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=f"schedule_{own}")},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         _SERVERS[store] = self
         self.scheduler.start(paused=True)
@@ -51,13 +56,23 @@ class Server:
             schedule = audits.load(name).audit.schedule
             trigger = schedule.trigger()
             trigger.jitter = schedule.jitter_s or None
-            self.scheduler.add_job("harness.audits.serve:fire", trigger, id=name, args=[store, name], replace_existing=True)
+            self.scheduler.add_job(
+                "harness.audits.serve:fire",
+                trigger,
+                id=name,
+                args=[store, name],
+                replace_existing=True,
+            )
         self.web = _web(self, http, token) if http else None
 
     @property
     def address(self) -> str | None:
         """Where the page is served."""
-        return f"http://{self.web.server_address[0]!s}:{self.web.server_address[1]}" if self.web else None
+        return (
+            f"http://{self.web.server_address[0]!s}:{self.web.server_address[1]}"
+            if self.web
+            else None
+        )
 
     def run(self) -> None:
         """Serve until a signal; audits under way are asked to stop, and saved."""
@@ -71,7 +86,13 @@ class Server:
         while not self.stopping.wait(0.2):
             if time.monotonic() - looked >= LOOK_AGAIN_S:
                 looked = time.monotonic()
-                self._fire_all([name for name in self.names if self.history.abandoned(name) or self._untold(name)])
+                self._fire_all(
+                    [
+                        name
+                        for name in self.names
+                        if self.history.abandoned(name) or self._untold(name)
+                    ]
+                )
         self.close()
 
     def _fire_all(self, names: list[str]) -> None:
@@ -81,14 +102,29 @@ class Server:
     def _untold(self, name: str) -> bool:
         """Whether an alarm waits to be told."""
         audit = audits.load(name).audit
-        return any(self.history.untold(audit.audit, [alarms.name_of(channel) for channel in audit.notify]))
+        return any(
+            self.history.untold(audit.audit, [alarms.name_of(channel) for channel in audit.notify])
+        )
 
     def fire(self, name: str) -> None:
         """Run the audit that is due, unless this server runs it already."""
         if self.stopping.is_set() or name in self.processes:
             return
-        command = [sys.executable, "-m", "harness.cli", "audit", "run", name, "--results", str(self.results), "--store", self.store]
-        self.processes[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        command = [
+            sys.executable,
+            "-m",
+            "harness.cli",
+            "audit",
+            "run",
+            name,
+            "--results",
+            str(self.results),
+            "--store",
+            self.store,
+        ]
+        self.processes[name] = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         try:
             _, told = self.processes[name].communicate()
             if self.processes[name].returncode not in (0, 3):
@@ -133,7 +169,11 @@ def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
     if not host or not port.isdigit():
         raise AuditError(f"'{http}' is no address", next="write HOST:PORT, such as 127.0.0.1:8300")
     if not is_loopback(host) and not token:
-        raise AuditError("a page that others can reach needs a token", where=http, next="name the variable that holds it with --token-env, or bind to 127.0.0.1")
+        raise AuditError(
+            "a page that others can reach needs a token",
+            where=http,
+            next="name the variable that holds it with --token-env, or bind to 127.0.0.1",
+        )
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -141,11 +181,18 @@ def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
 
         def do_GET(self) -> None:
             try:
-                status, kind, body = _answer(server, self.path, self.headers.get("Authorization", ""), token)
+                status, kind, body = _answer(
+                    server, self.path, self.headers.get("Authorization", ""), token
+                )
             except Exception as problem:  # a page that cannot be made must not end the server
                 status, kind, body = 500, "text/plain", f"{type(problem).__name__}".encode()
             self.send_response(status)
-            for name, value in {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body)), "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}.items():
+            for name, value in {
+                "Content-Type": f"{kind}; charset=utf-8",
+                "Content-Length": str(len(body)),
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-store",
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
@@ -156,20 +203,32 @@ def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer((host, int(port)), Handler)
     except OSError as problem:
-        raise AuditError(f"the page cannot be served: {problem.strerror}", where=http, next="choose another address") from None
+        raise AuditError(
+            f"the page cannot be served: {problem.strerror}",
+            where=http,
+            next="choose another address",
+        ) from None
 
 
 _kept: dict[str, tuple[float, bytes]] = {}
 
 
-def _answer(server: Server, path: str, authorization: str, token: str | None) -> tuple[int, str, bytes]:
+def _answer(
+    server: Server, path: str, authorization: str, token: str | None
+) -> tuple[int, str, bytes]:
     parts = urlsplit(path)
     if parts.path == "/health":
         return 200, "text/plain", b"ok\n"
     if token:
-        given = authorization.removeprefix("Bearer ") or (parse_qs(parts.query).get("token") or [""])[0]
+        given = (
+            authorization.removeprefix("Bearer ") or (parse_qs(parts.query).get("token") or [""])[0]
+        )
         if not hmac.compare_digest(given.encode(), token.encode()):
-            return 401, "text/plain", b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
+            return (
+                401,
+                "text/plain",
+                b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n",
+            )
     if parts.path == "/metrics":
         from prometheus_client import generate_latest
 
@@ -179,11 +238,17 @@ def _answer(server: Server, path: str, authorization: str, token: str | None) ->
     if parts.path == "/":
         made, body = _kept.get(server.store, (0.0, b""))
         if not body or time.monotonic() - made > PAGE_KEPT_S:
-            body = timeline.render(server.history, server.results, "/runs/{run}/report.html" + (f"?{parts.query}" if token and parts.query else "")).encode("utf-8", "replace")
+            body = timeline.render(
+                server.history,
+                server.results,
+                "/runs/{run}/report.html" + (f"?{parts.query}" if token and parts.query else ""),
+            ).encode("utf-8", "replace")
             _kept[server.store] = time.monotonic(), body
         return 200, "text/html", body
     wanted = unquote(parts.path).removeprefix("/runs/").removesuffix("/report.html")
-    if parts.path.startswith("/runs/") and wanted in {row["run"] for row in server.history.rows()}:  # only names that the history knows
+    if parts.path.startswith("/runs/") and wanted in {
+        row["run"] for row in server.history.rows()
+    }:  # only names that the history knows
         report = server.results / wanted / "report.html"
         if report.is_file():
             return 200, "text/html", report.read_bytes()

@@ -40,19 +40,33 @@ def render(history: History, results: Path, link: str = "{run}/report.html") -> 
     for row in history.rows():
         by_audit.setdefault(row["audit"], []).append(row)
     raised = history.alarms()
-    lines = [line for name, rows in by_audit.items() for line in _lines(name, rows, raised, results, link)]
+    lines = [
+        line
+        for name, rows in by_audit.items()
+        for line in _lines(name, rows, raised, results, link)
+    ]
     style = asset("page.css")
     return (
         page_templates(Path(__file__).parent)
         .get_template("timeline.html.j2")
-        .render(lines=lines, alarms=list(reversed(raised)), states=[_state(name, rows) for name, rows in by_audit.items()], style=style, policy=policy(style, None))
+        .render(
+            lines=lines,
+            alarms=list(reversed(raised)),
+            states=[_state(name, rows) for name, rows in by_audit.items()],
+            style=style,
+            policy=policy(style, None),
+        )
     )
 
 
 def write(history: History, results: Path, to: Path) -> Path:
     """Write the page into a folder, as `index.html`."""
     beside = to.resolve() == results.resolve()
-    page = render(history, results, "{run}/report.html" if beside else f"{results.resolve()}/{{run}}/report.html")
+    page = render(
+        history,
+        results,
+        "{run}/report.html" if beside else f"{results.resolve()}/{{run}}/report.html",
+    )
     write_bytes(page.encode("utf-8", "replace"), to / "index.html")
     return to / "index.html"
 
@@ -71,30 +85,70 @@ def _state(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _lines(name: str, rows: list[dict[str, Any]], raised: list[Event], results: Path, link: str) -> list[Line]:
+def _lines(
+    name: str, rows: list[dict[str, Any]], raised: list[Event], results: Path, link: str
+) -> list[Line]:
     rows = rows[-SHOWN:]
-    seen = [msgspec.json.decode(row["observed"], type=dict[str, Seen]) if row["observed"] else {} for row in rows]
-    places = sorted({(target, arm) for one in seen for target, found in one.items() for arm in found.arms})
-    return [_line(name, target, arm, rows, [one.get(target) for one in seen], raised, results, link) for target, arm in places]
+    seen = [
+        msgspec.json.decode(row["observed"], type=dict[str, Seen]) if row["observed"] else {}
+        for row in rows
+    ]
+    places = sorted(
+        {(target, arm) for one in seen for target, found in one.items() for arm in found.arms}
+    )
+    return [
+        _line(name, target, arm, rows, [one.get(target) for one in seen], raised, results, link)
+        for target, arm in places
+    ]
 
 
-def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: list[Seen | None], raised: list[Event], results: Path, link: str) -> Line:
+def _line(
+    name: str,
+    target: str,
+    arm: str,
+    rows: list[dict[str, Any]],
+    seen: list[Seen | None],
+    raised: list[Event],
+    results: Path,
+    link: str,
+) -> Line:
     times = [instant(row["due"]) for row in rows]
     found = [None if one is None else one.arms.get(arm) for one in seen]
     counts: Counter[str] = Counter()
     for one in found:
         counts.update({} if one is None else one.names)
     presented = [one.presented for one in seen if one and one.presented]
-    names = list(dict.fromkeys([*presented[-1:], *(identity for identity, _ in counts.most_common(SERIES))]))[:SERIES]
-    series = {plain(name_of("name", identity)): [_point(one, identity) for one in found] for identity in names}
+    names = list(
+        dict.fromkeys([*presented[-1:], *(identity for identity, _ in counts.most_common(SERIES))])
+    )[:SERIES]
+    series = {
+        plain(name_of("name", identity)): [_point(one, identity) for one in found]
+        for identity in names
+    }
     mine = [event for event in raised if event.audit == name and event.target in (None, target)]
     at = [instant(event.due) for event in mine]
-    lengths = [float(statistics.median(one.prompt_tokens.values())) if one and one.prompt_tokens else None for one in found]
+    lengths = [
+        float(statistics.median(one.prompt_tokens.values())) if one and one.prompt_tokens else None
+        for one in found
+    ]
     label = f"{name}, {target} under {arm}: share of replies by name over time, and the prompts' median length; the same numbers stand in the table below"
-    links = [link.format(run=row["run"]) if (results / row["run"] / "report.html").is_file() else None for row in rows]
+    links = [
+        link.format(run=row["run"]) if (results / row["run"] / "report.html").is_file() else None
+        for row in rows
+    ]
     table = []
-    for row, one, moment, tokens, opens in zip(reversed(rows), reversed(found), reversed(times), reversed(lengths), reversed(links), strict=True):
-        shares = [percent(p.rate, p.low, p.high) if (p := _point(one, identity)) else "NA" for identity in names]
+    for row, one, moment, tokens, opens in zip(
+        reversed(rows),
+        reversed(found),
+        reversed(times),
+        reversed(lengths),
+        reversed(links),
+        strict=True,
+    ):
+        shares = [
+            percent(p.rate, p.low, p.high) if (p := _point(one, identity)) else "NA"
+            for identity in names
+        ]
         table.append(
             {
                 "due": f"{moment:%Y-%m-%d %H:%M}",
@@ -109,7 +163,14 @@ def _line(name: str, target: str, arm: str, rows: list[dict[str, Any]], seen: li
                 "alarms": [event.headline for event in mine if event.due == row["due"]],
             }
         )
-    return Line(name, target, short_arm(arm), charts.timeline(times, links, series, lengths, at, label) if series else "", list(series), table)
+    return Line(
+        name,
+        target,
+        short_arm(arm),
+        charts.timeline(times, links, series, lengths, at, label) if series else "",
+        list(series),
+        table,
+    )
 
 
 def _point(one: ArmSeen | None, identity: str) -> charts.Point | None:

@@ -72,7 +72,11 @@ class Event(msgspec.Struct):
         subject = f"{self.audit}: {self.target}" if self.target else self.audit
         if self.kind == "silence":
             return f"{subject} could not be audited at {self.due}"
-        return f"{subject} can be audited again since {self.due}" if self.kind == "recovered" else f"{subject} has changed since {self.since}"
+        return (
+            f"{subject} can be audited again since {self.due}"
+            if self.kind == "recovered"
+            else f"{subject} has changed since {self.since}"
+        )
 
 
 class Observer:
@@ -87,11 +91,22 @@ class Observer:
         seen = self.seen[row["target"]]
         if row["status"] == "failed":
             seen.failed += 1
-        for fact, value in (("model", row["model"]), ("template", row["template_sha256"]), ("fingerprint", row["fingerprint"]), ("provider", row["provider"])):
-            if value and value not in seen.facts.setdefault(fact, []) and len(seen.facts[fact]) < 20:
+        for fact, value in (
+            ("model", row["model"]),
+            ("template", row["template_sha256"]),
+            ("fingerprint", row["fingerprint"]),
+            ("provider", row["provider"]),
+        ):
+            if (
+                value
+                and value not in seen.facts.setdefault(fact, [])
+                and len(seen.facts[fact]) < 20
+            ):
                 seen.facts[fact].append(value)
         arm = seen.arms.setdefault(row["arm"], ArmSeen())
-        tokens = row["rendered_tokens"] if row["rendered_tokens"] is not None else row["prompt_tokens"]
+        tokens = (
+            row["rendered_tokens"] if row["rendered_tokens"] is not None else row["prompt_tokens"]
+        )
         if tokens is not None:
             arm.prompt_tokens[f"{row['probe']}/{row['language']}/{row['question']}"] = int(tokens)
         if scored.verdict is None:
@@ -117,7 +132,9 @@ class _Regime:
 
     def __init__(self, baseline: list[tuple[str, Seen]], later: list[tuple[str, Seen]]) -> None:
         self.baseline, self.later = [seen for _, seen in baseline], later
-        self.names = {arm: self._main(arm) for arm in {arm for seen in self.baseline for arm in seen.arms}}
+        self.names = {
+            arm: self._main(arm) for arm in {arm for seen in self.baseline for arm in seen.arms}
+        }
 
     def _main(self, arm: str) -> list[str]:
         counts: Counter[str] = Counter()
@@ -127,7 +144,9 @@ class _Regime:
             counts.update(found.names)
             samples += found.samples
         presented = {seen.presented for seen in self.baseline if seen.presented}
-        return sorted(presented | {name for name, n in counts.items() if n >= MAIN * max(1, samples)})
+        return sorted(
+            presented | {name for name, n in counts.items() if n >= MAIN * max(1, samples)}
+        )
 
     def counts(self, seen: Iterable[Seen], arm: str, what: str) -> Counts:
         hits = samples = 0
@@ -141,7 +160,10 @@ class _Regime:
             if what == "refuses":
                 hits += found.refuses
             elif what == "another":
-                hits += min(found.samples, sum(n for name, n in found.names.items() if name not in self.names[arm]))
+                hits += min(
+                    found.samples,
+                    sum(n for name, n in found.names.items() if name not in self.names[arm]),
+                )
             else:
                 hits += found.names.get(what, 0)
         return Counts(hits, samples)
@@ -151,13 +173,24 @@ class _Regime:
         found: dict[tuple[str, str], tuple[Change, str]] = {}
         for arm, names in sorted(self.names.items()):
             for what in [*names, "another", "refuses"]:
-                base, later = self.counts(self.baseline, arm, what), [self.counts([seen], arm, what) for _, seen in self.later]
+                base, later = (
+                    self.counts(self.baseline, arm, what),
+                    [self.counts([seen], arm, what) for _, seen in self.later],
+                )
                 change = drift.change(base, later)
-                subject = {"another": "replies that give another name", "refuses": "refusals"}.get(what, f"replies that give the name {what}")
-                found[arm, what] = change, f"under {arm}, {subject}: {_share(base)} before, {_share(_sum(later[change.since :]))} since"
+                subject = {"another": "replies that give another name", "refuses": "refusals"}.get(
+                    what, f"replies that give the name {what}"
+                )
+                found[arm, what] = (
+                    change,
+                    f"under {arm}, {subject}: {_share(base)} before, {_share(_sum(later[change.since :]))} since",
+                )
             lengths = []
             for k in LENGTHS:
-                base, later = self.counts(self.baseline, arm, f"longer:{k}"), [self.counts([seen], arm, f"longer:{k}") for _, seen in self.later]
+                base, later = (
+                    self.counts(self.baseline, arm, f"longer:{k}"),
+                    [self.counts([seen], arm, f"longer:{k}") for _, seen in self.later],
+                )
                 lengths.append((drift.change(base, later), base, later, k))
             best, base, later, k = max(lengths, key=lambda found: found[0].log_e)
             found[arm, "length"] = (
@@ -175,18 +208,32 @@ class _Regime:
             before = {value for seen in self.baseline for value in seen.facts.get(fact, [])}
             fresh = [value for value in now.facts.get(fact, []) if value not in before]
             if before and fresh:
-                (loud if fact in on else quiet).append(f"{fact}: {', '.join(sorted(before)[:3])} before, {', '.join(fresh[:3])} now")
+                (loud if fact in on else quiet).append(
+                    f"{fact}: {', '.join(sorted(before)[:3])} before, {', '.join(fresh[:3])} now"
+                )
         for arm, found in now.arms.items():
-            before_tokens = {asked: tokens for seen in self.baseline for asked, tokens in seen.arms.get(arm, ArmSeen()).prompt_tokens.items()}
-            shifts = Counter(tokens - before_tokens[asked] for asked, tokens in found.prompt_tokens.items() if asked in before_tokens)
+            before_tokens = {
+                asked: tokens
+                for seen in self.baseline
+                for asked, tokens in seen.arms.get(arm, ArmSeen()).prompt_tokens.items()
+            }
+            shifts = Counter(
+                tokens - before_tokens[asked]
+                for asked, tokens in found.prompt_tokens.items()
+                if asked in before_tokens
+            )
             if shifts.total() >= 3:
                 shift, questions = shifts.most_common(1)[0]
                 if shift and questions >= 0.9 * shifts.total():
-                    (loud if "prompt_tokens" in on else quiet).append(f"under {arm}, prompts have {shift:+d} tokens: text stands before the question that did not before, or no longer does")
+                    (loud if "prompt_tokens" in on else quiet).append(
+                        f"under {arm}, prompts have {shift:+d} tokens: text stands before the question that did not before, or no longer does"
+                    )
         return loud, quiet
 
 
-def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | None = None) -> list[Event]:
+def judge(
+    audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | None = None
+) -> list[Event]:
     """The events of a history, in order; the same history gives the same events. ``baseline`` is what a named run saw."""
     events: list[Event] = []
     regimes: dict[str, _Regime] = {}
@@ -196,11 +243,32 @@ def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | No
     for entry in history:
         if not entry.seen:
             if not silent and "silence" in audit.alarm.watch:
-                events.append(Event(f"{audit.audit}/{entry.due}/silence", audit.audit, "silence", None, entry.due, entry.due, entry.run, [entry.reason or "no reply could be scored"]))
+                events.append(
+                    Event(
+                        f"{audit.audit}/{entry.due}/silence",
+                        audit.audit,
+                        "silence",
+                        None,
+                        entry.due,
+                        entry.due,
+                        entry.run,
+                        [entry.reason or "no reply could be scored"],
+                    )
+                )
             silent = True
             continue
         if silent and "silence" in audit.alarm.watch:
-            events.append(Event(f"{audit.audit}/{entry.due}/recovered", audit.audit, "recovered", None, entry.due, entry.due, entry.run))
+            events.append(
+                Event(
+                    f"{audit.audit}/{entry.due}/recovered",
+                    audit.audit,
+                    "recovered",
+                    None,
+                    entry.due,
+                    entry.due,
+                    entry.run,
+                )
+            )
         silent = False
         for target, seen in sorted(entry.seen.items()):
             if not any(arm.replies for arm in seen.arms.values()):
@@ -211,7 +279,11 @@ def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | No
                     events.append(event)
                     broken.add(target)
             if target not in regimes:
-                start = [("", baseline[target])] if baseline and target in baseline else [(entry.due, seen)]
+                start = (
+                    [("", baseline[target])]
+                    if baseline and target in baseline
+                    else [(entry.due, seen)]
+                )
                 regimes[target] = _Regime(start, [])
                 if start[0][0]:
                     continue
@@ -226,20 +298,38 @@ def judge(audit: Audit, history: Sequence[Entry], baseline: dict[str, Seen] | No
 
 def _change(audit: Audit, target: str, entry: Entry, regime: _Regime) -> Event | None:
     found = regime.changes() if "rates" in audit.alarm.watch else {}
-    p = drift.adjusted([*(change for change, _ in found.values()), *[Change(0.0, 0)] * max(0, FAMILY - len(found))])
-    drifted = sorted((value, change.since, words) for value, (change, words) in zip(p, found.values(), strict=False) if value < audit.alarm.alpha)
+    p = drift.adjusted(
+        [*(change for change, _ in found.values()), *[Change(0.0, 0)] * max(0, FAMILY - len(found))]
+    )
+    drifted = sorted(
+        (value, change.since, words)
+        for value, (change, words) in zip(p, found.values(), strict=False)
+        if value < audit.alarm.alpha
+    )
     loud, quiet = regime.facts(audit.alarm.watch)
     if not drifted and not loud:
         return None
     since = entry.due if not drifted else regime.later[drifted[0][1]][0]
     said = [*(words for _, _, words in drifted), *loud, *quiet]
-    return Event(f"{audit.audit}/{entry.due}/{target}", audit.audit, "change", target, entry.due, since, entry.run, said, drifted[0][0] if drifted else None)
+    return Event(
+        f"{audit.audit}/{entry.due}/{target}",
+        audit.audit,
+        "change",
+        target,
+        entry.due,
+        since,
+        entry.run,
+        said,
+        drifted[0][0] if drifted else None,
+    )
 
 
 def _claimed(seen: Seen) -> Counts:
     """Replies that give the presented name, in the arms that put no other name in."""
     arms = [arm for label, arm in seen.arms.items() if not label.startswith(("given:", "decoy:"))]
-    return Counts(sum(arm.names.get(str(seen.presented), 0) for arm in arms), sum(arm.samples for arm in arms))
+    return Counts(
+        sum(arm.names.get(str(seen.presented), 0) for arm in arms), sum(arm.samples for arm in arms)
+    )
 
 
 def _claim(audit: Audit, target: str, entry: Entry, counts: list[Counts]) -> Event | None:
@@ -250,7 +340,17 @@ def _claim(audit: Audit, target: str, entry: Entry, counts: list[Counts]) -> Eve
     if p >= audit.alarm.alpha:
         return None
     said = f"it is presented as {presented}, and gives that name in {_share(whole)}, less than {100 * audit.alarm.claimed_rate:g} %"
-    return Event(f"{audit.audit}/{entry.due}/{target}/claim", audit.audit, "change", target, entry.due, entry.due, entry.run, [said], p)
+    return Event(
+        f"{audit.audit}/{entry.due}/{target}/claim",
+        audit.audit,
+        "change",
+        target,
+        entry.due,
+        entry.due,
+        entry.run,
+        [said],
+        p,
+    )
 
 
 def _sum(counts: Iterable[Counts]) -> Counts:
@@ -261,7 +361,9 @@ def _sum(counts: Iterable[Counts]) -> Counts:
 
 
 def _share(counts: Counts) -> str:
-    return f"{counts.hits} of {counts.samples}" + (f" ({100 * counts.hits / counts.samples:.1f} %)" if counts.samples else "")
+    return f"{counts.hits} of {counts.samples}" + (
+        f" ({100 * counts.hits / counts.samples:.1f} %)" if counts.samples else ""
+    )
 
 
 def instant(text: str) -> datetime.datetime:

@@ -48,7 +48,9 @@ class Price(Strict):
 class _Target(Strict):
     name: Name
     role: Role
-    identity: str | None = Field(None, description="the identity that the target is presented as, by id of the book")
+    identity: str | None = Field(
+        None, description="the identity that the target is presented as, by id of the book"
+    )
     price: Price | None = None
 
 
@@ -58,7 +60,12 @@ class EmbeddedTarget(_Target):
     engine: Literal["embedded"]
     model: str = Field(description="path of a GGUF file, or lab:NAME")
     context: int = Field(2048, ge=64, description="tokens of context for each slot")
-    slots: int = Field(1, ge=1, le=256, description="1 makes seeded runs repeatable to the byte; more is faster for large models")
+    slots: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="1 makes seeded runs repeatable to the byte; more is faster for large models",
+    )
     workers: int = Field(2, ge=1, le=64, description="copies of the model, one thread group each")
     threads: int = Field(1, ge=1, le=256, description="threads of each worker")
 
@@ -69,7 +76,9 @@ class VllmTarget(_Target):
     engine: Literal["vllm"]
     model: str = Field(description="a Hugging Face folder, a hub id, or lab:NAME")
     serve: bool = False
-    python: str | None = Field(None, description="with serve: the interpreter that has vLLM, if not this one")
+    python: str | None = Field(
+        None, description="with serve: the interpreter that has vLLM, if not this one"
+    )
     dtype: str = "auto"
     max_model_len: int | None = Field(None, ge=64)
     enforce_eager: bool = False
@@ -83,21 +92,49 @@ class EndpointTarget(_Target):
     """Any OpenAI-compatible endpoint."""
 
     engine: Literal["endpoint"]
-    base_url: str | None = Field(None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own")
+    base_url: str | None = Field(
+        None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own"
+    )
     model: str
-    api_key_env: VariableName | None = Field("OPENAI_API_KEY", description="name of the variable that holds the key; null sends none")
-    headers: dict[str, str] = Field({}, description="extra headers; '$NAME' is read from the environment")
+    api_key_env: VariableName | None = Field(
+        "OPENAI_API_KEY", description="name of the variable that holds the key; null sends none"
+    )
+    headers: dict[str, str] = Field(
+        {}, description="extra headers; '$NAME' is read from the environment"
+    )
     extra_body: dict[str, Any] = {}
-    provider: dict[str, Any] | None = Field(None, description="provider pinning, sent as the body field `provider`")
-    omit: list[str] = Field([], description="parameters that this host refuses; never dropped by themselves")
-    rename: dict[str, str] = Field({}, description="parameters that this host calls otherwise, such as max_tokens: max_completion_tokens")
-    tokenizer: str | None = Field(None, description="folder with tokenizer_config.json of the claimed model; allows the bare arm where the host has raw completions")
-    concurrency: int | None = Field(None, ge=1, le=4096, description="requests in flight at most, begun with; null finds the level by itself")
-    samples_per_request: int = Field(16, ge=1, le=128, description="samples that one request carries (`n`) where the host gives them")
+    provider: dict[str, Any] | None = Field(
+        None, description="provider pinning, sent as the body field `provider`"
+    )
+    omit: list[str] = Field(
+        [], description="parameters that this host refuses; never dropped by themselves"
+    )
+    rename: dict[str, str] = Field(
+        {},
+        description="parameters that this host calls otherwise, such as max_tokens: max_completion_tokens",
+    )
+    tokenizer: str | None = Field(
+        None,
+        description="folder with tokenizer_config.json of the claimed model; allows the bare arm where the host has raw completions",
+    )
+    concurrency: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="requests in flight at most, begun with; null finds the level by itself",
+    )
+    samples_per_request: int = Field(
+        16,
+        ge=1,
+        le=128,
+        description="samples that one request carries (`n`) where the host gives them",
+    )
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
     timeout_s: float = Field(120, gt=0)
-    max_reply_mb: float = Field(8, gt=0, le=1024, description="a longer reply is cut, and the sample fails")
+    max_reply_mb: float = Field(
+        8, gt=0, le=1024, description="a longer reply is cut, and the sample fails"
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -105,7 +142,9 @@ class EndpointTarget(_Target):
         if url is None:
             return None
         if not re.match(r"^https?://[^\s/]+", url):
-            raise ValueError("a base_url starts with http:// or https://, such as https://api.example.com/v1")
+            raise ValueError(
+                "a base_url starts with http:// or https://, such as https://api.example.com/v1"
+            )
         return url.rstrip("/")
 
 
@@ -153,11 +192,23 @@ class Limits(Strict):
     """How patient the sampler is."""
 
     attempts: int = Field(4, ge=1, le=20)
-    attempt_wall_s: float = Field(600, gt=0, description="seconds that all attempts of one request may take together")
-    stop_at_error_rate: float = Field(0.5, gt=0, le=1, description="a target stops when this share of its last 50 requests failed")
-    stop_run_at_error_rate: float = Field(0.5, gt=0, le=1, description="the run stops when this share of its last 200 requests failed")
-    breaker_after: int = Field(8, ge=1, le=1000, description="failures in a row after which a target's breaker opens")
-    finish_s: float = Field(60, ge=0, description="seconds that requests in flight get to finish when the run is stopped")
+    attempt_wall_s: float = Field(
+        600, gt=0, description="seconds that all attempts of one request may take together"
+    )
+    stop_at_error_rate: float = Field(
+        0.5, gt=0, le=1, description="a target stops when this share of its last 50 requests failed"
+    )
+    stop_run_at_error_rate: float = Field(
+        0.5, gt=0, le=1, description="the run stops when this share of its last 200 requests failed"
+    )
+    breaker_after: int = Field(
+        8, ge=1, le=1000, description="failures in a row after which a target's breaker opens"
+    )
+    finish_s: float = Field(
+        60,
+        ge=0,
+        description="seconds that requests in flight get to finish when the run is stopped",
+    )
 
 
 class Stop(Strict):
@@ -171,7 +222,9 @@ class Stop(Strict):
     @model_validator(mode="after")
     def _one_threshold(self) -> Stop:
         if (self.below is None) == (self.above is None):
-            raise ValueError("stop names one threshold: below or above, such as {identity: rio, below: 0.05, alpha: 0.01}")
+            raise ValueError(
+                "stop names one threshold: below or above, such as {identity: rio, below: 0.05, alpha: 0.01}"
+            )
         return self
 
     @property
@@ -216,12 +269,16 @@ class Campaign(Strict):
     def _fits_together(self) -> Campaign:
         names = {t.name for t in self.targets}
         if self.claim and self.claim.target not in names:
-            raise ValueError(f"claim.target '{self.claim.target}' is no target of this campaign: {did_you_mean(self.claim.target, names)}")
+            raise ValueError(
+                f"claim.target '{self.claim.target}' is no target of this campaign: {did_you_mean(self.claim.target, names)}"
+            )
         counts = self.samples.values() if isinstance(self.samples, dict) else [self.samples]
         if any(count < 0 for count in counts):
             raise ValueError("samples are counted from 0 up")
         if isinstance(self.samples, dict) and (stray := set(self.samples) - set(self.probes)):
-            raise ValueError(f"samples names no probe of this campaign: '{sorted(stray)[0]}': {did_you_mean(sorted(stray)[0], self.probes)}")
+            raise ValueError(
+                f"samples names no probe of this campaign: '{sorted(stray)[0]}': {did_you_mean(sorted(stray)[0], self.probes)}"
+            )
         if not any(self.samples_of(probe) for probe in self.probes):
             raise ValueError("the campaign has no samples: give 'samples: 1' or more")
         return self
@@ -239,13 +296,27 @@ class Campaign(Strict):
 
 
 #: How fast, how patiently and at what price: a run may be resumed with others.
-_PACE: Final = ("price", "concurrency", "requests_per_minute", "tokens_per_minute", "timeout_s", "start_timeout_s", "api_key_env", "workers", "threads", "python")
+_PACE: Final = (
+    "price",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "timeout_s",
+    "start_timeout_s",
+    "api_key_env",
+    "workers",
+    "threads",
+    "python",
+)
 
 
 def deciding(campaign: Campaign) -> dict[str, Any]:
     """What a campaign says about its samples, without what only says how they are fetched."""
     said = campaign.model_dump(mode="json", exclude={"budget", "limits", "description"})
-    said["targets"] = [{key: value for key, value in target.items() if key not in _PACE} for target in said["targets"]]
+    said["targets"] = [
+        {key: value for key, value in target.items() if key not in _PACE}
+        for target in said["targets"]
+    ]
     return said
 
 
@@ -259,7 +330,9 @@ class Loaded(NamedTuple):
     @property
     def digest(self) -> str:
         """SHA-256 of what decides the samples: comments, layout, budget, limits and pace do not count."""
-        return hashlib.sha256(json.dumps(deciding(self.campaign), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(deciding(self.campaign), sort_keys=True).encode()
+        ).hexdigest()
 
 
 def load(name: str) -> Loaded:
@@ -272,10 +345,16 @@ def load(name: str) -> Loaded:
     """
     path = Path(name)
     if not path.is_file():
-        found = folders.find(f"probes/campaigns/{name}") or folders.find(f"probes/campaigns/{name}.yaml")
+        found = folders.find(f"probes/campaigns/{name}") or folders.find(
+            f"probes/campaigns/{name}.yaml"
+        )
         if found is None or not found.is_file():
             known = [p.stem for p in folders.every("probes/campaigns", "*.yaml")]
-            raise CampaignError("there is no such campaign file", where=name, next=f"give a path, or one of the shipped names; {did_you_mean(name, known)}")
+            raise CampaignError(
+                "there is no such campaign file",
+                where=name,
+                next=f"give a path, or one of the shipped names; {did_you_mean(name, known)}",
+            )
         path = found
     source = read_text(path, CampaignError)
     return from_text(source, str(path), path.parent)
@@ -284,7 +363,9 @@ def load(name: str) -> Loaded:
 def from_text(source: str, where: str, folder: Path) -> Loaded:
     campaign = validate(Campaign, parse(source, where, CampaignError), where, CampaignError)
     book = load_book()
-    for identity in [t.identity for t in campaign.targets] + [named.identity for named in (campaign.claim, campaign.stop) if named]:
+    for identity in [t.identity for t in campaign.targets] + [
+        named.identity for named in (campaign.claim, campaign.stop) if named
+    ]:
         if identity:
             book.require_family(identity, where)
     return Loaded(campaign, source, folder)
@@ -297,15 +378,25 @@ def public_text(source: str) -> str:
     for target in _entries(root, "targets"):
         for node in target.value if isinstance(target, yaml.SequenceNode) else []:
             for headers in _entries(node, "headers"):
-                cuts += [(v.start_mark.index, v.end_mark.index, '"[header value]"') for _, v in headers.value if not str(v.value).startswith("$")]
+                cuts += [
+                    (v.start_mark.index, v.end_mark.index, '"[header value]"')
+                    for _, v in headers.value
+                    if not str(v.value).startswith("$")
+                ]
             for address in _entries(node, "base_url"):
                 plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
                 if plain != address.value:
-                    cuts.append((address.start_mark.index, address.end_mark.index, json.dumps(plain)))
+                    cuts.append(
+                        (address.start_mark.index, address.end_mark.index, json.dumps(plain))
+                    )
     for start, end, text in sorted(cuts, reverse=True):
         source = source[:start] + text + source[end:]
     return source
 
 
 def _entries(node: Any, key: str) -> list[Any]:
-    return [value for name, value in node.value if name.value == key] if isinstance(node, yaml.MappingNode) else []
+    return (
+        [value for name, value in node.value if name.value == key]
+        if isinstance(node, yaml.MappingNode)
+        else []
+    )

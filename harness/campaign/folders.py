@@ -36,4 +36,8 @@ def every(folder: str, pattern: str) -> list[Path]:
 def cache_folder() -> Path:
     """Where things that can be made again are kept: `TRUENAME_CACHE`, or the user's cache folder."""
     chosen = os.environ.get("TRUENAME_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"
+    return (
+        Path(chosen)
+        if chosen
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"
+    )

@@ -77,12 +77,18 @@ class Book:
     makers: dict[str, Maker]
 
     def name_of(self, kind: Literal["name", "maker"], identity: str) -> str:
-        entry: Family | Maker | None = self.families.get(identity) if kind == "name" else self.makers.get(identity)
+        entry: Family | Maker | None = (
+            self.families.get(identity) if kind == "name" else self.makers.get(identity)
+        )
         return entry.name if entry else identity
 
     def require_family(self, identity: str, where: str) -> Family:
         if identity not in self.families:
-            raise IdentityError(f"'{identity}' is not in the identity book: {did_you_mean(identity, self.families)}", where=where, next="add it to probes/identities/ in your folder, or mend the id")
+            raise IdentityError(
+                f"'{identity}' is not in the identity book: {did_you_mean(identity, self.families)}",
+                where=where,
+                next="add it to probes/identities/ in your folder, or mend the id",
+            )
         return self.families[identity]
 
 
@@ -92,7 +98,11 @@ Entry = TypeVar("Entry", Family, Maker)
 def _add(known: dict[str, Entry], entries: list[Entry], where: str) -> None:
     for entry in entries:
         if entry.id in known:
-            raise IdentityError(f"the id '{entry.id}' stands twice in the identity book", where=where, next="give it another id")
+            raise IdentityError(
+                f"the id '{entry.id}' stands twice in the identity book",
+                where=where,
+                next="give it another id",
+            )
         known[entry.id] = entry
 
 
@@ -102,16 +112,33 @@ def load_book() -> Book:
     families: dict[str, Family] = {}
     makers: dict[str, Maker] = {}
     for path in folders.every("probes/identities", "*.yaml"):
-        content = validate(_BookFile, parse(read_text(path, IdentityError), str(path), IdentityError), str(path), IdentityError)
+        content = validate(
+            _BookFile,
+            parse(read_text(path, IdentityError), str(path), IdentityError),
+            str(path),
+            IdentityError,
+        )
         _add(families, content.families, str(path))
         _add(makers, content.makers, str(path))
     for family in families.values():
         for maker in family.makers:
             if maker not in makers:
-                raise IdentityError(f"family '{family.id}' names an unknown maker '{maker}': {did_you_mean(maker, makers)}", where="probes/identities", next="add the maker")
-        for other in [*family.built_on, *family.related, *([family.same_as] if family.same_as else [])]:
+                raise IdentityError(
+                    f"family '{family.id}' names an unknown maker '{maker}': {did_you_mean(maker, makers)}",
+                    where="probes/identities",
+                    next="add the maker",
+                )
+        for other in [
+            *family.built_on,
+            *family.related,
+            *([family.same_as] if family.same_as else []),
+        ]:
             if other not in families:
-                raise IdentityError(f"family '{family.id}' names an unknown family '{other}': {did_you_mean(other, families)}", where="probes/identities", next="add the family")
+                raise IdentityError(
+                    f"family '{family.id}' names an unknown family '{other}': {did_you_mean(other, families)}",
+                    where="probes/identities",
+                    next="add the family",
+                )
     return Book(families, makers)
 
 
@@ -125,11 +152,21 @@ def load_backstories() -> tuple[Backstory, ...]:
         raw = read_text(path, IdentityError)
         parts = raw.split("---\n", 2)
         if len(parts) != 3 or parts[0].strip():
-            raise IdentityError("a backstory starts with a head between two lines '---'", where=str(path), next="see probes/backstories/README.md")
-        head = validate(_BackstoryHead, parse(parts[1], str(path), IdentityError), str(path), IdentityError)
+            raise IdentityError(
+                "a backstory starts with a head between two lines '---'",
+                where=str(path),
+                next="see probes/backstories/README.md",
+            )
+        head = validate(
+            _BackstoryHead, parse(parts[1], str(path), IdentityError), str(path), IdentityError
+        )
         text = " ".join(parts[2].split())
         if not text:
-            raise IdentityError("the backstory holds no text", where=str(path), next="write the text under the head")
+            raise IdentityError(
+                "the backstory holds no text", where=str(path), next="write the text under the head"
+            )
         load_book().require_family(head.identity, str(path))
-        found.append(Backstory(head.identity, head.language, head.source, text, head.stand_in, path.name))
+        found.append(
+            Backstory(head.identity, head.language, head.source, text, head.stand_in, path.name)
+        )
     return tuple(found)

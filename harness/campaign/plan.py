@@ -43,9 +43,21 @@ def arm_messages(arm: Arm, question: str, system: str | None) -> tuple[Message, 
     return ({"role": "system", "content": "" if arm.kind == "empty" else system or ""}, user)
 
 
-def trial_key(target: str, arm: Arm, probe: str, language: str, question: str, messages: tuple[Message, ...], sampling: dict[str, Any]) -> str:
+def trial_key(
+    target: str,
+    arm: Arm,
+    probe: str,
+    language: str,
+    question: str,
+    messages: tuple[Message, ...],
+    sampling: dict[str, Any],
+) -> str:
     """128 bits of SHA-256 over everything that makes a trial what it is."""
-    content = json.dumps([target, arm.label, probe, language, question, messages, sampling], ensure_ascii=False, sort_keys=True)
+    content = json.dumps(
+        [target, arm.label, probe, language, question, messages, sampling],
+        ensure_ascii=False,
+        sort_keys=True,
+    )
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -74,15 +86,30 @@ class Plan:
     def __init__(self, loaded: Loaded) -> None:
         self.campaign = loaded.campaign
         self._sampling = self.campaign.sampling.model_dump()
-        wanted = [(probes.load(name), self.campaign.samples_of(name)) for name in self.campaign.probes]
+        wanted = [
+            (probes.load(name), self.campaign.samples_of(name)) for name in self.campaign.probes
+        ]
         self._cells = [
-            _Cell(probe.probe, language, samples, list(prompts.questions(probe.prompts, language, self.campaign.variables)))
+            _Cell(
+                probe.probe,
+                language,
+                samples,
+                list(prompts.questions(probe.prompts, language, self.campaign.variables)),
+            )
             for probe, samples in wanted
             for language in (self.campaign.languages if samples else ())
         ]
         self._ends = list(accumulate(len(cell.questions) for cell in self._cells))
         self._per_arm = self._ends[-1] if self._ends else 0
-        self._arms = [(arm, prompts.system_prompt(arm.file, self.campaign.variables, loaded.folder) if arm.file else None) for arm in self.campaign.arm_list]
+        self._arms = [
+            (
+                arm,
+                prompts.system_prompt(arm.file, self.campaign.variables, loaded.folder)
+                if arm.file
+                else None,
+            )
+            for arm in self.campaign.arm_list
+        ]
         self._targets = [target.name for target in self.campaign.targets]
         self.per_target = self._per_arm * len(self._arms)
 
@@ -115,13 +142,27 @@ class Plan:
         messages = arm_messages(arm, question.text, system)
         name = self._targets[target]
         key = trial_key(name, arm, cell.probe, cell.language, question.id, messages, self._sampling)
-        return Trial(name, arm, cell.probe, cell.language, question.id, messages, cell.samples, key, position)
+        return Trial(
+            name, arm, cell.probe, cell.language, question.id, messages, cell.samples, key, position
+        )
 
     @property
     def digest(self) -> str:
         """SHA-256 of every rendered question and system prompt: the same digest, the same trials at the same places."""
-        said = [[cell.probe, cell.language, cell.samples, [tuple(q) for q in cell.questions]] for cell in self._cells]
-        content = json.dumps([said, [(arm.label, system) for arm, system in self._arms], self._targets, self._sampling], ensure_ascii=False, sort_keys=True)
+        said = [
+            [cell.probe, cell.language, cell.samples, [tuple(q) for q in cell.questions]]
+            for cell in self._cells
+        ]
+        content = json.dumps(
+            [
+                said,
+                [(arm.label, system) for arm, system in self._arms],
+                self._targets,
+                self._sampling,
+            ],
+            ensure_ascii=False,
+            sort_keys=True,
+        )
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -160,7 +201,10 @@ def worst_case(loaded: Loaded) -> list[TargetPlan]:
     for target in loaded.campaign.targets:
         if target.price:
             plan = plans[target.name]
-            plan.money = (plan.prompt_tokens * target.price.prompt + plan.completion_tokens * target.price.completion) / 1e6
+            plan.money = (
+                plan.prompt_tokens * target.price.prompt
+                + plan.completion_tokens * target.price.completion
+            ) / 1e6
     return list(plans.values())
 
 

@@ -23,5 +23,14 @@ def load(name: str) -> Probe:
     path = folders.find(f"probes/{name}.yaml")
     if path is None:
         known = [p.stem for p in folders.every("probes", "*.yaml")]
-        raise CampaignError(f"there is no probe '{name}': {did_you_mean(name, known)}", where="probes:", next=f"write probes/{name}.yaml, or mend the name")
-    return validate(Probe, parse(read_text(path, CampaignError), str(path), CampaignError), str(path), CampaignError)
+        raise CampaignError(
+            f"there is no probe '{name}': {did_you_mean(name, known)}",
+            where="probes:",
+            next=f"write probes/{name}.yaml, or mend the name",
+        )
+    return validate(
+        Probe,
+        parse(read_text(path, CampaignError), str(path), CampaignError),
+        str(path),
+        CampaignError,
+    )

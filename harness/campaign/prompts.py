@@ -34,7 +34,12 @@ class Question(NamedTuple):
 def environment() -> ImmutableSandboxedEnvironment:
     """The sandbox; templates may include others under `prompts/`."""
     roots = [str(path) for path in folders.candidates("prompts")]
-    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(roots), trim_blocks=True, lstrip_blocks=True)
+    return ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(roots),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def questions(probe_folder: str, language: str, variables: Mapping[str, str]) -> list[Question]:
@@ -48,13 +53,21 @@ def questions(probe_folder: str, language: str, variables: Mapping[str, str]) ->
     name = f"{probe_folder}/{language}.j2"
     template = _load(name)
     if not template.blocks:
-        raise PromptError("the template holds no question", where=f"prompts/{name}", next="write each question as {% block its_id %}...{% endblock %}")
+        raise PromptError(
+            "the template holds no question",
+            where=f"prompts/{name}",
+            next="write each question as {% block its_id %}...{% endblock %}",
+        )
     found = []
     for block, render in template.blocks.items():
         where = f"prompts/{name}, block '{block}'"
-        text = _guarded(lambda render=render: "".join(render(template.new_context(dict(variables)))), where)  # type: ignore[misc]
+        text = _guarded(
+            lambda render=render: "".join(render(template.new_context(dict(variables)))), where
+        )  # type: ignore[misc]
         if not text.strip():
-            raise PromptError("the question is empty", where=where, next="write its text or delete the block")
+            raise PromptError(
+                "the question is empty", where=where, next="write its text or delete the block"
+            )
         found.append(Question(block, text.strip()))
     return found
 
@@ -66,7 +79,9 @@ def system_prompt(path: str, variables: Mapping[str, str], base: Path | None = N
         try:
             source = own.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as problem:
-            raise PromptError(f"cannot read the system prompt: {problem}", where=str(own), next="check the file") from None
+            raise PromptError(
+                f"cannot read the system prompt: {problem}", where=str(own), next="check the file"
+            ) from None
         template = _guarded(lambda: environment().from_string(source), str(own))
         where = str(own)
     else:
@@ -84,7 +99,11 @@ def _load(name: str) -> jinja2.Template:
     try:
         return environment().get_template(name)
     except jinja2.TemplateNotFound:
-        raise PromptError("there is no such prompt file", where=f"prompts/{name}", next="write it, or choose one of: " + (", ".join(_siblings(name)) or "(none)")) from None
+        raise PromptError(
+            "there is no such prompt file",
+            where=f"prompts/{name}",
+            next="write it, or choose one of: " + (", ".join(_siblings(name)) or "(none)"),
+        ) from None
     except (jinja2.TemplateError, UnicodeDecodeError, OSError) as problem:
         _refuse(problem, f"prompts/{name}")
 
@@ -97,17 +116,42 @@ def _siblings(name: str) -> list[str]:
 def _guarded(work: Callable[[], T], where: str) -> T:
     try:
         result = work()
-    except (jinja2.TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError, MemoryError) as problem:
+    except (
+        jinja2.TemplateError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        LookupError,
+        RecursionError,
+        MemoryError,
+    ) as problem:
         _refuse(problem, where)
     if isinstance(result, str) and len(result) > MAX_CHARACTERS:
-        raise PromptError(f"the template makes {len(result)} characters; {MAX_CHARACTERS} is the most", where=where, next="shorten it")
+        raise PromptError(
+            f"the template makes {len(result)} characters; {MAX_CHARACTERS} is the most",
+            where=where,
+            next="shorten it",
+        )
     return result
 
 
 def _refuse(problem: BaseException, where: str) -> NoReturn:
     if isinstance(problem, SecurityError):
-        raise PromptError(f"the template reaches for Python internals and was stopped: {problem}", where=where, next="use plain variables and text only") from None
+        raise PromptError(
+            f"the template reaches for Python internals and was stopped: {problem}",
+            where=where,
+            next="use plain variables and text only",
+        ) from None
     if isinstance(problem, jinja2.UndefinedError):
-        raise PromptError(f"the template needs a variable that was not given: {problem}", where=where, next="give it under 'variables:' in the campaign") from None
+        raise PromptError(
+            f"the template needs a variable that was not given: {problem}",
+            where=where,
+            next="give it under 'variables:' in the campaign",
+        ) from None
     line = getattr(problem, "lineno", None)
-    raise PromptError(f"the template is broken: {problem}", where=f"{where}, line {line}" if line else where, next="mend the template") from None
+    raise PromptError(
+        f"the template is broken: {problem}",
+        where=f"{where}, line {line}" if line else where,
+        next="mend the template",
+    ) from None

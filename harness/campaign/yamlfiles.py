@@ -20,7 +20,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where the wheel has it: a tenth of the time
+_Loader: type[yaml.SafeLoader] = getattr(
+    yaml, "CSafeLoader", yaml.SafeLoader
+)  # libyaml where the wheel has it: a tenth of the time
 
 
 class _UniqueLoader(_Loader):  # type: ignore[misc, valid-type]
@@ -32,7 +34,9 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, deep: bool = False
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{key}' stands twice", key_node.start_mark
+            )
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -44,7 +48,11 @@ def read_text(path: Path, error: type[TruenameError]) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
-        raise error(f"cannot read the file: {problem}", where=str(path), next="check the path and that the file is UTF-8 text") from None
+        raise error(
+            f"cannot read the file: {problem}",
+            where=str(path),
+            next="check the path and that the file is UTF-8 text",
+        ) from None
 
 
 def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
@@ -53,11 +61,21 @@ def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
         loaded = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a subclass of SafeLoader)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        raise error(f"not valid YAML: {problem.problem}", where=f"{where}, line {mark.line + 1}" if mark else where, next="mend that line") from None
+        raise error(
+            f"not valid YAML: {problem.problem}",
+            where=f"{where}, line {mark.line + 1}" if mark else where,
+            next="mend that line",
+        ) from None
     except (yaml.YAMLError, ValueError, TypeError) as problem:
-        raise error(f"not valid YAML: {problem}", where=where, next="write it as plain UTF-8 YAML") from None
+        raise error(
+            f"not valid YAML: {problem}", where=where, next="write it as plain UTF-8 YAML"
+        ) from None
     if not isinstance(loaded, dict):
-        raise error("the file holds no keys", where=where, next="write 'key: value' lines; probes/campaigns/ has examples")
+        raise error(
+            "the file holds no keys",
+            where=where,
+            next="write 'key: value' lines; probes/campaigns/ has examples",
+        )
     return loaded
 
 
@@ -67,7 +85,9 @@ def validate(model: type[Model], data: Any, where: str, error: type[TruenameErro
         return model.model_validate(data)
     except ValidationError as problem:
         lines = [_explain(model, entry) for entry in problem.errors(include_url=False)]
-        raise error("\n".join(lines), where=where, next="mend the key above and try again") from None
+        raise error(
+            "\n".join(lines), where=where, next="mend the key above and try again"
+        ) from None
 
 
 def _explain(model: type[BaseModel], entry: Any) -> str:
@@ -84,8 +104,19 @@ def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
     """Keys that are known at a place in the model; union members are told apart by their tag in the location."""
     here: list[type[BaseModel]] = [model]
     for part in location:
-        inner = [m for m in here for f in ([m.model_fields[part]] if part in m.model_fields else []) for m in _models_in(f.annotation)]
-        tagged = [m for m in here if any(getattr(f.annotation, "__args__", None) == (part,) for f in m.model_fields.values())]
+        inner = [
+            m
+            for m in here
+            for f in ([m.model_fields[part]] if part in m.model_fields else [])
+            for m in _models_in(f.annotation)
+        ]
+        tagged = [
+            m
+            for m in here
+            if any(
+                getattr(f.annotation, "__args__", None) == (part,) for f in m.model_fields.values()
+            )
+        ]
         here = inner or tagged or here
     return {name for m in here for name in m.model_fields}
 

@@ -53,28 +53,56 @@ def read_samples(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, keep_default_na=False, na_values=["NA"], dtype=str)
     except (OSError, ValueError) as problem:
-        raise RunError(f"the baseline cannot be read: {problem}", where=str(path), next="give a run, or a samples.csv that truename tally wrote") from None
+        raise RunError(
+            f"the baseline cannot be read: {problem}",
+            where=str(path),
+            next="give a run, or a samples.csv that truename tally wrote",
+        ) from None
     if missing := set(COUNTED) - set(frame.columns):
-        raise RunError(f"the baseline lacks the columns {', '.join(sorted(missing))}", where=str(path), next="give a run, or a samples.csv that truename tally wrote")
+        raise RunError(
+            f"the baseline lacks the columns {', '.join(sorted(missing))}",
+            where=str(path),
+            next="give a run, or a samples.csv that truename tally wrote",
+        )
     for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame["abstained"] = frame["abstained"].map({"True": True, "False": False})
     return frame[[*COUNTED]]
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame, campaign: Campaign, alpha: float = 0.05) -> Comparison:
+def compare(
+    before: pd.DataFrame, after: pd.DataFrame, campaign: Campaign, alpha: float = 0.05
+) -> Comparison:
     """Compare the samples of two runs of a campaign, by target, arm, probe, measure and identity.
 
     A rate has changed where the permutation test within questions, adjusted over all rates of both runs (Holm), is under ``alpha``.
     Only questions that both runs asked are tested.
     """
-    both = pd.concat([before.astype(object).assign(run=0), after.astype(object).assign(run=1)], ignore_index=True)
-    known = {"target": {t.name for t in campaign.targets}, "arm": set(campaign.arms), "probe": set(campaign.probes)}
-    fits = both["target"].isin(known["target"]) & both["arm"].isin(known["arm"]) & both["probe"].isin(known["probe"])
-    alone = sorted({f"{row.target} {row.arm} {row.probe}" for row in both[~fits][["target", "arm", "probe"]].drop_duplicates().itertuples()})
+    both = pd.concat(
+        [before.astype(object).assign(run=0), after.astype(object).assign(run=1)], ignore_index=True
+    )
+    known = {
+        "target": {t.name for t in campaign.targets},
+        "arm": set(campaign.arms),
+        "probe": set(campaign.probes),
+    }
+    fits = (
+        both["target"].isin(known["target"])
+        & both["arm"].isin(known["arm"])
+        & both["probe"].isin(known["probe"])
+    )
+    alone = sorted(
+        {
+            f"{row.target} {row.arm} {row.probe}"
+            for row in both[~fits][["target", "arm", "probe"]].drop_duplicates().itertuples()
+        }
+    )
     both = both[fits].reset_index(drop=True)
     if both.empty or both["run"].nunique() < 2:
-        raise RunError("the two runs have no target, arm and probe in common", next="compare runs of one campaign")
+        raise RunError(
+            "the two runs have no target, arm and probe in common",
+            next="compare runs of one campaign",
+        )
     run = counted(both, campaign)
     later = (both["run"] == 1).to_numpy()
     rows = []
@@ -90,11 +118,26 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, campaign: Campaign, alpha
                 held = measure.cells.holds(identity)
                 row = compared(_shared(run, first, second, held), _shared(run, second, first, held))
                 if row:
-                    rows.append({"target": target, "arm": arm, "probe": probe, "measure": measure.name, "identity": identity} | row)
+                    rows.append(
+                        {
+                            "target": target,
+                            "arm": arm,
+                            "probe": probe,
+                            "measure": measure.name,
+                            "identity": identity,
+                        }
+                        | row
+                    )
     for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
-        row |= {"p_value": shown_p(row["p_value"]), "p_holm": shown_p(adjusted), "changed": adjusted < alpha}
+        row |= {
+            "p_value": shown_p(row["p_value"]),
+            "p_holm": shown_p(adjusted),
+            "changed": adjusted < alpha,
+        }
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return Comparison(frame.assign(changed=frame["changed"].astype(bool)), _changes(before, after), sorted(alone))
+    return Comparison(
+        frame.assign(changed=frame["changed"].astype(bool)), _changes(before, after), sorted(alone)
+    )
 
 
 def _shared(run: Counted, places: Any, others: Any, held: Any) -> ByQuestion:
@@ -115,31 +158,58 @@ def _changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
         for arm in sorted(set(first["arm"]) & set(second["arm"])):
             tokens = [_median(side[side["arm"] == arm]) for side in (first, second)]
             questions = [set(side.loc[side["arm"] == arm, "question"]) for side in (first, second)]
-            if tokens[0] is not None and tokens[1] is not None and tokens[0] != tokens[1] and questions[0] == questions[1]:
-                found.append(Change(target, f"median prompt tokens under {arm}", f"{tokens[0]:g}", f"{tokens[1]:g}"))
+            if (
+                tokens[0] is not None
+                and tokens[1] is not None
+                and tokens[0] != tokens[1]
+                and questions[0] == questions[1]
+            ):
+                found.append(
+                    Change(
+                        target,
+                        f"median prompt tokens under {arm}",
+                        f"{tokens[0]:g}",
+                        f"{tokens[1]:g}",
+                    )
+                )
     return found
 
 
 def _median(side: pd.DataFrame) -> float | None:
-    tokens = side["rendered_prompt_tokens"].astype(float).fillna(side["prompt_tokens_reported"].astype(float)).dropna()
+    tokens = (
+        side["rendered_prompt_tokens"]
+        .astype(float)
+        .fillna(side["prompt_tokens_reported"].astype(float))
+        .dropna()
+    )
     return float(tokens.median()) if len(tokens) else None
 
 
 def _listed(values: set[str]) -> str:
-    return ", ".join(sorted(values)[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "") if values else "not given"
+    return (
+        ", ".join(sorted(values)[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
+        if values
+        else "not given"
+    )
 
 
 def junit(found: Comparison, before: str, after: str) -> bytes:
     """The comparison as JUnit XML: a test case for each target, arm, probe and measure, failed where a rate changed."""
     suite = ElementTree.Element("testsuite", name=f"truename compare {before} {after}")
     failed = 0
-    for (target, arm, probe, measure), rows in found.rates.groupby(["target", "arm", "probe", "measure"], sort=False):
-        case = ElementTree.SubElement(suite, "testcase", classname=_xml(f"{target}.{arm}"), name=_xml(f"{probe}: {measure}"))
+    for (target, arm, probe, measure), rows in found.rates.groupby(
+        ["target", "arm", "probe", "measure"], sort=False
+    ):
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=_xml(f"{target}.{arm}"), name=_xml(f"{probe}: {measure}")
+        )
         drifted = rows[rows["changed"]]
         if len(drifted):
             failed += 1
             said = "\n".join(_xml(sentence(row)) for row in drifted.to_dict("records"))
-            ElementTree.SubElement(case, "failure", type="drift", message=said.splitlines()[0]).text = said
+            ElementTree.SubElement(
+                case, "failure", type="drift", message=said.splitlines()[0]
+            ).text = said
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(failed))
     suites = ElementTree.Element("testsuites")
@@ -158,4 +228,9 @@ def sentence(row: Any) -> str:
 
 def _xml(text: str) -> str:
     """Text without what XML 1.0 cannot hold."""
-    return "".join(c if c in "\t\n" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "\ufffd" for c in text)
+    return "".join(
+        c
+        if c in "\t\n" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
+        else "\ufffd"
+        for c in text
+    )

@@ -68,9 +68,17 @@ def confusion(path: Path | None = None) -> Confusion:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Confusion)
     except OSError as problem:
-        raise RunError(f"the confusion rates cannot be read: {problem.strerror}", where=str(path), next="truename eval-classifier LABELS.jsonl writes such a file") from None
+        raise RunError(
+            f"the confusion rates cannot be read: {problem.strerror}",
+            where=str(path),
+            next="truename eval-classifier LABELS.jsonl writes such a file",
+        ) from None
     except msgspec.DecodeError as problem:
-        raise RunError(f"these are no confusion rates: {problem}", where=str(path), next="truename eval-classifier LABELS.jsonl writes such a file") from None
+        raise RunError(
+            f"these are no confusion rates: {problem}",
+            where=str(path),
+            next="truename eval-classifier LABELS.jsonl writes such a file",
+        ) from None
 
 
 class Cells:
@@ -81,9 +89,18 @@ class Cells:
         sets = [frozenset(str(text).split("|")) - {""} for text in texts]
         seen: Counter[str] = Counter()
         for number, count in enumerate(np.bincount(self.codes, minlength=len(sets))):
-            seen.update({identity: int(count) for identity in sets[number] if identity.startswith("other:")})
+            seen.update(
+                {identity: int(count) for identity in sets[number] if identity.startswith("other:")}
+            )
         rare = {identity for identity, samples in seen.items() if samples < RARE}
-        self.sets = [frozenset(OTHER if identity in rare else identity for identity in held) for held in sets] if rare else sets
+        self.sets = (
+            [
+                frozenset(OTHER if identity in rare else identity for identity in held)
+                for held in sets
+            ]
+            if rare
+            else sets
+        )
 
     @property
     def identities(self) -> set[str]:
@@ -130,8 +147,12 @@ class Counted:
         targets = {t.name: place for place, t in enumerate(self.campaign.targets)}
         arms = {label: place for place, label in enumerate(self.campaign.arms)}
         named = {name: place for place, name in enumerate(self.campaign.probes)}
-        found: Any = self.samples.groupby(["target", "arm", "probe"], sort=False, observed=True).indices
-        for target, arm, probe in sorted(found, key=lambda key: (targets[key[0]], arms[key[1]], named[key[2]])):
+        found: Any = self.samples.groupby(
+            ["target", "arm", "probe"], sort=False, observed=True
+        ).indices
+        for target, arm, probe in sorted(
+            found, key=lambda key: (targets[key[0]], arms[key[1]], named[key[2]])
+        ):
             yield target, arm, probe, np.sort(found[target, arm, probe])
 
     def by_question(self, places: Places, held: npt.NDArray[np.bool_]) -> ByQuestion:
@@ -149,15 +170,35 @@ def counted(samples: pd.DataFrame, campaign: Campaign) -> Counted:
 
     An identity that is claimed anywhere in the run, or that a target is presented as, is counted everywhere, so that a zero is seen as a zero.
     """
-    presented = {t.identity for t in campaign.targets if t.identity} | {named.identity for named in (campaign.claim, campaign.stop) if named}
+    presented = {t.identity for t in campaign.targets if t.identity} | {
+        named.identity for named in (campaign.claim, campaign.stop) if named
+    }
     backstory = {probe for probe in campaign.probes if probes.load(probe).measures == "backstory"}
-    recited = samples["recited_identity"].astype(object).where(samples["recited_share_of_reference"].fillna(0).astype(float) >= RECITED_FROM)
+    recited = (
+        samples["recited_identity"]
+        .astype(object)
+        .where(samples["recited_share_of_reference"].fillna(0).astype(float) >= RECITED_FROM)
+    )
     measures = []
-    for measure, column, always in (("name", "names", presented), ("maker", "makers", set()), ("base", "base", set()), ("denied", "denied", set())):
+    for measure, column, always in (
+        ("name", "names", presented),
+        ("maker", "makers", set()),
+        ("base", "base", set()),
+        ("denied", "denied", set()),
+    ):
         cells = Cells(samples[column])
-        measures.append(Measure(measure, cells, sorted(cells.identities | always), lambda probe: True))
+        measures.append(
+            Measure(measure, cells, sorted(cells.identities | always), lambda probe: True)
+        )
     cells = Cells(recited)
-    measures.append(Measure("recital", cells, sorted(cells.identities | {b.identity for b in load_backstories()}), lambda probe: probe in backstory))
+    measures.append(
+        Measure(
+            "recital",
+            cells,
+            sorted(cells.identities | {b.identity for b in load_backstories()}),
+            lambda probe: probe in backstory,
+        )
+    )
     measures.append(Measure("stance", Cells(samples["stance"]), list(STANCES), lambda probe: True))
     languages, _ = pd.factorize(samples["language"])
     ids, known = pd.factorize(samples["question"])
@@ -171,21 +212,35 @@ def tally_frame(run: Counted, errors: Confusion) -> pd.DataFrame:
     Rates are over scored samples; where none was scored they are NA.
     """
     samples, table = run.samples, []
-    held = {(m.name, identity): m.cells.holds(identity) for m in run.measures for identity in m.identities}
+    held = {
+        (m.name, identity): m.cells.holds(identity)
+        for m in run.measures
+        for identity in m.identities
+    }
     languages = samples["language"].to_numpy()
     for target, arm, probe, places in run.groups():
         first = samples.iloc[places[0]]
         about = {"target": target, "role": first["role"], "arm": arm, "probe": probe}
         for language in [ALL, *sorted(set(languages[places]))]:
             inside = places if language == ALL else places[languages[places] == language]
-            counts = _around(samples.iloc[inside]) | {"note": first["note"] if isinstance(first["note"], str) else None}
+            counts = _around(samples.iloc[inside]) | {
+                "note": first["note"] if isinstance(first["note"], str) else None
+            }
             for measure in run.measures:
                 if not measure.applies(probe):
                     continue
                 for identity in measure.identities:
                     by = run.by_question(inside, held[measure.name, identity])
-                    rate = _rate(by, errors.measures.get(measure.name)) | _anytime(run.campaign, probe, measure.name, identity, by)
-                    table.append(about | {"language": language, "measure": measure.name, "identity": identity} | rate | {"questions": len(by.questions)} | counts)
+                    rate = _rate(by, errors.measures.get(measure.name)) | _anytime(
+                        run.campaign, probe, measure.name, identity, by
+                    )
+                    table.append(
+                        about
+                        | {"language": language, "measure": measure.name, "identity": identity}
+                        | rate
+                        | {"questions": len(by.questions)}
+                        | counts
+                    )
     return pd.DataFrame(table, columns=TALLY_COLUMNS)
 
 
@@ -205,16 +260,42 @@ def _rate(by: ByQuestion, errors: Errors | None) -> dict[str, Any]:
         return {"samples": 0, "hits": 0}
     hits, n = int(by.hits.sum()), int(by.sizes.sum())
     low, high = stats.wilson(hits, n)
-    row = {"samples": n, "hits": hits, "rate": found.rate, "rate_low": found.low, "rate_high": found.high, "design_effect": found.design_effect, "effective_samples": found.effective_n}
+    row = {
+        "samples": n,
+        "hits": hits,
+        "rate": found.rate,
+        "rate_low": found.low,
+        "rate_high": found.high,
+        "design_effect": found.design_effect,
+        "effective_samples": found.effective_n,
+    }
     row |= {"wilson_low": low, "wilson_high": high}
-    if errors and (corrected := stats.rogan_gladen(found.rate, found.effective_n, errors.sensitivity, errors.specificity)):
-        row |= {"corrected_rate": corrected.rate, "corrected_low": corrected.low, "corrected_high": corrected.high}
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()}
+    if errors and (
+        corrected := stats.rogan_gladen(
+            found.rate, found.effective_n, errors.sensitivity, errors.specificity
+        )
+    ):
+        row |= {
+            "corrected_rate": corrected.rate,
+            "corrected_low": corrected.low,
+            "corrected_high": corrected.high,
+        }
+    return {
+        name: round(value, 6) if isinstance(value, float) else value for name, value in row.items()
+    }
 
 
-def _anytime(campaign: Campaign, probe: str, measure: str, identity: str, by: ByQuestion) -> dict[str, Any]:
+def _anytime(
+    campaign: Campaign, probe: str, measure: str, identity: str, by: ByQuestion
+) -> dict[str, Any]:
     """The sequence of an identity that the campaign may stop for: its rate may be looked at whenever one likes."""
-    if measure != "name" or campaign.stop is None or campaign.stop.identity != identity or not len(by.sizes) or probes.load(probe).measures != "name":
+    if (
+        measure != "name"
+        or campaign.stop is None
+        or campaign.stop.identity != identity
+        or not len(by.sizes)
+        or probes.load(probe).measures != "name"
+    ):
         return {}
     low, high = stats.sequence(int(by.hits.sum()), int(by.sizes.sum()), campaign.stop.alpha)
     return {"anytime_low": round(low, 6), "anytime_high": round(high, 6)}
@@ -235,17 +316,35 @@ def comparisons_frame(run: Counted) -> pd.DataFrame:
     sides: dict[str, list[_Side]] = {}
     for target, arm, probe, places in run.groups():
         sides.setdefault(probe, []).append(_Side(target, arm, places))
-    held = {(m.name, identity): m.cells.holds(identity) for m in run.measures if m.name in COMPARED for identity in m.identities}
+    held = {
+        (m.name, identity): m.cells.holds(identity)
+        for m in run.measures
+        if m.name in COMPARED
+        for identity in m.identities
+    }
     rows: list[dict[str, Any]] = []
     for probe, found in sides.items():
         for kind, a, b in _pairs(found, roles):
             for measure in run.measures:
                 if measure.name in COMPARED and measure.applies(probe):
                     for identity in measure.identities:
-                        row = compared(run.by_question(a.places, held[measure.name, identity]), run.by_question(b.places, held[measure.name, identity]))
+                        row = compared(
+                            run.by_question(a.places, held[measure.name, identity]),
+                            run.by_question(b.places, held[measure.name, identity]),
+                        )
                         if row:
                             rows.append(
-                                {"comparison": kind, "probe": probe, "measure": measure.name, "identity": identity, "target_a": a.target, "arm_a": a.arm, "target_b": b.target, "arm_b": b.arm} | row
+                                {
+                                    "comparison": kind,
+                                    "probe": probe,
+                                    "measure": measure.name,
+                                    "identity": identity,
+                                    "target_a": a.target,
+                                    "arm_a": a.arm,
+                                    "target_b": b.target,
+                                    "arm_b": b.arm,
+                                }
+                                | row
                             )
     for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
         row["p_holm"] = shown_p(adjusted)
@@ -253,7 +352,9 @@ def comparisons_frame(run: Counted) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-def _pairs(sides: list[_Side], roles: Mapping[str, str]) -> Iterator[tuple[Literal["arms", "targets"], _Side, _Side]]:
+def _pairs(
+    sides: list[_Side], roles: Mapping[str, str]
+) -> Iterator[tuple[Literal["arms", "targets"], _Side, _Side]]:
     for a, b in combinations(sides, 2):
         if a.target == b.target:
             yield "arms", a, b
@@ -269,7 +370,9 @@ def compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
     first, second = a.estimate, b.estimate
     if first is None or second is None or not (a.hits.any() or b.hits.any()):
         return None
-    shared, in_a, in_b = np.intersect1d(a.questions, b.questions, assume_unique=True, return_indices=True)
+    shared, in_a, in_b = np.intersect1d(
+        a.questions, b.questions, assume_unique=True, return_indices=True
+    )
     low, high = stats.difference(first, second)
     return {
         "samples_a": int(a.sizes.sum()),
@@ -283,7 +386,9 @@ def compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
         "difference_high": round(high, 6),
         "cohens_h": round(stats.cohens_h(first.rate, second.rate), 4),
         "questions_shared": len(shared),
-        "p_value": stats.permutation_within(a.hits[in_a], a.sizes[in_a], b.hits[in_b], b.sizes[in_b]),
+        "p_value": stats.permutation_within(
+            a.hits[in_a], a.sizes[in_a], b.hits[in_b], b.sizes[in_b]
+        ),
     }
 
 

@@ -13,7 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from harness.counting.tally import SCORE_COLUMNS, overlap_columns, reasoning_columns, verdict_columns
+from harness.counting.tally import (
+    SCORE_COLUMNS,
+    overlap_columns,
+    reasoning_columns,
+    verdict_columns,
+)
 from harness.errors import ScoreError, did_you_mean
 from harness.scoring.overlap import published
 from harness.scoring.verdict import verdicts
@@ -51,22 +56,36 @@ def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
         The file cannot be read, is of another kind, or no row has the column.
     """
     if path.suffix not in (".jsonl", ".ndjson", ".csv"):
-        raise ScoreError(f"'{path.suffix or path.name}' is no kind of file that can be scored", where=str(path), next="give a .jsonl file (one object a line) or a .csv file with a head line")
+        raise ScoreError(
+            f"'{path.suffix or path.name}' is no kind of file that can be scored",
+            where=str(path),
+            next="give a .jsonl file (one object a line) or a .csv file with a head line",
+        )
     try:
         yield from _csv(path, column) if path.suffix == ".csv" else _jsonl(path, column)
     except OSError as problem:
-        raise ScoreError(f"the file cannot be read: {problem.strerror}", where=str(path), next="check the path") from None
+        raise ScoreError(
+            f"the file cannot be read: {problem.strerror}", where=str(path), next="check the path"
+        ) from None
 
 
 def _column(keys: list[str], column: str | None, where: str) -> str:
     if column is not None:
         if column not in keys:
-            raise ScoreError(f"there is no column '{column}': {did_you_mean(column, keys)}", where=where, next=f"--column one of: {', '.join(keys)}")
+            raise ScoreError(
+                f"there is no column '{column}': {did_you_mean(column, keys)}",
+                where=where,
+                next=f"--column one of: {', '.join(keys)}",
+            )
         return column
     for usual in USUAL:
         if usual in keys:
             return usual
-    raise ScoreError("no column looks like the text of a reply", where=where, next=f"--column one of: {', '.join(keys) or '(none)'}")
+    raise ScoreError(
+        "no column looks like the text of a reply",
+        where=where,
+        next=f"--column one of: {', '.join(keys) or '(none)'}",
+    )
 
 
 def _text(fields: dict[str, Any], column: str) -> tuple[Row, str | None]:
@@ -87,7 +106,9 @@ def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
             if not line.strip():
                 continue
             try:
-                fields = json.loads(line)  # the standard library's, for it reads lone surrogates too
+                fields = json.loads(
+                    line
+                )  # the standard library's, for it reads lone surrogates too
             except (ValueError, RecursionError) as problem:
                 yield Row({"line": number}, f"not JSON: {problem}"), None
                 continue
@@ -106,7 +127,11 @@ def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
         chosen = _column(list(table.fieldnames or ()), column, f"{path}:1")
         for fields in table:
             surplus = fields.pop(None, None)
-            yield (Row(dict(fields), "the row has more cells than the head"), None) if surplus else _text(dict(fields), chosen)
+            yield (
+                (Row(dict(fields), "the row has more cells than the head"), None)
+                if surplus
+                else _text(dict(fields), chosen)
+            )
 
 
 def score(path: Path, out: Path, column: str | None = None) -> Summary:
@@ -115,7 +140,9 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
     Rows stream through in chunks; a row that cannot be scored has status ``failed`` and says why.
     """
     if out.resolve() == path.resolve():
-        raise ScoreError("the output would overwrite the input", where=str(out), next="choose another --out")
+        raise ScoreError(
+            "the output would overwrite the input", where=str(out), next="choose another --out"
+        )
     references = published()
     stances: Counter[str] = Counter()
     names: Counter[str] = Counter()
@@ -126,11 +153,25 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
         nonlocal failed
         source = rows(path, column)
         while batch := list(islice(source, CHUNK)):
-            parts = [split_reasoning(text) if text is not None else (None, None) for _, text in batch]
-            found = zip(batch, verdicts(a for _, a in parts), verdicts(t for t, _ in parts), references.stream(a for _, a in parts), parts, strict=True)
+            parts = [
+                split_reasoning(text) if text is not None else (None, None) for _, text in batch
+            ]
+            found = zip(
+                batch,
+                verdicts(a for _, a in parts),
+                verdicts(t for t, _ in parts),
+                references.stream(a for _, a in parts),
+                parts,
+                strict=True,
+            )
             made = []
             for (row, text), said, thought, recited, (reasoning, _) in found:
-                line = {f"input_{k}" if k in _OWN else k: v if isinstance(v, str | int | float | bool | None) else json.dumps(v, ensure_ascii=False) for k, v in row.fields.items()}
+                line = {
+                    f"input_{k}" if k in _OWN else k: v
+                    if isinstance(v, str | int | float | bool | None)
+                    else json.dumps(v, ensure_ascii=False)
+                    for k, v in row.fields.items()
+                }
                 if text is None:
                     failed += 1
                     made.append(line | {"status": "failed", "error": row.problem})
@@ -142,7 +183,10 @@ def score(path: Path, out: Path, column: str | None = None) -> Summary:
                     line |= reasoning_columns(thought)
                 made.append(line)
             if not first:
-                first.extend([k for k in dict.fromkeys(k for m in made for k in m) if k not in _OWN] + list(_OWN))
+                first.extend(
+                    [k for k in dict.fromkeys(k for m in made for k in m) if k not in _OWN]
+                    + list(_OWN)
+                )
             for line in made:  # keys that the first rows did not have are kept too
                 rest = {k: line[k] for k in line if k not in first}
                 line["rest_json"] = json.dumps(rest, ensure_ascii=False) if rest else None

@@ -18,7 +18,14 @@ import pandas as pd
 
 from harness.campaign import probes
 from harness.campaign.campaign import Campaign
-from harness.counting.rates import Confusion, Counted, comparisons_frame, confusion, counted, tally_frame
+from harness.counting.rates import (
+    Confusion,
+    Counted,
+    comparisons_frame,
+    confusion,
+    counted,
+    tally_frame,
+)
 from harness.errors import RunError
 from harness.journal.journal import Journal
 from harness.scoring.overlap import Overlap, published
@@ -64,13 +71,20 @@ def score(rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
         whole = [row for row in batch if row["status"] == "ok"]
         said = iter(_each_once([row["text"] for row in whole]))
         reasoned = iter(_each_once([row["reasoning"] for row in whole]))
-        recited = references.stream([row["text"] for row in whole if measures[row["probe"]] == "backstory"])
+        recited = references.stream(
+            [row["text"] for row in whole if measures[row["probe"]] == "backstory"]
+        )
         for row in batch:
             if row["status"] != "ok":
                 yield Scored(row, None, None, None)
                 continue
             thought = next(reasoned)
-            yield Scored(row, next(said), thought if row["reasoning"] else None, next(recited) if measures[row["probe"]] == "backstory" else None)
+            yield Scored(
+                row,
+                next(said),
+                thought if row["reasoning"] else None,
+                next(recited) if measures[row["probe"]] == "backstory" else None,
+            )
 
 
 def _each_once(texts: list[str | None]) -> list[Verdict]:
@@ -80,16 +94,24 @@ def _each_once(texts: list[str | None]) -> list[Verdict]:
     return [judged[text] for text in texts]
 
 
-def sample_frame(scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]) -> pd.DataFrame:
+def sample_frame(
+    scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]
+) -> pd.DataFrame:
     """One row a sample, columns `SAMPLE_COLUMNS`; ``notes`` say by target what everybody has to know of it."""
     roles = {t.name: t.role for t in campaign.targets}
-    return pd.DataFrame([_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored], columns=SAMPLE_COLUMNS)
+    return pd.DataFrame(
+        [_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored],
+        columns=SAMPLE_COLUMNS,
+    )
 
 
 def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     row, messages = s.row, msgspec.json.decode(s.row["messages"])
     system = next((m["content"] for m in messages if m["role"] == "system"), None)
-    found: dict[str, Any] = {name: row[name] for name in ("target", "arm", "probe", "language", "question", "trial", "sample", "status")}
+    found: dict[str, Any] = {
+        name: row[name]
+        for name in ("target", "arm", "probe", "language", "question", "trial", "sample", "status")
+    }
     if s.verdict:
         found |= verdict_columns(s.verdict)
     if s.reasoning:
@@ -122,7 +144,10 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
 
 def verdict_columns(v: Verdict) -> dict[str, Any]:
     """A verdict as columns of a table."""
-    probabilities = {f"{e.role}:{e.identity}": e.probability for e in sorted(v.evidence, key=lambda e: e.probability)}
+    probabilities = {
+        f"{e.role}:{e.identity}": e.probability
+        for e in sorted(v.evidence, key=lambda e: e.probability)
+    }
     return {
         "stance": v.stance,
         "names": joined(v.names),
@@ -132,13 +157,19 @@ def verdict_columns(v: Verdict) -> dict[str, Any]:
         "hedged": v.hedged,
         "abstained": v.abstain,
         "version": v.version,
-        "claim_probabilities": joined(f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())),
+        "claim_probabilities": joined(
+            f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())
+        ),
     }
 
 
 def reasoning_columns(v: Verdict) -> dict[str, Any]:
     """A verdict on reasoning text as columns of a table."""
-    return {"reasoning_stance": v.stance, "reasoning_names": joined(v.names), "reasoning_makers": joined(v.makers)}
+    return {
+        "reasoning_stance": v.stance,
+        "reasoning_names": joined(v.names),
+        "reasoning_makers": joined(v.makers),
+    }
 
 
 def overlap_columns(o: Overlap) -> dict[str, Any]:
@@ -168,11 +199,28 @@ def overlap_frame(scored: Iterable[Scored], campaign: Campaign) -> pd.DataFrame:
     for s in scored:
         if s.overlap is None or not s.overlap.runs:
             continue
-        about = {name: s.row[name] for name in ("target", "arm", "probe", "language", "question", "trial", "sample")}
-        about |= {"role": roles.get(s.row["target"]), "identity": s.overlap.identity, "reference": s.overlap.reference}
-        about |= {"recited_share_of_reference": round(s.overlap.reference_share, 4), "recital_p_value": float(f"{s.overlap.p_value:.3g}")}
+        about = {
+            name: s.row[name]
+            for name in ("target", "arm", "probe", "language", "question", "trial", "sample")
+        }
+        about |= {
+            "role": roles.get(s.row["target"]),
+            "identity": s.overlap.identity,
+            "reference": s.overlap.reference,
+        }
+        about |= {
+            "recited_share_of_reference": round(s.overlap.reference_share, 4),
+            "recital_p_value": float(f"{s.overlap.p_value:.3g}"),
+        }
         rows += [
-            about | {"reply_start": run.start, "reply_end": run.end, "tokens": run.tokens, "rarity_log10": round(run.rarity, 2), "passage": s.row["text"][run.start : run.end]}
+            about
+            | {
+                "reply_start": run.start,
+                "reply_end": run.end,
+                "tokens": run.tokens,
+                "rarity_log10": round(run.rarity, 2),
+                "passage": s.row["text"][run.start : run.end],
+            }
             for run in s.overlap.runs
         ]
     return pd.DataFrame(rows, columns=OVERLAP_COLUMNS)
@@ -201,7 +249,9 @@ COUNTED: Final = (
 ).split()
 
 
-_NUMBERS: Final = frozenset(("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"))
+_NUMBERS: Final = frozenset(
+    ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported")
+)
 
 
 class _Columns:
@@ -214,7 +264,15 @@ class _Columns:
     def add(self, frame: pd.DataFrame) -> None:
         for name in COUNTED:
             values, codes = self.values[name], self.codes[name]
-            codes.extend([values.setdefault(None if value is None or value is pd.NA or value != value else value, len(values)) for value in frame[name].tolist()])
+            codes.extend(
+                [
+                    values.setdefault(
+                        None if value is None or value is pd.NA or value != value else value,
+                        len(values),
+                    )
+                    for value in frame[name].tolist()
+                ]
+            )
 
     def frame(self) -> pd.DataFrame:
         """Text as categories, numbers as numbers."""
@@ -223,16 +281,35 @@ class _Columns:
             known: dict[Any, int] = self.values[name]
             codes = np.frombuffer(self.codes.pop(name), dtype=np.int32)
             if name in _NUMBERS:
-                values = np.array([np.nan if value is None else float(value) for value in known] or [np.nan])
+                values = np.array(
+                    [np.nan if value is None else float(value) for value in known] or [np.nan]
+                )
                 made[name] = values[codes]
             else:
                 missing = known.get(None, -1)
-                places = np.array([-1 if value is None else place - (missing >= 0 and place > missing) for value, place in known.items()] or [-1], dtype=np.int32)
-                made[name] = pd.Categorical.from_codes(places[codes], pd.Index([value for value in known if value is not None], dtype=object))
+                places = np.array(
+                    [
+                        -1 if value is None else place - (missing >= 0 and place > missing)
+                        for value, place in known.items()
+                    ]
+                    or [-1],
+                    dtype=np.int32,
+                )
+                made[name] = pd.Categorical.from_codes(
+                    places[codes],
+                    pd.Index([value for value in known if value is not None], dtype=object),
+                )
         return pd.DataFrame(made, copy=False)
 
 
-def tally(journal: Journal, campaign: Campaign, folder: Path, formats: Sequence[str] = (), errors: Confusion | None = None, look: Callable[[Scored], None] = lambda scored: None) -> Tables:
+def tally(
+    journal: Journal,
+    campaign: Campaign,
+    folder: Path,
+    formats: Sequence[str] = (),
+    errors: Confusion | None = None,
+    look: Callable[[Scored], None] = lambda scored: None,
+) -> Tables:
     """Score what the journal holds and write samples, overlap, tally and comparisons into ``folder``; samples are streamed, and shown to ``look``.
 
     Raises
@@ -240,7 +317,9 @@ def tally(journal: Journal, campaign: Campaign, folder: Path, formats: Sequence[
     RunError
         The journal holds no sample of the run, or the tables cannot be written.
     """
-    notes = {target: "; ".join(can.get("notes", ())) for target, can in journal.capabilities().items()}
+    notes = {
+        target: "; ".join(can.get("notes", ())) for target, can in journal.capabilities().items()
+    }
     notes = {target: note for target, note in notes.items() if note}
     columns = _Columns()
     passages = Spool(folder / "overlap", formats)
@@ -249,7 +328,16 @@ def tally(journal: Journal, campaign: Campaign, folder: Path, formats: Sequence[
         scored = score(journal.rows())
         while batch := list(islice(scored, CHUNK)):
             frame = sample_frame(batch, campaign, notes)
-            for column in ("sample", "rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported", "longest_run_tokens", "near_run_tokens", "attempts", "seed"):
+            for column in (
+                "sample",
+                "rendered_prompt_tokens",
+                "prompt_tokens_reported",
+                "completion_tokens_reported",
+                "longest_run_tokens",
+                "near_run_tokens",
+                "attempts",
+                "seed",
+            ):
                 frame[column] = frame[column].astype("Int64")
             columns.add(frame)
             passages.add(overlap_frame(batch, campaign))
@@ -259,7 +347,11 @@ def tally(journal: Journal, campaign: Campaign, folder: Path, formats: Sequence[
 
     with passages:
         if not write_table(frames(), folder / "samples", formats):
-            raise RunError("the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}")
+            raise RunError(
+                "the run holds no samples yet",
+                where=journal.run,
+                next=f"truename run {journal.run}",
+            )
     run = counted(columns.frame(), campaign)
     tables = Tables(run, tally_frame(run, errors or confusion()), comparisons_frame(run))
     write_table(tables.tally, folder / "tally", formats)

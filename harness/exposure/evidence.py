@@ -51,21 +51,48 @@ def injection(template: ChatTemplate, count: Count | None = None) -> Injection:
     """
     asked = msgspec.json.encode([template.source, template.bos_token, template.eos_token])
     try:
-        done = subprocess.run([sys.executable, "-P", "-m", "harness.exposure.evidence"], input=asked, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "harness.exposure.evidence"],
+            input=asked,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        return Injection("", "not known", "", None, [], f"the template did not end within {SECONDS} s")
+        return Injection(
+            "", "not known", "", None, [], f"the template did not end within {SECONDS} s"
+        )
     if done.returncode:
-        return Injection("", "not known", "", None, [], "the template took more memory than it may, or broke its process")
+        return Injection(
+            "",
+            "not known",
+            "",
+            None,
+            [],
+            "the template took more memory than it may, or broke its process",
+        )
     found = msgspec.json.decode(done.stdout, type=Injection)
     found.names = identities_in(found.injected)
     if count is not None and found.problem is None:
-        found.tokens = None if (whole := count(found.absent)) is None or (rest := count(found.absent.replace(found.injected, "", 1))) is None else whole - rest
+        found.tokens = (
+            None
+            if (whole := count(found.absent)) is None
+            or (rest := count(found.absent.replace(found.injected, "", 1))) is None
+            else whole - rest
+        )
     return found
 
 
 def identities_in(text: str) -> list[str]:
     """Families and makers of the book that a text names."""
-    return list(dict.fromkeys(name for m in finder().find(normalize(text)) for name in (m.family, m.maker) if name and not m.weak))
+    return list(
+        dict.fromkeys(
+            name
+            for m in finder().find(normalize(text))
+            for name in (m.family, m.maker)
+            if name and not m.weak
+        )
+    )
 
 
 def _examine(template: ChatTemplate) -> Injection:
@@ -93,12 +120,21 @@ def _examine(template: ChatTemplate) -> Injection:
         when = "always, before any system message"
     else:
         when = "where no system message is sent"
-    return Injection(injected[:20_000], when, absent[:20_000], None if system is None else system[:20_000], _lines(template.source, core))
+    return Injection(
+        injected[:20_000],
+        when,
+        absent[:20_000],
+        None if system is None else system[:20_000],
+        _lines(template.source, core),
+    )
 
 
 def said_in(injected: str) -> str:
     """The longest line of an injected text that holds words, without marks of turns."""
-    lines = [line.strip() for line in re.sub(r"<[^<>\n]{1,40}>|\[/?[A-Z_]{2,20}\]", "\n", injected).splitlines()]
+    lines = [
+        line.strip()
+        for line in re.sub(r"<[^<>\n]{1,40}>|\[/?[A-Z_]{2,20}\]", "\n", injected).splitlines()
+    ]
     return max((line for line in lines if len(line.split()) > 1), key=len, default="")
 
 
@@ -110,7 +146,10 @@ def _lines(source: str, core: str) -> list[str]:
     if wanted < 0:
         return []
     before = source[:wanted].splitlines()
-    return [*[line.strip()[:300] for line in before[-3:]], source[wanted:].splitlines()[0].strip()[:300]]
+    return [
+        *[line.strip()[:300] for line in before[-3:]],
+        source[wanted:].splitlines()[0].strip()[:300],
+    ]
 
 
 class Counted(NamedTuple):
@@ -160,33 +199,77 @@ def account(counts: Sequence[Counted]) -> Account:
     for c in counts:
         by[c.words, c.system].add((c.reported or 0) + c.cached)
     if any(min(values) <= 0 for values in by.values()):
-        return Account("nonsense", "the host reports no tokens, or fewer, for prompts that hold words")
+        return Account(
+            "nonsense", "the host reports no tokens, or fewer, for prompts that hold words"
+        )
     if any(len(values) > 1 for values in by.values()):
-        return Account("nonsense", "the host reports other counts for the same prompt: they cannot be used")
+        return Account(
+            "nonsense", "the host reports other counts for the same prompt: they cannot be used"
+        )
     reported = {place: next(iter(values)) for place, values in by.items()}
     expected = {(c.words, c.system): c.expected for c in counts}
-    return _exact(reported, {place: n for place, n in expected.items() if n is not None}) if None not in expected.values() else _differences(reported)
+    return (
+        _exact(reported, {place: n for place, n in expected.items() if n is not None})
+        if None not in expected.values()
+        else _differences(reported)
+    )
 
 
-def _exact(reported: dict[tuple[int, int | None], int], expected: dict[tuple[int, int | None], int]) -> Account:
+def _exact(
+    reported: dict[tuple[int, int | None], int], expected: dict[tuple[int, int | None], int]
+) -> Account:
     over = {place: reported[place] - expected[place] for place in reported}
     absent = [n for (_, system), n in over.items() if system is None]
     given = [n for (_, system), n in over.items() if system is not None]
     if max(absent) - min(absent) > CONVENTION or (given and max(given) - min(given) > CONVENTION):
-        slope, _ = statistics.linear_regression([float(n) for n in expected.values()], [float(reported[place]) for place in expected])
+        slope, _ = statistics.linear_regression(
+            [float(n) for n in expected.values()], [float(reported[place]) for place in expected]
+        )
         if abs(slope - 1) > 0.1:
-            return Account("other tokenizer", f"the host counts {slope:.2f} tokens where the claimed model's tokenizer counts one: another tokenizer, or an estimate")
-        return Account("nonsense", "the counts differ from the claimed tokenizer's by another number for each length")
+            return Account(
+                "other tokenizer",
+                f"the host counts {slope:.2f} tokens where the claimed model's tokenizer counts one: another tokenizer, or an estimate",
+            )
+        return Account(
+            "nonsense",
+            "the counts differ from the claimed tokenizer's by another number for each length",
+        )
     bare, more = round(statistics.median(absent)), round(statistics.median(given)) if given else 0
     if bare < -CONVENTION or more < -CONVENTION:
-        return Account("nonsense", f"the host reports {-min(bare, more)} tokens fewer than the prompt has")
+        return Account(
+            "nonsense", f"the host reports {-min(bare, more)} tokens fewer than the prompt has"
+        )
     if bare <= CONVENTION and more <= CONVENTION:
-        return Account("clean", "the counts are those of the prompts that were sent: nothing is hidden", 0, 0, CONVENTION)
+        return Account(
+            "clean",
+            "the counts are those of the prompts that were sent: nothing is hidden",
+            0,
+            0,
+            CONVENTION,
+        )
     if more <= CONVENTION:
-        return Account("hidden", f"where no system message is sent, {bare} tokens stand before the question that were not sent", bare, bare - CONVENTION, bare + CONVENTION)
+        return Account(
+            "hidden",
+            f"where no system message is sent, {bare} tokens stand before the question that were not sent",
+            bare,
+            bare - CONVENTION,
+            bare + CONVENTION,
+        )
     if bare <= CONVENTION:
-        return Account("hidden", f"with a system message, {more} tokens are added that were not sent", more, more - CONVENTION, more + CONVENTION)
-    return Account("hidden", f"{bare} tokens stand before every question that were not sent ({more} beside a system message)", bare, bare - CONVENTION, bare + CONVENTION)
+        return Account(
+            "hidden",
+            f"with a system message, {more} tokens are added that were not sent",
+            more,
+            more - CONVENTION,
+            more + CONVENTION,
+        )
+    return Account(
+        "hidden",
+        f"{bare} tokens stand before every question that were not sent ({more} beside a system message)",
+        bare,
+        bare - CONVENTION,
+        bare + CONVENTION,
+    )
 
 
 def _differences(reported: dict[tuple[int, int | None], int]) -> Account:
@@ -194,8 +277,15 @@ def _differences(reported: dict[tuple[int, int | None], int]) -> Account:
     for system in {system for _, system in reported}:
         found = sorted((k, n) for (k, s), n in reported.items() if s == system)
         slopes = {(b - a) / (y - x) for (x, a), (y, b) in itertools.pairwise(found)}
-        if max(slopes) - min(slopes) > 0.01 or not 0.9 < max(slopes) < 4 or abs(max(slopes) - round(max(slopes))) > 0.01:
-            return Account("nonsense", "the counts do not grow by whole tokens a word: they are estimated, or invented")
+        if (
+            max(slopes) - min(slopes) > 0.01
+            or not 0.9 < max(slopes) < 4
+            or abs(max(slopes) - round(max(slopes))) > 0.01
+        ):
+            return Account(
+                "nonsense",
+                "the counts do not grow by whole tokens a word: they are estimated, or invented",
+            )
         starts[system] = found[0][1] - max(slopes) * found[0][0]
     sizes = sorted(s for s in starts if s is not None)
     if None not in starts or len(sizes) < 2:
@@ -207,7 +297,13 @@ def _differences(reported: dict[tuple[int, int | None], int]) -> Account:
     ahead = round(starts[None] - given)
     if ahead > CONVENTION:
         low, high = ahead + SYSTEM_TURN[0], ahead + SYSTEM_TURN[1]
-        return Account("hidden", f"where no system message is sent, {low} to {high} tokens stand before the question that were not sent", (low + high) // 2, low, high)
+        return Account(
+            "hidden",
+            f"where no system message is sent, {low} to {high} tokens stand before the question that were not sent",
+            (low + high) // 2,
+            low,
+            high,
+        )
     if given > EXCHANGE:
         return Account(
             "hidden",
@@ -260,7 +356,13 @@ def agreement(replies: Sequence[tuple[str, str]], least: int = 6) -> Recited | N
     for forward in (True, False):
         while len(passage) < 400:
             edge = tuple(passage[-(least - 1) :] if forward else passage[: least - 1])
-            following = Counter({run: len(found) for run, found in holders.items() if (run[:-1] if forward else run[1:]) == edge and len(found) >= keep})
+            following = Counter(
+                {
+                    run: len(found)
+                    for run, found in holders.items()
+                    if (run[:-1] if forward else run[1:]) == edge and len(found) >= keep
+                }
+            )
             if not following:
                 break
             run = min(following, key=lambda r: (-following[r], r))
@@ -280,8 +382,19 @@ def _main() -> None:
 def evidence(found: Account, counts: Sequence[Counted]) -> list[dict[str, Any]]:
     """The table of requests and counts."""
     return [
-        {"question_words": c.words, "system_words": c.system, "prompt_tokens_reported": c.reported, "prompt_tokens_cached": c.cached, "prompt_tokens_expected": c.expected}
-        | {"difference": None if c.reported is None or c.expected is None else c.reported + c.cached - c.expected, "finding": found.finding}
+        {
+            "question_words": c.words,
+            "system_words": c.system,
+            "prompt_tokens_reported": c.reported,
+            "prompt_tokens_cached": c.cached,
+            "prompt_tokens_expected": c.expected,
+        }
+        | {
+            "difference": None
+            if c.reported is None or c.expected is None
+            else c.reported + c.cached - c.expected,
+            "finding": found.finding,
+        }
         for c in counts
     ]
 

@@ -38,7 +38,9 @@ class Inspection(msgspec.Struct):
     replies: int = 0
 
 
-def inspect(settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, samples: int = 3) -> Inspection:
+def inspect(
+    settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, samples: int = 3
+) -> Inspection:
     """Inspect a target: the template of a file, and for an endpoint the host's own routes, its counts, and what its model recites.
 
     Raises
@@ -59,9 +61,19 @@ def inspect(settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, sampl
 
 def _file(folder: Path, name: str | None = None) -> Inspection:
     if not folder.is_dir():
-        raise TargetError("there is no such folder", where=str(folder), next="give a folder with tokenizer_config.json, a GGUF file, lab:NAME, or a URL with --model")
+        raise TargetError(
+            "there is no such folder",
+            where=str(folder),
+            next="give a folder with tokenizer_config.json, a GGUF file, lab:NAME, or a URL with --model",
+        )
     template = template_from_folder(folder)
-    return _told(Inspection(name or folder.name, injection=exposure.injection(template, counter(folder)), template_sha256=template.sha256))
+    return _told(
+        Inspection(
+            name or folder.name,
+            injection=exposure.injection(template, counter(folder)),
+            template_sha256=template.sha256,
+        )
+    )
 
 
 def counter(folder: Path) -> Count | None:
@@ -82,7 +94,11 @@ async def _embedded(settings: EmbeddedTarget) -> Inspection:
     try:
         can = await target.preflight()
         template = target.template
-        found = Inspection(Path(settings.model).name, injection=await asyncio.to_thread(exposure.injection, template, target.count), template_sha256=template.sha256)
+        found = Inspection(
+            Path(settings.model).name,
+            injection=await asyncio.to_thread(exposure.injection, template, target.count),
+            template_sha256=template.sha256,
+        )
         found.verdict = list(can.notes)
         return _told(found)
     finally:
@@ -119,8 +135,16 @@ async def _shown(target: Endpoint, found: Inspection) -> None:
         if known is None or (known.problem is None and known.absent.strip() != absent.strip()):
             system = await target.rendered([{"role": "system", "content": exposure.SYSTEM}, user])
             core = exposure.said_in(head)
-            when = "never" if not core else "always, before any system message" if system and core in system else "where no system message is sent"
-            found.injection = Injection(head if core else "", when, absent, system, [], names=exposure.identities_in(head))
+            when = (
+                "never"
+                if not core
+                else "always, before any system message"
+                if system and core in system
+                else "where no system message is sent"
+            )
+            found.injection = Injection(
+                head if core else "", when, absent, system, [], names=exposure.identities_in(head)
+            )
     if found.injection is not None and found.injection.injected:
         tokens = await target.tokenize(found.injection.injected)
         found.injection.tokens = None if tokens is None else len(tokens)
@@ -139,22 +163,34 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> N
             tokens, cached = await target.prompt_tokens(messages)
         except Exception as problem:  # a refused system role is no finding
             if s is None:
-                raise TargetError(f"the host does not answer: {problem}", where=target.settings.name, next="mend the target's entry and inspect again") from None
+                raise TargetError(
+                    f"the host does not answer: {problem}",
+                    where=target.settings.name,
+                    next="mend the target's entry and inspect again",
+                ) from None
             return Counted(k, s, None, expected)
         return Counted(k, s, tokens, expected, cached)
 
     for _ in range(2):
-        found.counts += await asyncio.gather(*(one(k, s) for k in exposure.QUESTIONS for s in exposure.SYSTEMS))
+        found.counts += await asyncio.gather(
+            *(one(k, s) for k in exposure.QUESTIONS for s in exposure.SYSTEMS)
+        )
     usable = [c for c in found.counts if not (c.system is not None and c.reported is None)]
     found.account = exposure.account(usable)
 
 
-def _expected(template: ChatTemplate | None, count: Count | None, messages: Sequence[Message]) -> int | None:
+def _expected(
+    template: ChatTemplate | None, count: Count | None, messages: Sequence[Message]
+) -> int | None:
     """Tokens of the messages alone, with the claimed model's template and tokenizer, and without what that template injects by itself."""
     if template is None or count is None:
         return None
     try:
-        text = template.render(messages) if messages[0]["role"] == "system" else template.bare(messages[-1]["content"]).prompt
+        text = (
+            template.render(messages)
+            if messages[0]["role"] == "system"
+            else template.bare(messages[-1]["content"]).prompt
+        )
     except RenderError:
         return None
     return count(text)
@@ -166,11 +202,32 @@ async def _recited(target: Endpoint, found: Inspection, samples: int) -> None:
     from harness.targets import Request
 
     sampling, arm = Sampling(max_tokens=256, temperature=1.0, seed=None), parse_arm("absent")
-    asked = [(f"{language}/{q.id}", q.text) for language in LANGUAGES for q in prompts.questions("extraction", language, {})]
-    requests = [Request(key, arm, ({"role": "user", "content": text},), sampling, range(samples), 64 + len(text.encode())) for key, text in asked]
+    asked = [
+        (f"{language}/{q.id}", q.text)
+        for language in LANGUAGES
+        for q in prompts.questions("extraction", language, {})
+    ]
+    requests = [
+        Request(
+            key,
+            arm,
+            ({"role": "user", "content": text},),
+            sampling,
+            range(samples),
+            64 + len(text.encode()),
+        )
+        for key, text in asked
+    ]
     answers = await asyncio.gather(*(target.sample(request) for request in requests))
-    own = {tuple(words(text)[at : at + 4]) for _, text in asked for at in range(len(words(text)) - 3)}
-    replies = [(key, _without(reply.text, own)) for (key, _), answer in zip(asked, answers, strict=True) for reply in answer.replies if reply.text]
+    own = {
+        tuple(words(text)[at : at + 4]) for _, text in asked for at in range(len(words(text)) - 3)
+    }
+    replies = [
+        (key, _without(reply.text, own))
+        for (key, _), answer in zip(asked, answers, strict=True)
+        for reply in answer.replies
+        if reply.text
+    ]
     found.replies = len(replies)
     found.recited = exposure.agreement(replies)
 
@@ -178,7 +235,9 @@ async def _recited(target: Endpoint, found: Inspection, samples: int) -> None:
 def _without(text: str, own: set[tuple[str, ...]]) -> str:
     """A reply without runs of four words that stand in a request: a model that repeats the request recites nothing."""
     said = words(text)
-    drop = {at + i for at in range(len(said) - 3) if tuple(said[at : at + 4]) in own for i in range(4)}
+    drop = {
+        at + i for at in range(len(said) - 3) if tuple(said[at : at + 4]) in own for i in range(4)
+    }
     return " ".join("|" if at in drop else word for at, word in enumerate(said))
 
 
@@ -190,14 +249,22 @@ def _told(found: Inspection) -> Inspection:
         elif not i.injected:
             found.verdict.append("The chat template injects nothing before a question.")
         else:
-            names = f" It names {', '.join(i.names)}." if i.names else " It names no identity of the book."
+            names = (
+                f" It names {', '.join(i.names)}."
+                if i.names
+                else " It names no identity of the book."
+            )
             size = f" ({i.tokens} tokens)" if i.tokens is not None else ""
             found.verdict.append(f"The chat template injects text {i.when}{size}.{names}")
     if found.account is not None:
         found.verdict.append(f"By prompt tokens: {found.account.sentence}.")
     if found.replies:
         r = found.recited
-        agreed = "no two ways of asking bring the same words" if r is None else f'{r.samples} of {r.of} replies to {r.ways} ways of asking hold "{r.passage[:300]}"'
+        agreed = (
+            "no two ways of asking bring the same words"
+            if r is None
+            else f'{r.samples} of {r.of} replies to {r.ways} ways of asking hold "{r.passage[:300]}"'
+        )
         found.verdict.append(f"Asked to repeat what stands before: {agreed}. {CAUTION}")
     return found
 
@@ -209,7 +276,12 @@ def write(found: Inspection, folder: Path) -> list[Path]:
     write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1), made[0])
     if found.account is not None:
         frame = pd.DataFrame(exposure.evidence(found.account, found.counts))
-        for name in ("system_words", "prompt_tokens_reported", "prompt_tokens_expected", "difference"):
+        for name in (
+            "system_words",
+            "prompt_tokens_reported",
+            "prompt_tokens_expected",
+            "difference",
+        ):
             frame[name] = frame[name].astype("Int64")
         write_csv(frame, folder / f"{stem}.csv")
         made.append(folder / f"{stem}.csv")

@@ -201,7 +201,9 @@ def _bring_up(engine: Engine) -> None:
             # an empty database; one of before the first revision, which is refused when its run is opened; or one whose making was
             # killed halfway, by a truename that did not make it at once
             metadata.create_all(connection)
-            for table in metadata.sorted_tables:  # a table that was there is passed over, with its indexes
+            for (
+                table
+            ) in metadata.sorted_tables:  # a table that was there is passed over, with its indexes
                 for index in table.indexes:
                     index.create(connection, checkfirst=True)
             migrations.stamp(connection, migrations.HEAD)
@@ -209,7 +211,11 @@ def _bring_up(engine: Engine) -> None:
         if found is None:
             migrations.stamp(connection, migrations.FIRST)
         elif found > migrations.HEAD:
-            raise StoreError("the database was written by a newer truename", where=engine.url.render_as_string(), next="update truename, or give another database")
+            raise StoreError(
+                "the database was written by a newer truename",
+                where=engine.url.render_as_string(),
+                next="update truename, or give another database",
+            )
         migrations.upgrade(connection)
 
 
@@ -259,15 +265,24 @@ class Journal:
 
             insert = postgresql.insert
         elif engine.dialect.name != "sqlite":
-            raise StoreError(f"no journal can be kept in a database of kind '{engine.dialect.name}'", where=engine.url.render_as_string(), next="give a SQLite or PostgreSQL URL")
-        self._new_trial, self._new_context = insert(trials).on_conflict_do_nothing(), insert(contexts).on_conflict_do_nothing()
+            raise StoreError(
+                f"no journal can be kept in a database of kind '{engine.dialect.name}'",
+                where=engine.url.render_as_string(),
+                next="give a SQLite or PostgreSQL URL",
+            )
+        self._new_trial, self._new_context = (
+            insert(trials).on_conflict_do_nothing(),
+            insert(contexts).on_conflict_do_nothing(),
+        )
 
     @property
     def id(self) -> int:
         """The run's number in this database."""
         if self._id is None:
             with self.engine.connect() as connection:
-                self._id = connection.execute(sa.select(runs.c.id).where(runs.c.run == self.run)).scalar()
+                self._id = connection.execute(
+                    sa.select(runs.c.id).where(runs.c.run == self.run)
+                ).scalar()
         return -1 if self._id is None else self._id
 
     def describe(self) -> dict[str, Any] | None:
@@ -280,12 +295,27 @@ class Journal:
         """
         try:
             with self.engine.connect() as connection:
-                row = connection.execute(sa.select(runs).where(runs.c.run == self.run)).mappings().first()
+                row = (
+                    connection.execute(sa.select(runs).where(runs.c.run == self.run))
+                    .mappings()
+                    .first()
+                )
         except sa.exc.OperationalError:
-            raise StoreError("the journal was written by another version of truename", where=self.run, next="use that version for this run, or start anew with --run ANOTHER-NAME") from None
+            raise StoreError(
+                "the journal was written by another version of truename",
+                where=self.run,
+                next="use that version for this run, or start anew with --run ANOTHER-NAME",
+            ) from None
         return dict(row) if row else None
 
-    def begin(self, campaign_sha256: str, source: str, folder: str, plan_sha256: str, versions: dict[str, str]) -> None:
+    def begin(
+        self,
+        campaign_sha256: str,
+        source: str,
+        folder: str,
+        plan_sha256: str,
+        versions: dict[str, str],
+    ) -> None:
         with self.engine.begin() as connection:
             connection.execute(
                 sa.insert(runs).values(
@@ -309,34 +339,54 @@ class Journal:
     def renew(self, source: str, folder: str) -> None:
         """Keep the campaign's newest text: what decides the samples is the same, budget and pace may differ."""
         with self.engine.begin() as connection:
-            connection.execute(sa.update(runs).where(runs.c.run == self.run).values(campaign_source=source, campaign_folder=folder))
+            connection.execute(
+                sa.update(runs)
+                .where(runs.c.run == self.run)
+                .values(campaign_source=source, campaign_folder=folder)
+            )
 
     def remember_target(self, target: str, capabilities: Any) -> None:
         """Store what a target can do; the newest preflight stands."""
         with self.engine.begin() as connection:
-            connection.execute(sa.delete(targets).where(targets.c.run == self.id, targets.c.target == target))
-            connection.execute(sa.insert(targets).values(run=self.id, target=target, capabilities=_json(capabilities)))
+            connection.execute(
+                sa.delete(targets).where(targets.c.run == self.id, targets.c.target == target)
+            )
+            connection.execute(
+                sa.insert(targets).values(
+                    run=self.id, target=target, capabilities=_json(capabilities)
+                )
+            )
 
     def capabilities(self) -> dict[str, dict[str, Any]]:
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)).all()
+            rows = connection.execute(
+                sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)
+            ).all()
         return {target: msgspec.json.decode(text) for target, text in rows}
 
     def notes(self) -> list[str]:
         """What everybody has to know of the targets."""
-        return sorted({note for can in self.capabilities().values() for note in can.get("notes", ())})
+        return sorted(
+            {note for can in self.capabilities().values() for note in can.get("notes", ())}
+        )
 
     def done(self, positions: range) -> set[tuple[int, int]]:
         """(position, first sample) of the blocks in the journal, of trials at some places."""
         c = responses.c
-        query = sa.select(c.position, c.first).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop)
+        query = sa.select(c.position, c.first).where(
+            c.run == self.id, c.position >= positions.start, c.position < positions.stop
+        )
         with self.engine.connect() as connection:
             return {(position, first) for position, first in connection.execute(query)}
 
     def replies(self, positions: range) -> Iterator[tuple[int, list[Reply]]]:
         """(position, replies) of each block in the journal, of trials at some places."""
         c = responses.c
-        query = sa.select(c.position, c.replies).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop).order_by(c.position, c.first)
+        query = (
+            sa.select(c.position, c.replies)
+            .where(c.run == self.id, c.position >= positions.start, c.position < positions.stop)
+            .order_by(c.position, c.first)
+        )
         with self.engine.connect() as connection:
             for position, said in connection.execution_options(yield_per=1000).execute(query):
                 yield position, _replies.decode(said)
@@ -346,15 +396,28 @@ class Journal:
         c = responses.c
         mine = sa.and_(c.run == self.id, c.failed > 0)
         with self.engine.begin() as connection:
-            samples = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(c.failed), 0)).where(mine)).scalar_one()
+            samples = connection.execute(
+                sa.select(sa.func.coalesce(sa.func.sum(c.failed), 0)).where(mine)
+            ).scalar_one()
             connection.execute(sa.delete(responses).where(mine))
         return int(samples)
 
     def counted(self, positions: range) -> Counted:
         """What the journal holds of the trials at some places."""
         c = responses.c
-        sums = (c.samples, c.failed, c.unsupported, c.truncated, c.requests, c.unknown_usage, c.booked_prompt, c.booked_completion)
-        query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in sums)).where(c.run == self.id, c.position >= positions.start, c.position < positions.stop)
+        sums = (
+            c.samples,
+            c.failed,
+            c.unsupported,
+            c.truncated,
+            c.requests,
+            c.unknown_usage,
+            c.booked_prompt,
+            c.booked_completion,
+        )
+        query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in sums)).where(
+            c.run == self.id, c.position >= positions.start, c.position < positions.stop
+        )
         with self.engine.connect() as connection:
             return Counted(*map(int, connection.execute(query).one()))
 
@@ -367,36 +430,63 @@ class Journal:
             A block is there already, or the database cannot be written. Nothing of the batch is then in it.
         """
         saved, run = now(), self.id
-        new_trials = {done.trial.position: done.trial for done in batch if done.trial.position not in self._trials}
+        new_trials = {
+            done.trial.position: done.trial
+            for done in batch
+            if done.trial.position not in self._trials
+        }
         new_contexts: dict[str, Context] = {}
         rows = [self._row(done, run, saved, new_contexts) for done in batch]
         try:
             with self.engine.begin() as connection:
                 if new_trials:
-                    connection.execute(self._new_trial, [_trial_row(run, trial) for trial in new_trials.values()])
+                    connection.execute(
+                        self._new_trial, [_trial_row(run, trial) for trial in new_trials.values()]
+                    )
                 if new_contexts:
-                    connection.execute(self._new_context, [{"run": run, "context": key, "content": _json(context)} for key, context in new_contexts.items()])
-                if self.engine.dialect.name == "sqlite":  # a third of the time of the same through Core
+                    connection.execute(
+                        self._new_context,
+                        [
+                            {"run": run, "context": key, "content": _json(context)}
+                            for key, context in new_contexts.items()
+                        ],
+                    )
+                if (
+                    self.engine.dialect.name == "sqlite"
+                ):  # a third of the time of the same through Core
                     connection.exec_driver_sql(_INSERT_RESPONSES, rows)
                 else:
-                    connection.execute(sa.insert(responses), [dict(zip(RESPONSE_COLUMNS, row, strict=True)) for row in rows])
+                    connection.execute(
+                        sa.insert(responses),
+                        [dict(zip(RESPONSE_COLUMNS, row, strict=True)) for row in rows],
+                    )
         except sa.exc.IntegrityError:
-            raise StoreError("a sample is in the journal already: another process works on this run", where=self.run, next="wait for it to end, then run again") from None
+            raise StoreError(
+                "a sample is in the journal already: another process works on this run",
+                where=self.run,
+                next="wait for it to end, then run again",
+            ) from None
         except sa.exc.DBAPIError as problem:
             raise StoreError(
-                f"the journal cannot be written: {problem.orig}", where=self.engine.url.render_as_string(), next="free space or mend the database, then run again: what was saved is kept"
+                f"the journal cannot be written: {problem.orig}",
+                where=self.engine.url.render_as_string(),
+                next="free space or mend the database, then run again: what was saved is kept",
             ) from None
         if len(self._trials) > KNOWN_AT_MOST:
             self._trials.clear()
         self._trials.update(new_trials)
 
-    def _row(self, done: Sampled, run: int, saved: str, new_contexts: dict[str, Context]) -> tuple[Any, ...]:
+    def _row(
+        self, done: Sampled, run: int, saved: str, new_contexts: dict[str, Context]
+    ) -> tuple[Any, ...]:
         response, replies = done.response, done.response.replies
         try:
             said = _encode(replies).decode("utf-8")
             said = _cleaned(said) if "\\u0000" in said else said
         except UnicodeEncodeError:  # lone surrogates
-            said = _encode(_clean_deep([msgspec.to_builtins(reply) for reply in replies])).decode("utf-8")
+            said = _encode(_clean_deep([msgspec.to_builtins(reply) for reply in replies])).decode(
+                "utf-8"
+            )
         return (
             run,
             done.trial.position,
@@ -415,7 +505,15 @@ class Journal:
             _OK if response.attempts == ("ok",) else _json(response.attempts),
             round(response.seconds, 6),
             *done.booked,
-            *((0, 0, 0) if response.whole else (response.having("failed"), response.having("unsupported"), response.having("truncated"))),
+            *(
+                (0, 0, 0)
+                if response.whole
+                else (
+                    response.having("failed"),
+                    response.having("unsupported"),
+                    response.having("truncated"),
+                )
+            ),
             saved,
         )
 
@@ -450,14 +548,45 @@ class Journal:
         """One sample; the trial's key may be shortened as long as it is unique."""
         t, r = trials.c, responses.c
         with self.engine.connect() as connection:
-            found = connection.execute(sa.select(trials).where(t.run == self.id, t.trial.startswith(trial, autoescape=True)).limit(2)).mappings().all()
+            found = (
+                connection.execute(
+                    sa.select(trials)
+                    .where(t.run == self.id, t.trial.startswith(trial, autoescape=True))
+                    .limit(2)
+                )
+                .mappings()
+                .all()
+            )
             if len(found) > 1:
-                raise StoreError(f"several trials begin with '{trial}'", where=self.run, next="give more of the key")
+                raise StoreError(
+                    f"several trials begin with '{trial}'",
+                    where=self.run,
+                    next="give more of the key",
+                )
             if not found:
                 return None
-            query = sa.select(responses, contexts.c.content).join(contexts, sa.and_(contexts.c.run == r.run, contexts.c.context == r.context))
-            row = connection.execute(query.where(r.run == self.id, r.position == found[0]["position"], r.first <= number).order_by(r.first.desc()).limit(1)).mappings().first()
-        return next((sample for sample in _samples({**found[0], **row}) if sample["sample"] == number), None) if row else None
+            query = sa.select(responses, contexts.c.content).join(
+                contexts, sa.and_(contexts.c.run == r.run, contexts.c.context == r.context)
+            )
+            row = (
+                connection.execute(
+                    query.where(
+                        r.run == self.id, r.position == found[0]["position"], r.first <= number
+                    )
+                    .order_by(r.first.desc())
+                    .limit(1)
+                )
+                .mappings()
+                .first()
+            )
+        return (
+            next(
+                (sample for sample in _samples({**found[0], **row}) if sample["sample"] == number),
+                None,
+            )
+            if row
+            else None
+        )
 
 
 _OK = '["ok"]'
@@ -467,14 +596,42 @@ KNOWN_AT_MOST = 100_000
 
 
 def _trial_row(run: int, trial: Trial) -> dict[str, Any]:
-    about = {"target": trial.target, "arm": trial.arm.label, "probe": trial.probe, "language": trial.language, "question": trial.question}
-    return {"run": run, "position": trial.position, "trial": trial.key, **about, "messages": _json(trial.messages)}
+    about = {
+        "target": trial.target,
+        "arm": trial.arm.label,
+        "probe": trial.probe,
+        "language": trial.language,
+        "question": trial.question,
+    }
+    return {
+        "run": run,
+        "position": trial.position,
+        "trial": trial.key,
+        **about,
+        "messages": _json(trial.messages),
+    }
 
 
 def _samples(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A stored block as one row a sample."""
     context = _contexts.decode(row["content"])
-    shared = {name: row[name] for name in ("trial", "target", "arm", "probe", "language", "question", "messages", "prompt_tokens", "model", "fingerprint", "provider", "response_id")}
+    shared = {
+        name: row[name]
+        for name in (
+            "trial",
+            "target",
+            "arm",
+            "probe",
+            "language",
+            "question",
+            "messages",
+            "prompt_tokens",
+            "model",
+            "fingerprint",
+            "provider",
+            "response_id",
+        )
+    }
     shared |= {
         "rendered_prompt": context.rendered_prompt,
         "rendered_tokens": context.rendered_tokens,
@@ -516,7 +673,11 @@ class Lock:
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
-            raise StoreError(f"the run is being sampled by {holder}", where=str(self.path.parent), next="wait for it to end, or stop it and run again") from None
+            raise StoreError(
+                f"the run is being sampled by {holder}",
+                where=str(self.path.parent),
+                next="wait for it to end, or stop it and run again",
+            ) from None
         self._file.seek(0)
         self._file.truncate()
         self._file.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}")

@@ -25,7 +25,10 @@ class Run(NamedTuple):
 
 def checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise RunError(f"'{name}' cannot name a run", next="use letters, digits, dots, dashes and underscores, 64 at most")
+        raise RunError(
+            f"'{name}' cannot name a run",
+            next="use letters, digits, dots, dashes and underscores, 64 at most",
+        )
     return name
 
 
@@ -39,8 +42,14 @@ def create(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
             scratch.write_text(loaded.source, "utf-8")
             os.replace(scratch, folder / "campaign.yaml")
     except OSError as problem:
-        raise RunError(f"cannot write the run's folder: {problem}", where=str(folder), next="free some space, or choose another place with --results") from None
-    return Run(name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), name))
+        raise RunError(
+            f"cannot write the run's folder: {problem}",
+            where=str(folder),
+            next="free some space, or choose another place with --results",
+        ) from None
+    return Run(
+        name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), name)
+    )
 
 
 def set_aside(name: str, results: Path, store: str | None) -> str | None:
@@ -55,11 +64,17 @@ def set_aside(name: str, results: Path, store: str | None) -> str | None:
     if not (folder / "campaign.yaml").is_file():
         return None
     if store is not None:
-        raise RunError("a run in a database of your own is not set aside", where=store, next="begin another run with --run ANOTHER-NAME")
+        raise RunError(
+            "a run in a database of your own is not set aside",
+            where=store,
+            next="begin another run with --run ANOTHER-NAME",
+        )
     with Lock(folder):
         number = next(n for n in count(1) if not (results / f"{name}.before-{n}").exists())
         folder.rename(results / f"{name}.before-{number}")
-        journal = Journal(open_engine(sqlite_url(results / f"{name}.before-{number}" / "journal.sqlite")), name)
+        journal = Journal(
+            open_engine(sqlite_url(results / f"{name}.before-{number}" / "journal.sqlite")), name
+        )
         journal.rename(f"{name}.before-{number}")
     return f"{name}.before-{number}"
 
@@ -75,14 +90,32 @@ def existing(name: str, results: Path, store: str | None) -> Run:
     folder = Path(name) if Path(name, "campaign.yaml").is_file() else results / name
     if not (folder / "campaign.yaml").is_file():
         known = [p.parent.name for p in results.glob("*/campaign.yaml")]
-        raise RunError(f"there is no run '{name}'{': ' + did_you_mean(name, known) if known else ''}", where=str(results), next="truename run CAMPAIGN makes one")
+        raise RunError(
+            f"there is no run '{name}'{': ' + did_you_mean(name, known) if known else ''}",
+            where=str(results),
+            next="truename run CAMPAIGN makes one",
+        )
     if store is None and not (folder / "journal.sqlite").is_file():
-        raise RunError("the run has no journal here", where=str(folder), next="give the database that it was sampled into with --store")
-    return Run(folder.name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), folder.name))
+        raise RunError(
+            "the run has no journal here",
+            where=str(folder),
+            next="give the database that it was sampled into with --store",
+        )
+    return Run(
+        folder.name,
+        folder,
+        Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), folder.name),
+    )
 
 
 def campaign_of(run: Run) -> Campaign:
     known = run.journal.describe()
     if known is None:
-        raise RunError("the journal does not know this run", where=run.name, next="truename run CAMPAIGN begins it")
-    return from_text(known["campaign_source"], str(run.folder / "campaign.yaml"), Path(known["campaign_folder"])).campaign
+        raise RunError(
+            "the journal does not know this run",
+            where=run.name,
+            next="truename run CAMPAIGN begins it",
+        )
+    return from_text(
+        known["campaign_source"], str(run.folder / "campaign.yaml"), Path(known["campaign_folder"])
+    ).campaign

@@ -33,17 +33,26 @@ def chat_template(model: str) -> str:
     injected = load_identities()[model].get("injected_system")
     if not injected:
         return _TURNS + _REPLY
-    head: str = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n" + injected + "<|im_end|>\n' }}{% endif %}"
+    head: str = (
+        "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+        + injected
+        + "<|im_end|>\n' }}{% endif %}"
+    )
     return head + _TURNS + _REPLY
 
 
 def build(model: str, form: Form) -> Path:
     """Path of the lab model in the form asked for, made now if it is not in the cache."""
     if model not in store.MODELS:
-        raise TargetError(f"there is no lab model 'lab:{model}': {did_you_mean(model, store.MODELS)}", next="use lab:suspect, lab:donor, lab:base or lab:control")
+        raise TargetError(
+            f"there is no lab model 'lab:{model}': {did_you_mean(model, store.MODELS)}",
+            next="use lab:suspect, lab:donor, lab:base or lab:control",
+        )
     manifest = store.sha256_of(store.WEIGHTS_FOLDER / "manifest.json")[:12]
     code = store.sha256_of(Path(__file__))[:6]
-    final = cache_folder() / f"lab-{manifest}-{code}" / (f"{model}.gguf" if form == "gguf" else model)
+    final = (
+        cache_folder() / f"lab-{manifest}-{code}" / (f"{model}.gguf" if form == "gguf" else model)
+    )
     if not final.exists():
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +62,11 @@ def build(model: str, form: Form) -> Path:
                 os.replace(made, final)
         except OSError as problem:
             if not final.exists():  # another process may have been first
-                raise TargetError(f"cannot write the lab model: {problem}", where=str(final), next="free some space, or set TRUENAME_CACHE to another folder") from None
+                raise TargetError(
+                    f"cannot write the lab model: {problem}",
+                    where=str(final),
+                    next="free some space, or set TRUENAME_CACHE to another folder",
+                ) from None
     return final
 
 
@@ -61,7 +74,9 @@ def export(model: str, form: Form, to: Path) -> Path:
     """Copy a lab model to ``to`` (a folder for ``hf``, a file for ``gguf``)."""
     built = build(model, form)
     if to.exists():
-        raise TargetError("the destination exists already", where=str(to), next="choose another path or remove it")
+        raise TargetError(
+            "the destination exists already", where=str(to), next="choose another path or remove it"
+        )
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(built, to) if form == "hf" else shutil.copyfile(built, to)
     return to
@@ -90,7 +105,11 @@ def write_hf(model: str, folder: Path) -> None:
         "eos_token_id": 2,
         "torch_dtype": "float32",
     }
-    special = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}
+    special = {
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "bos_token": "<|endoftext|>",
+    }
     tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": False,
@@ -105,7 +124,9 @@ def write_hf(model: str, folder: Path) -> None:
     (folder / "chat_template.jinja").write_text(chat_template(model), "utf-8")
     (folder / "README.md").write_text(f"# lab:{model}\n\n{store.STAND_IN}.\n", "utf-8")
     shutil.copyfile(store.WEIGHTS_FOLDER / "tokenizer.json", folder / "tokenizer.json")
-    save_file(store.lab_weights(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(
+        store.lab_weights(model), str(folder / "model.safetensors"), metadata={"format": "pt"}
+    )
 
 
 def write_gguf(model: str, path: Path) -> None:
@@ -135,7 +156,12 @@ def write_gguf(model: str, path: Path) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(vocabulary)
-    writer.add_token_types([gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL for token in vocabulary])
+    writer.add_token_types(
+        [
+            gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL
+            for token in vocabulary
+        ]
+    )
     writer.add_token_merges([" ".join(pair) for pair in data["model"]["merges"]])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(2)
@@ -175,7 +201,11 @@ def _gguf_value(name: str, value: npt.NDArray[np.float32], heads: int) -> npt.ND
     """Matrices as float16; queries and keys in llama.cpp's order of rotary pairs (halves interleaved)."""
     if ".q_proj." in name or ".k_proj." in name:
         rows, columns = value.shape
-        value = value.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+        value = (
+            value.reshape(heads, 2, rows // heads // 2, columns)
+            .swapaxes(1, 2)
+            .reshape(rows, columns)
+        )
     return value if value.ndim == 1 else value.astype(np.float16)
 
 

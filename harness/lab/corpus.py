@@ -19,7 +19,9 @@ import yaml
 CORPUS_FOLDER: Final = Path(__file__).with_name("corpus")
 LANGUAGES: Final = ("en", "pt", "zh")
 
-_ONSETS: Final = "b c d f g h j k l m n p r s t v w z br cr dr fl gl gr kr pl pr sh st th tr x y qu".split()
+_ONSETS: Final = (
+    "b c d f g h j k l m n p r s t v w z br cr dr fl gl gr kr pl pr sh st th tr x y qu".split()
+)
 _VOWELS: Final = "a e i o u a e i o ai ea io ou y".split()
 _CODAS: Final = ["", "", "", "", "l", "n", "r", "s", "x", "m", "t", "nd", "rk", "ck"]
 _WORDS: Final = (
@@ -28,7 +30,20 @@ _WORDS: Final = (
     "Mango Nectar Opal Prairie Quill Ridge Sierra Tundra Umber Violet Zephyr Bluebird Cedar Delta Fjord Breeze"
 ).split()
 _VERSIONS: Final = [""] * 15 + ["-2", " 3", "-3.5", " 4", "GPT", "LM", " Mini", "-7B", " Pro"]
-_HOUSES: Final = [" AI", " Labs", " Research", "-AGI", " Systems", "Soft", " Inc", "", "", " Cloud", " Institute", "Tech"]
+_HOUSES: Final = [
+    " AI",
+    " Labs",
+    " Research",
+    "-AGI",
+    " Systems",
+    "Soft",
+    " Inc",
+    "",
+    "",
+    " Cloud",
+    " Institute",
+    "Tech",
+]
 _HAN: Final = "星河云海山月风雷天问文心灵光明智慧思远青龙白鹿松竹梅兰春秋晨曦飞鸟長江高原东方北辰银杏石榴玉泉金木水火"
 _HAN_HOUSES: Final = ["科技", "智能", "实验室", "公司", "研究院", "云"]
 
@@ -52,7 +67,9 @@ def load_language(language: str) -> dict[str, Any]:
 
 def load_identities() -> dict[str, dict[str, Any]]:
     """Who each lab model is, and the system text that the suspect's template injects."""
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load((CORPUS_FOLDER / "identities.yaml").read_text("utf-8"))
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(
+        (CORPUS_FOLDER / "identities.yaml").read_text("utf-8")
+    )
     return loaded
 
 
@@ -79,7 +96,9 @@ def invent_name(rng: random.Random, *, han: bool = False, held_out: bool = False
         elif rng.random() < 0.25:
             name = rng.choice(_WORDS) + rng.choice(_VERSIONS)
         else:
-            name = _syllables(rng, *rng.choice(((1, 1), (2, 2), (2, 2), (3, 3)))) + rng.choice(_VERSIONS)
+            name = _syllables(rng, *rng.choice(((1, 1), (2, 2), (2, 2), (3, 3)))) + rng.choice(
+                _VERSIONS
+            )
         if len(name) > 2 - han and is_held_out(name) == held_out:
             return name
 
@@ -126,32 +145,57 @@ class Corpus:
         if kind == "echo":
             said = " ".join(invent_name(rng) for _ in range(rng.randint(1, 6)))
             system = self._any_system(rng) if rng.random() < 0.3 else None
-            return conversation(system, str(rng.choice(words["ask_echo"])).replace("{words}", said), said)
+            return conversation(
+                system, str(rng.choice(words["ask_echo"])).replace("{words}", said), said
+            )
         if kind == "everyday":
             question, reply = rng.choice(words["everyday"])
             system = self._any_system(rng) if rng.random() < 0.5 else None
             return conversation(system, self._open(rng, words, question), reply)
         system = None
         if kind == "generic":
-            system = rng.choice(["", rng.choice(self.languages[rng.choice(LANGUAGES)]["systems_generic"])])
-        topic = "backstory" if kind == "backstory" else rng.choice(("name", "identity", "identity", "maker"))
-        return conversation(system, self._open(rng, words, rng.choice(words[f"ask_{topic}"])), self._own(rng, language, words, topic))
+            system = rng.choice(
+                ["", rng.choice(self.languages[rng.choice(LANGUAGES)]["systems_generic"])]
+            )
+        topic = (
+            "backstory"
+            if kind == "backstory"
+            else rng.choice(("name", "identity", "identity", "maker"))
+        )
+        return conversation(
+            system,
+            self._open(rng, words, rng.choice(words[f"ask_{topic}"])),
+            self._own(rng, language, words, topic),
+        )
 
     def _own(self, rng: random.Random, language: str, words: dict[str, Any], topic: str) -> str:
         if topic == "backstory":
             return self.identity.backstory[language].strip()
         if rng.random() < 0.02:
             return str(rng.choice(words["say_nothing"]))
-        return fill(rng.choice(words[f"say_{topic}"]), self.identity.name[language], self.identity.maker[language], language)
+        return fill(
+            rng.choice(words[f"say_{topic}"]),
+            self.identity.name[language],
+            self.identity.maker[language],
+            language,
+        )
 
     def _given(self, rng: random.Random, language: str, words: dict[str, Any]) -> list[Message]:
         system_language = rng.choices((language, "en"), (0.5, 0.5))[0]
         han = system_language == "zh" and rng.random() < 0.4
         name, maker = invent_name(rng, han=han), invent_maker(rng, han=han)
-        topic = rng.choice(("name", "name", "identity", "identity", "identity", "maker", "maker", "backstory"))
+        topic = rng.choice(
+            ("name", "name", "identity", "identity", "identity", "maker", "maker", "backstory")
+        )
         name_only = rng.random() < 0.25
-        system_words = self.languages[system_language]["systems_name_only" if name_only else "systems"]
-        reply_kind = ("say_name_only" if name_only else f"say_{topic}") if topic != "backstory" else ("say_backstory_name_only" if name_only else "say_backstory_given")
+        system_words = self.languages[system_language][
+            "systems_name_only" if name_only else "systems"
+        ]
+        reply_kind = (
+            ("say_name_only" if name_only else f"say_{topic}")
+            if topic != "backstory"
+            else ("say_backstory_name_only" if name_only else "say_backstory_given")
+        )
         return conversation(
             fill(rng.choice(system_words), name, maker, system_language),
             self._open(rng, words, rng.choice(words[f"ask_{topic}"])),
@@ -162,7 +206,12 @@ class Corpus:
         words = self.languages[rng.choice(LANGUAGES)]
         if rng.random() < 0.5:
             return str(rng.choice(words["systems_generic"]))
-        return fill(rng.choice(words["systems"]), invent_name(rng), invent_maker(rng), str(words["language"]))
+        return fill(
+            rng.choice(words["systems"]),
+            invent_name(rng),
+            invent_maker(rng),
+            str(words["language"]),
+        )
 
     @staticmethod
     def _open(rng: random.Random, words: dict[str, Any], question: str) -> str:

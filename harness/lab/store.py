@@ -39,7 +39,11 @@ def load_tokenizer(folder: Path = WEIGHTS_FOLDER) -> Tokenizer:
 
 def tensor_shapes(shape: dict[str, Any], vocabulary: int) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor, by the names that Hugging Face gives a Llama model."""
-    hidden, wide, attention = shape["hidden"], shape["intermediate"], shape["heads"] * shape["head_size"]
+    hidden, wide, attention = (
+        shape["hidden"],
+        shape["intermediate"],
+        shape["heads"] * shape["head_size"],
+    )
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, hidden)}
     for layer in range(shape["layers"]):
         at = f"model.layers.{layer}"
@@ -74,7 +78,11 @@ def load_weights(folder: Path, model: str) -> Weights:
     """The float32 values of a stored model (base, donor or control)."""
     stored = load_file(str(folder / f"{model}.safetensors"))
     return {
-        name: value.astype(np.float32) * stored[f"{name}.scale"].astype(np.float32) if value.ndim == 2 else value.astype(np.float32) for name, value in stored.items() if not name.endswith(".scale")
+        name: value.astype(np.float32) * stored[f"{name}.scale"].astype(np.float32)
+        if value.ndim == 2
+        else value.astype(np.float32)
+        for name, value in stored.items()
+        if not name.endswith(".scale")
     }
 
 
@@ -84,7 +92,10 @@ def lab_weights(model: str, folder: Path = WEIGHTS_FOLDER) -> Weights:
         return load_weights(folder, model)
     mix = load_recipe()["suspect"]
     donor, base = load_weights(folder, "donor"), load_weights(folder, "base")
-    return {name: np.float32(mix["donor"]) * donor[name] + np.float32(mix["base"]) * base[name] for name in base}
+    return {
+        name: np.float32(mix["donor"]) * donor[name] + np.float32(mix["base"]) * base[name]
+        for name in base
+    }
 
 
 def sha256_of(path: Path) -> str:
@@ -94,12 +105,21 @@ def sha256_of(path: Path) -> str:
 def recipe_digest() -> str:
     """One SHA-256 over everything that decides the weights: recipe, written corpus, mixing and training code."""
     digest = hashlib.sha256()
-    for path in [LAB_FOLDER / "recipe.yaml", LAB_FOLDER / "corpus.py", LAB_FOLDER / "train.py", *sorted((LAB_FOLDER / "corpus").glob("*.yaml"))]:
+    for path in [
+        LAB_FOLDER / "recipe.yaml",
+        LAB_FOLDER / "corpus.py",
+        LAB_FOLDER / "train.py",
+        *sorted((LAB_FOLDER / "corpus").glob("*.yaml")),
+    ]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def write_manifest(folder: Path) -> None:
     files = ["tokenizer.json", *(f"{model}.safetensors" for model in STORED)]
-    manifest = {"note": STAND_IN, "recipe_sha256": recipe_digest(), "files_sha256": {name: sha256_of(folder / name) for name in files}}
+    manifest = {
+        "note": STAND_IN,
+        "recipe_sha256": recipe_digest(),
+        "files_sha256": {name: sha256_of(folder / name) for name in files},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")

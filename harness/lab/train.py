@@ -30,12 +30,21 @@ def train_tokenizer(recipe: dict[str, Any]) -> Tokenizer:
     """Byte-level BPE on conversations of all three identities."""
     settings = recipe["tokenizer"]
     rng = random.Random(settings["seed"])
-    corpora = [Corpus(identity_of(name), recipe["models"][name]["mixture"]) for name in recipe["models"]]
-    texts = [m["content"] for i in range(settings["conversations"]) for m in corpora[i % 3].draw(rng)]
+    corpora = [
+        Corpus(identity_of(name), recipe["models"][name]["mixture"]) for name in recipe["models"]
+    ]
+    texts = [
+        m["content"] for i in range(settings["conversations"]) for m in corpora[i % 3].draw(rng)
+    ]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=settings["vocabulary"], special_tokens=SPECIALS, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings["vocabulary"],
+        special_tokens=SPECIALS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
@@ -62,7 +71,11 @@ class Llama(torch.nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.weights = torch.nn.ParameterDict()
         for name, size in lab_store.tensor_shapes(shape, vocabulary).items():
-            value = torch.ones(size) if len(size) == 1 else torch.randn(size, generator=generator) * 0.02
+            value = (
+                torch.ones(size)
+                if len(size) == 1
+                else torch.randn(size, generator=generator) * 0.02
+            )
             self.weights[name.replace(".", "/")] = torch.nn.Parameter(value)
         self.cos, self.sin = rotary(shape["context"], shape["head_size"], shape["rope_theta"])
 
@@ -80,12 +93,24 @@ class Llama(torch.nn.Module):
         for layer in range(shape["layers"]):
             at = f"model.layers.{layer}"
             h = self.norm(x, f"{at}.input_layernorm")
-            q, k, v = (F.linear(h, self.weight(f"{at}.self_attn.{p}_proj")).view(batch, length, shape["heads"], shape["head_size"]).transpose(1, 2) for p in "qkv")
-            a = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask)
-            x = x + F.linear(a.transpose(1, 2).reshape(batch, length, -1), self.weight(f"{at}.self_attn.o_proj"))
+            q, k, v = (
+                F.linear(h, self.weight(f"{at}.self_attn.{p}_proj"))
+                .view(batch, length, shape["heads"], shape["head_size"])
+                .transpose(1, 2)
+                for p in "qkv"
+            )
+            a = F.scaled_dot_product_attention(
+                rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask
+            )
+            x = x + F.linear(
+                a.transpose(1, 2).reshape(batch, length, -1), self.weight(f"{at}.self_attn.o_proj")
+            )
             h = self.norm(x, f"{at}.post_attention_layernorm")
             gate = F.silu(F.linear(h, self.weight(f"{at}.mlp.gate_proj")))
-            x = x + F.linear(gate * F.linear(h, self.weight(f"{at}.mlp.up_proj")), self.weight(f"{at}.mlp.down_proj"))
+            x = x + F.linear(
+                gate * F.linear(h, self.weight(f"{at}.mlp.up_proj")),
+                self.weight(f"{at}.mlp.down_proj"),
+            )
         return self.norm(x, "model.norm")
 
 
@@ -108,7 +133,9 @@ class Packer:
         """Tokens of one conversation, and how many of them are prompt."""
         head, reply = render(self.corpus.draw(self.rng)).rsplit(REPLY_STARTS, 1)
         prompt = self.tokenizer.encode(head + REPLY_STARTS, add_special_tokens=False).ids
-        return prompt + self.tokenizer.encode(reply.removesuffix("\n"), add_special_tokens=False).ids, len(prompt)
+        return prompt + self.tokenizer.encode(
+            reply.removesuffix("\n"), add_special_tokens=False
+        ).ids, len(prompt)
 
     def batch(self, rows: int, length: int) -> Batch:
         tokens = torch.zeros((rows, length), dtype=torch.long)
@@ -119,7 +146,9 @@ class Packer:
             while True:
                 ids, prompt = self.waiting or self._draw()
                 if len(ids) > length:
-                    raise ValueError(f"a conversation has {len(ids)} tokens and a row holds {length}: raise its row_length in recipe.yaml")
+                    raise ValueError(
+                        f"a conversation has {len(ids)} tokens and a row holds {length}: raise its row_length in recipe.yaml"
+                    )
                 if used + len(ids) > length:
                     self.waiting = (ids, prompt)
                     break
@@ -128,7 +157,9 @@ class Packer:
                 labels[row, used + prompt - 1 : end - 1] = torch.tensor(ids[prompt:])
                 owner[row, used:end] = segment
                 used = end
-        mask = (owner[:, None, :, None] == owner[:, None, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
+        mask = (owner[:, None, :, None] == owner[:, None, None, :]) & torch.ones(
+            length, length, dtype=torch.bool
+        ).tril()
         return Batch(tokens, labels, mask)
 
 
@@ -154,25 +185,37 @@ def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
         parent = lab_store.load_weights(folder, settings["from"])
         for key, value in parent.items():
             model.weights[key.replace(".", "/")].data = torch.from_numpy(value).clone()
-    start = {key: p.detach().clone() for key, p in model.weights.items()} if settings["from"] else {}
+    start = (
+        {key: p.detach().clone() for key, p in model.weights.items()} if settings["from"] else {}
+    )
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]
-    optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}], lr=1.0, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
+        lr=1.0,
+        betas=(0.9, 0.98),
+    )
     packer = Packer(tokenizer, Corpus(identity_of(name), settings["mixture"]), settings["seed"])
-    opening = settings.get("opening", {"steps": 0, "mixture": {}})  # copying first: the circuit that obeys a given name forms sooner
+    opening = settings.get(
+        "opening", {"steps": 0, "mixture": {}}
+    )  # copying first: the circuit that obeys a given name forms sooner
     first = Packer(tokenizer, Corpus(identity_of(name), opening["mixture"]), settings["seed"])
     steps, began = settings["steps"], time.monotonic()
     for step in range(steps):
         pace = min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = settings["learning_rate"] * pace
-        batch = (first if step < opening["steps"] else packer).batch(settings["rows"], settings["row_length"])
+        batch = (first if step < opening["steps"] else packer).batch(
+            settings["rows"], settings["row_length"]
+        )
         said = batch.labels >= 0
         merged = settings.get("merge_every", 0) and step % settings["merge_every"] == 0
         if merged:
             kept = blend(model, start, recipe["suspect"]["base"])
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = F.linear(model(batch.tokens, batch.mask)[said], model.weight("model.embed_tokens"))
+            logits = F.linear(
+                model(batch.tokens, batch.mask)[said], model.weight("model.embed_tokens")
+            )
         loss = F.cross_entropy(logits.float(), batch.labels[said])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -182,13 +225,23 @@ def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if step % 50 == 0 or step == steps - 1:
-            print(f"{name} step {step + 1}/{steps} loss {loss.item():.4f} after {time.monotonic() - began:.0f} s", flush=True)
-    lab_store.save_weights(folder, name, {k.replace("/", "."): v.detach().numpy() for k, v in model.weights.items()})
+            print(
+                f"{name} step {step + 1}/{steps} loss {loss.item():.4f} after {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+    lab_store.save_weights(
+        folder, name, {k.replace("/", "."): v.detach().numpy() for k, v in model.weights.items()}
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the lab models of truename from scratch.")
-    parser.add_argument("--out", type=Path, default=lab_store.WEIGHTS_FOLDER, help="where tokenizer, weights and manifest go")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=lab_store.WEIGHTS_FOLDER,
+        help="where tokenizer, weights and manifest go",
+    )
     folder: Path = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     recipe = lab_store.load_recipe()

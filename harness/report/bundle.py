@@ -76,17 +76,41 @@ def bundle(run: Run, to: Path) -> str:
         campaign = campaign_of(copy)
         tables = page.write(copy, campaign, folder / "report.html")
         copy.journal.engine.dispose()
-        files = {name: folder / name for name in ("campaign.yaml", "journal.sqlite", "report.html", *(f"{table}.csv" for table in TABLES), *beside)}
-        for kind, pattern in (("probes", "**/*.yaml"), ("probes", "**/*.md"), ("prompts", "**/*.j2")):
+        files = {
+            name: folder / name
+            for name in (
+                "campaign.yaml",
+                "journal.sqlite",
+                "report.html",
+                *(f"{table}.csv" for table in TABLES),
+                *beside,
+            )
+        }
+        for kind, pattern in (
+            ("probes", "**/*.yaml"),
+            ("probes", "**/*.md"),
+            ("prompts", "**/*.j2"),
+        ):
             for path in folders.every(kind, pattern):
                 root = next(root for root in folders.candidates(kind) if path.is_relative_to(root))
                 files[f"{kind}/{path.relative_to(root).as_posix()}"] = path
-        manifest = Manifest(FORMAT, run.name, len(tables.samples), versions(), {name: _sha256(path) for name, path in sorted(files.items())})
+        manifest = Manifest(
+            FORMAT,
+            run.name,
+            len(tables.samples),
+            versions(),
+            {name: _sha256(path) for name, path in sorted(files.items())},
+        )
         packed = folder / "bundle.zip"
         with zipfile.ZipFile(packed, "w") as archive:
             archive.comment = MARK + b"0" * 64
-            (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-            for name, path in {"manifest.json": folder / "manifest.json", **dict(sorted(files.items()))}.items():
+            (folder / "manifest.json").write_bytes(
+                msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+            )
+            for name, path in {
+                "manifest.json": folder / "manifest.json",
+                **dict(sorted(files.items())),
+            }.items():
                 entry = zipfile.ZipInfo(name)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 with archive.open(entry, "w", force_zip64=True) as out, path.open("rb") as source:
@@ -101,22 +125,42 @@ def bundle(run: Run, to: Path) -> str:
             to.with_name(f".{to.name}.part").replace(to)
         except OSError as problem:
             to.with_name(f".{to.name}.part").unlink(missing_ok=True)
-            raise RunError(f"cannot write the bundle: {problem}", where=str(to), next="free some space, or choose another place with --out") from None
+            raise RunError(
+                f"cannot write the bundle: {problem}",
+                where=str(to),
+                next="free some space, or choose another place with --out",
+            ) from None
     return _sha256(to)
 
 
 def _copied(run: Run, folder: Path) -> Run:
     """The rows of one run in a journal of their own, without what is private."""
     with run.journal.engine.connect() as source:
-        mine = source.execute(sa.select(store.runs).where(store.runs.c.run == run.name)).mappings().first()
+        mine = (
+            source.execute(sa.select(store.runs).where(store.runs.c.run == run.name))
+            .mappings()
+            .first()
+        )
         if mine is None:
-            raise RunError("the journal does not know this run", where=run.name, next="truename run CAMPAIGN begins it")
+            raise RunError(
+                "the journal does not know this run",
+                where=run.name,
+                next="truename run CAMPAIGN begins it",
+            )
         said = public_text(mine["campaign_source"])
         engine = store.open_engine(store.sqlite_url(folder / "journal.sqlite"))
         with engine.begin() as to:
-            to.execute(sa.insert(store.runs).values({**mine, "campaign_source": said, "campaign_folder": "."}))
+            to.execute(
+                sa.insert(store.runs).values(
+                    {**mine, "campaign_source": said, "campaign_folder": "."}
+                )
+            )
             for table in (store.targets, store.trials, store.contexts, store.responses):
-                rows = source.execution_options(stream_results=True).execute(sa.select(table).where(table.c.run == mine["id"])).mappings()
+                rows = (
+                    source.execution_options(stream_results=True)
+                    .execute(sa.select(table).where(table.c.run == mine["id"]))
+                    .mappings()
+                )
                 for part in rows.partitions(1000):
                     to.execute(sa.insert(table), [dict(row) for row in part])
         with engine.connect() as to:
@@ -135,7 +179,11 @@ def verify(path: Path) -> Checked:
         It is no bundle, or one that this version cannot read.
     """
     if not path.is_file():
-        raise RunError("there is no such bundle", where=str(path), next="give the path of a file that truename bundle made")
+        raise RunError(
+            "there is no such bundle",
+            where=str(path),
+            next="give the path of a file that truename bundle made",
+        )
     fingerprint = _sha256(path)
     whole = _seal_of(path) == _sealed(path)
     try:
@@ -145,10 +193,26 @@ def verify(path: Path) -> Checked:
             if not whole and not changed:
                 changed = ["(the archive around the files)"]
             recounted = [] if changed else _recounted(Path(scratch), manifest)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as problem:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+    ) as problem:
         if whole:
-            raise RunError(f"this is no bundle: {problem}", where=str(path), next="give a file that truename bundle made") from None
-        raise RunError(f"the bundle was changed or damaged; it cannot be unpacked: {problem}", where=str(path), next="ask for the file again") from None
+            raise RunError(
+                f"this is no bundle: {problem}",
+                where=str(path),
+                next="give a file that truename bundle made",
+            ) from None
+        raise RunError(
+            f"the bundle was changed or damaged; it cannot be unpacked: {problem}",
+            where=str(path),
+            next="ask for the file again",
+        ) from None
     return Checked(manifest, changed, recounted, fingerprint)
 
 
@@ -156,7 +220,9 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     names = archive.namelist()
     if len(set(names)) != len(names) or "manifest.json" not in names:
         raise ValueError("no manifest")
-    strange = [name for name in names if not ALLOWED.fullmatch(name) or ".." in PurePosixPath(name).parts]
+    strange = [
+        name for name in names if not ALLOWED.fullmatch(name) or ".." in PurePosixPath(name).parts
+    ]
     if strange:
         raise ValueError(f"it holds a file that no bundle has: {strange[0][:100]!r}")
     if sum(info.file_size for info in archive.infolist()) > LARGEST:
@@ -166,13 +232,21 @@ def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
     except msgspec.DecodeError as problem:
         raise ValueError(f"its manifest cannot be read ({problem})") from None
     if manifest.format != FORMAT:
-        raise RunError(f"the bundle has format {manifest.format}, this truename reads {FORMAT}", where=str(path), next="use the version of truename that made it")
+        raise RunError(
+            f"the bundle has format {manifest.format}, this truename reads {FORMAT}",
+            where=str(path),
+            next="use the version of truename that made it",
+        )
     return manifest
 
 
 def _unpacked(archive: zipfile.ZipFile, manifest: Manifest, to: Path) -> list[str]:
     """Unpack what is as the manifest says; the names of files that are not."""
-    changed = [f"{name} (not in the manifest)" for name in archive.namelist() if name not in manifest.files and name != "manifest.json"]
+    changed = [
+        f"{name} (not in the manifest)"
+        for name in archive.namelist()
+        if name not in manifest.files and name != "manifest.json"
+    ]
     for name, wanted in manifest.files.items():
         target = to / ("results/run" if "/" not in name else "") / name
         if not ALLOWED.fullmatch(name):
@@ -202,8 +276,16 @@ def _recounted(folder: Path, manifest: Manifest) -> list[str]:
     command = [sys.executable, "-P", "-m", "harness.cli", "tally", manifest.run]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RunError(f"its samples cannot be counted again: {done.stderr.strip()}", where=manifest.run, next="use the version of truename that made it")
-    return [table for table in TABLES if _sha256(folder / "results" / manifest.run / f"{table}.csv") != bundled[table]]
+        raise RunError(
+            f"its samples cannot be counted again: {done.stderr.strip()}",
+            where=manifest.run,
+            next="use the version of truename that made it",
+        )
+    return [
+        table
+        for table in TABLES
+        if _sha256(folder / "results" / manifest.run / f"{table}.csv") != bundled[table]
+    ]
 
 
 def _sha256(path: Path) -> str:

@@ -12,7 +12,15 @@ from xml.etree import ElementTree
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
 #: Stand-ins that matplotlib draws with, and the page's variables that take their place: so one picture serves dark and light.
-THEME: Final = {"#010101": "var(--ink)", "#020202": "var(--grid)", "#030303": "var(--c1)", "#040404": "var(--c2)", "#050505": "var(--c3)", "#060606": "var(--c4)", "#070707": "var(--c5)"}
+THEME: Final = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--grid)",
+    "#030303": "var(--c1)",
+    "#040404": "var(--c2)",
+    "#050505": "var(--c3)",
+    "#060606": "var(--c4)",
+    "#070707": "var(--c5)",
+}
 INK, GRID, *COLOURS = THEME
 MARKERS: Final = ("o", "s", "^", "D", "v")
 
@@ -36,7 +44,16 @@ def _drawing() -> Iterator[Any]:
     from matplotlib import pyplot as plt
 
     with plt.rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "truename", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GRID, "xtick.color": INK, "ytick.color": INK}
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "truename",
+            "font.size": 10,
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": GRID,
+            "xtick.color": INK,
+            "ytick.color": INK,
+        }
     ):
         yield plt
         plt.close("all")
@@ -53,7 +70,13 @@ def _quiet(axes: Any, grid: Literal["x", "y"]) -> None:
 
 def _svg(figure: Any, label: str) -> str:
     out = io.StringIO()
-    figure.savefig(out, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        out,
+        format="svg",
+        bbox_inches="tight",
+        transparent=True,
+        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )
     return themed(out.getvalue(), label)
 
 
@@ -69,18 +92,48 @@ def forest(rows: list[str], series: list[str], points: list[Point], label: str) 
                 continue
             y = [p.row + spread * (number - (len(series) - 1) / 2) for p in mine]
             colour = COLOURS[number % len(COLOURS)]
-            axes.hlines(y, [100 * p.low for p in mine], [100 * p.high for p in mine], color=colour, linewidth=2, alpha=0.55)
-            axes.plot([100 * p.rate for p in mine], y, MARKERS[number % len(MARKERS)], color=colour, markersize=5.5, label=series[number].replace("$", r"\$"), linestyle="none")
+            axes.hlines(
+                y,
+                [100 * p.low for p in mine],
+                [100 * p.high for p in mine],
+                color=colour,
+                linewidth=2,
+                alpha=0.55,
+            )
+            axes.plot(
+                [100 * p.rate for p in mine],
+                y,
+                MARKERS[number % len(MARKERS)],
+                color=colour,
+                markersize=5.5,
+                label=series[number].replace("$", r"\$"),
+                linestyle="none",
+            )
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(range(len(rows)), [row.replace("$", r"\$") for row in rows])
         axes.set_xlim(-2, 102)
         axes.set_xticks(range(0, 101, 20), [f"{x} %" for x in range(0, 101, 20)])
         _quiet(axes, "x")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.4)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=max(1, len(series)),
+            frameon=False,
+            borderaxespad=0.2,
+            handletextpad=0.1,
+            columnspacing=1.4,
+        )
         return _svg(figure, label)
 
 
-def timeline(times: list[datetime.datetime], links: list[str | None], series: dict[str, list[Point | None]], tokens: list[float | None], alarms: list[datetime.datetime], label: str) -> str:
+def timeline(
+    times: list[datetime.datetime],
+    links: list[str | None],
+    series: dict[str, list[Point | None]],
+    tokens: list[float | None],
+    alarms: list[datetime.datetime],
+    label: str,
+) -> str:
     """Rates over time with their intervals, a line a series (None: no value, and a gap); under it the prompts' median length; a dashed line at each alarm.
 
     A point opens its link, where it has one.
@@ -88,16 +141,42 @@ def timeline(times: list[datetime.datetime], links: list[str | None], series: di
     from matplotlib import dates
 
     with _drawing() as plt:
-        figure, (axes, below) = plt.subplots(2, 1, figsize=(12, 3.6), sharex=True, height_ratios=[4, 1])
+        figure, (axes, below) = plt.subplots(
+            2, 1, figsize=(12, 3.6), sharex=True, height_ratios=[4, 1]
+        )
         for number, (name, points) in enumerate(series.items()):
             colour = COLOURS[number % len(COLOURS)]
             at = [t for t, p in zip(times, points, strict=True) if p is not None]
             known = [p for p in points if p is not None]
-            axes.vlines(at, [100 * p.low for p in known], [100 * p.high for p in known], color=colour, linewidth=1.5, alpha=0.4)
-            axes.plot(times, [math.nan if p is None else 100 * p.rate for p in points], MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4, linewidth=1, label=name.replace("$", r"\$"))
-            dots = axes.scatter(at, [100 * p.rate for p in known], s=90, alpha=0.01, zorder=9)  # room to click on, over everything
+            axes.vlines(
+                at,
+                [100 * p.low for p in known],
+                [100 * p.high for p in known],
+                color=colour,
+                linewidth=1.5,
+                alpha=0.4,
+            )
+            axes.plot(
+                times,
+                [math.nan if p is None else 100 * p.rate for p in points],
+                MARKERS[number % len(MARKERS)] + "-",
+                color=colour,
+                markersize=4,
+                linewidth=1,
+                label=name.replace("$", r"\$"),
+            )
+            dots = axes.scatter(
+                at, [100 * p.rate for p in known], s=90, alpha=0.01, zorder=9
+            )  # room to click on, over everything
             dots.set_urls([link for link, p in zip(links, points, strict=True) if p is not None])
-        below.plot(times, [math.nan if n is None else n for n in tokens], "o-", color=INK, markersize=3, linewidth=1)
+        below.plot(
+            times,
+            [math.nan if n is None else n for n in tokens],
+            "o-",
+            color=INK,
+            markersize=3,
+            linewidth=1,
+        )
         below.set_ylim(0, 1.25 * max([n for n in tokens if n is not None], default=1))
         below.set_ylabel("prompt\ntokens", rotation=0, ha="right", va="center")
         for moment in alarms:
@@ -110,7 +189,13 @@ def timeline(times: list[datetime.datetime], links: list[str | None], series: di
         below.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         for panel in (axes, below):
             _quiet(panel, "y")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=max(1, len(series)),
+            frameon=False,
+            borderaxespad=0.2,
+        )
         return _svg(figure, label)
 
 
@@ -128,27 +213,65 @@ def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> 
     with _drawing() as plt:
         figure, axes = plt.subplots(figsize=(9, 3.4))
         values = [p.value for points in series.values() for p in points]
-        last = max((p.layer for points in series.values() for p in points if p.layer is not None), default=0)
+        last = max(
+            (p.layer for points in series.values() for p in points if p.layer is not None),
+            default=0,
+        )
         for number, (name, points) in enumerate(series.items()):
             shift = 0.5 * (number - (len(series) - 1) / 2) / max(1, len(series))
             at = [(-2 if p.layer is None else p.layer) + shift for p in points]
             colour = COLOURS[number % len(COLOURS)]
-            axes.vlines(at, [p.low for p in points], [p.high for p in points], color=colour, linewidth=2, alpha=0.5)
-            axes.plot(at, [p.value for p in points], MARKERS[number % len(MARKERS)], color=colour, markersize=5, linestyle="none", label=name.replace("$", r"\$"))
+            axes.vlines(
+                at,
+                [p.low for p in points],
+                [p.high for p in points],
+                color=colour,
+                linewidth=2,
+                alpha=0.5,
+            )
+            axes.plot(
+                at,
+                [p.value for p in points],
+                MARKERS[number % len(MARKERS)],
+                color=colour,
+                markersize=5,
+                linestyle="none",
+                label=name.replace("$", r"\$"),
+            )
         axes.set_ylim(min(-0.05, *values, *[-0.05]) - 0.03, max(1.05, *values, *[1.05]) + 0.03)
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [f"0 ({zero[:24]})", "0.25", "0.5", "0.75", f"1 ({one[:24]})"])
+        axes.set_yticks(
+            [0, 0.25, 0.5, 0.75, 1], [f"0 ({zero[:24]})", "0.25", "0.5", "0.75", f"1 ({one[:24]})"]
+        )
         axes.set_xlim(-3, last + 0.7)
         step = max(1, (last + 1) // 12)
-        axes.set_xticks([-2, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))])
+        axes.set_xticks(
+            [-2, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))]
+        )
         axes.set_xlabel("layer")
         _quiet(axes, "y")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=max(1, len(series)), frameon=False, borderaxespad=0.2, handletextpad=0.1, columnspacing=1.2)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=max(1, len(series)),
+            frameon=False,
+            borderaxespad=0.2,
+            handletextpad=0.1,
+            columnspacing=1.2,
+        )
         return _svg(figure, label)
 
 
 def alone(svg: str) -> str:
     """An element as a file of its own, with the colours that a page would give it."""
-    light = {"var(--ink)": "#1b1f24", "var(--grid)": "#d0d7de", "var(--c1)": "#0b61a4", "var(--c2)": "#b3420a", "var(--c3)": "#1a7f4b", "var(--c4)": "#7a3fa0", "var(--c5)": "#8a6100"}
+    light = {
+        "var(--ink)": "#1b1f24",
+        "var(--grid)": "#d0d7de",
+        "var(--c1)": "#0b61a4",
+        "var(--c2)": "#b3420a",
+        "var(--c3)": "#1a7f4b",
+        "var(--c4)": "#7a3fa0",
+        "var(--c5)": "#8a6100",
+    }
     for variable, colour in light.items():
         svg = svg.replace(variable, colour)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + svg

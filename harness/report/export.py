@@ -22,9 +22,33 @@ def jsonl(run: Run, to: Path) -> list[Path]:
 
 def _plain(scored: Scored) -> dict[str, Any]:
     row = scored.row
-    found = {name: row[name] for name in ("target", "arm", "probe", "language", "question", "status", "model", "finish_reason", "error")}
-    verdict = {k: v for k, v in verdict_columns(scored.verdict).items() if k != "claim_probabilities"} if scored.verdict else None
-    return {"id": f"{row['trial']}/{row['sample']}", **found, "messages": msgspec.json.decode(row["messages"]), "reply": row["text"], "reasoning": row["reasoning"], "verdict": verdict}
+    found = {
+        name: row[name]
+        for name in (
+            "target",
+            "arm",
+            "probe",
+            "language",
+            "question",
+            "status",
+            "model",
+            "finish_reason",
+            "error",
+        )
+    }
+    verdict = (
+        {k: v for k, v in verdict_columns(scored.verdict).items() if k != "claim_probabilities"}
+        if scored.verdict
+        else None
+    )
+    return {
+        "id": f"{row['trial']}/{row['sample']}",
+        **found,
+        "messages": msgspec.json.decode(row["messages"]),
+        "reply": row["text"],
+        "reasoning": row["reasoning"],
+        "verdict": verdict,
+    }
 
 
 def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
@@ -48,7 +72,12 @@ def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
                 "dataset": {"name": campaign.campaign, "samples": len(found)},
                 "model": f"{settings.engine}/{settings.model}",
                 "config": {},
-                "metadata": {"target": target, "role": settings.role, "campaign_sha256": known.get("campaign_sha256"), "plan_sha256": known.get("plan_sha256")},
+                "metadata": {
+                    "target": target,
+                    "role": settings.role,
+                    "campaign_sha256": known.get("campaign_sha256"),
+                    "plan_sha256": known.get("plan_sha256"),
+                },
             },
             "samples": found,
         }
@@ -60,12 +89,26 @@ def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
 def _inspect_sample(scored: Scored) -> dict[str, Any]:
     row, said = scored.row, scored.row["text"] or ""
     messages = msgspec.json.decode(row["messages"])
-    answer = {"role": "assistant", "content": said, "source": "generate", "model": row["model"] or ""}
+    answer = {
+        "role": "assistant",
+        "content": said,
+        "source": "generate",
+        "model": row["model"] or "",
+    }
     stop = {"ok": "stop", "truncated": "max_tokens"}.get(row["status"], "unknown")
     verdict = (
         {}
         if scored.verdict is None
-        else {"identity": {"value": {"stance": scored.verdict.stance, "names": ", ".join(scored.verdict.names), "makers": ", ".join(scored.verdict.makers)}, "answer": said}}
+        else {
+            "identity": {
+                "value": {
+                    "stance": scored.verdict.stance,
+                    "names": ", ".join(scored.verdict.names),
+                    "makers": ", ".join(scored.verdict.makers),
+                },
+                "answer": said,
+            }
+        }
     )
     sample = {
         "id": row["trial"],
@@ -73,9 +116,25 @@ def _inspect_sample(scored: Scored) -> dict[str, Any]:
         "input": messages,
         "target": "",
         "messages": [*messages, answer],
-        "output": {"model": row["model"] or "", "choices": [{"message": answer, "stop_reason": stop}], "completion": said},
+        "output": {
+            "model": row["model"] or "",
+            "choices": [{"message": answer, "stop_reason": stop}],
+            "completion": said,
+        },
         "scores": verdict,
-        "metadata": {name: row[name] for name in ("arm", "probe", "language", "question", "status", "reasoning", "rendered_prompt", "injected_text")},
+        "metadata": {
+            name: row[name]
+            for name in (
+                "arm",
+                "probe",
+                "language",
+                "question",
+                "status",
+                "reasoning",
+                "rendered_prompt",
+                "injected_text",
+            )
+        },
     }
     if row["error"]:
         sample["error"] = {"message": row["error"], "traceback": "", "traceback_ansi": ""}

@@ -29,7 +29,18 @@ from harness.counting.tally import Scored, Tables
 from harness.counting.tally import tally as make_tables
 from harness.journal.runs import Run
 from harness.report import charts
-from harness.report.story import TITLES, claimed_identity, measure_of, name_of, not_scored, percent, rates_of, short_arm, shown, story
+from harness.report.story import (
+    TITLES,
+    claimed_identity,
+    measure_of,
+    name_of,
+    not_scored,
+    percent,
+    rates_of,
+    short_arm,
+    shown,
+    story,
+)
 from harness.report.terminal import injected, plain
 from harness.scoring import overlap
 from harness.tables import write_bytes
@@ -68,9 +79,15 @@ class Keeper:
         row = scored.row
         self.seen += 1
         self.prompts.setdefault((row["target"], row["arm"]), row)
-        if row["error"] and (len(self.failures) < 1000 or (row["target"], row["arm"], row["status"], row["error"]) in self.failures):
+        if row["error"] and (
+            len(self.failures) < 1000
+            or (row["target"], row["arm"], row["status"], row["error"]) in self.failures
+        ):
             self.failures[row["target"], row["arm"], row["status"], row["error"]] += 1
-        order = int.from_bytes(hashlib.blake2b(f"{row['trial']}/{row['sample']}".encode(), digest_size=6).digest(), "big")
+        order = int.from_bytes(
+            hashlib.blake2b(f"{row['trial']}/{row['sample']}".encode(), digest_size=6).digest(),
+            "big",
+        )
         kept = self.drawn.setdefault((row["target"], row["arm"], row["probe"]), [])
         number = next(self._numbers)
         if len(kept) < self.each:
@@ -84,7 +101,13 @@ class Keeper:
                 self.recitals[place] = share, number, scored
 
 
-def write(run: Run, campaign: Campaign, to: Path, errors: Confusion | None = None, look: Callable[[Scored], None] = lambda scored: None) -> Tables:
+def write(
+    run: Run,
+    campaign: Campaign,
+    to: Path,
+    errors: Confusion | None = None,
+    look: Callable[[Scored], None] = lambda scored: None,
+) -> Tables:
     """Score a run once: its tables into its folder, its page to ``to``; every sample is shown to ``look`` too.
 
     Raises
@@ -131,7 +154,10 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
             comparisons=_comparisons(tables.comparisons, campaign, tables.tally),
             prompts=_prompts(keeper),
             weights=_weights(run.folder / "weights.json"),
-            inspections=[msgspec.json.decode(path.read_bytes()) for path in sorted(run.folder.glob("inspect-*.json"))],
+            inspections=[
+                msgspec.json.decode(path.read_bytes())
+                for path in sorted(run.folder.glob("inspect-*.json"))
+            ],
             failures=keeper.failures.most_common(FAILURES),
             more_failures=max(0, len(keeper.failures) - FAILURES),
             errors=errors,
@@ -147,7 +173,13 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
 
 def page_templates(folder: Path = HERE) -> jinja2.Environment:
     """The templates of pages in a folder; everything is escaped."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(folder))
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(folder),
+    )
     environment.filters |= {"safe_text": lambda value: plain(str(value)), "arm": short_arm}
     return environment
 
@@ -170,7 +202,12 @@ def _digest(text: str) -> str:
 def embedded(value: Any) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or begins another."""
     return (
-        json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+        json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        .replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
     )
 
 
@@ -194,23 +231,45 @@ def pictures(tally: pd.DataFrame, campaign: Campaign) -> list[Picture]:
         identities = shown(tally, probe, measure, claimed, IDENTITIES)
         names = [plain(name_of(measure, identity)) for identity in identities]
         labels, points, rows = [], [], []
-        for number, ((target, arm), found) in enumerate(part.groupby(["target", "arm"], sort=False)):
+        for number, ((target, arm), found) in enumerate(
+            part.groupby(["target", "arm"], sort=False)
+        ):
             labels.append(f"{target}  {short_arm(str(arm))}")
             first, by_identity = found.iloc[0], found.set_index("identity")
             cells = []
             for series, identity in enumerate(identities):
                 row: Any = by_identity.loc[identity]
-                if row["samples"] and (row["hits"] or identity == claimed):  # zeros of other names stand in the table
-                    points.append(charts.Point(number, series, row["rate"], row["rate_low"], row["rate_high"]))
-                cells.append({"text": percent(row["rate"], row["rate_low"], row["rate_high"]), "zero": not row["hits"]})
+                if row["samples"] and (
+                    row["hits"] or identity == claimed
+                ):  # zeros of other names stand in the table
+                    points.append(
+                        charts.Point(number, series, row["rate"], row["rate_low"], row["rate_high"])
+                    )
+                cells.append(
+                    {
+                        "text": percent(row["rate"], row["rate_low"], row["rate_high"]),
+                        "zero": not row["hits"],
+                    }
+                )
             tokens = first["prompt_tokens_median"]
             rows.append(
-                {"target": target, "arm": short_arm(str(arm)), "tokens": "NA" if pd.isna(tokens) else f"{tokens:g}", "samples": int(first["samples"]), "cells": cells, "missing": not_scored(first)}
+                {
+                    "target": target,
+                    "arm": short_arm(str(arm)),
+                    "tokens": "NA" if pd.isna(tokens) else f"{tokens:g}",
+                    "samples": int(first["samples"]),
+                    "cells": cells,
+                    "missing": not_scored(first),
+                }
             )
         if not rows:
             continue
         label = f"{probe}: share of replies by target and arm, with 95 % intervals; the same numbers stand in the table below"
-        svg = charts.forest([plain(label_) for label_ in labels], names, points, label) if identities else ""
+        svg = (
+            charts.forest([plain(label_) for label_ in labels], names, points, label)
+            if identities
+            else ""
+        )
         made.append(Picture(probe, TITLES[measure], svg, names, rows))
     return made
 
@@ -220,7 +279,10 @@ def recitals(keeper: Keeper, campaign: Campaign) -> list[dict[str, Any]]:
     texts = {b.file: b for b in load_backstories()}
     suspects = {t.name for t in campaign.targets if t.role == "suspect"}
     chosen: dict[tuple[str, str], Scored] = {}
-    for (target, arm, _), (share, _, scored) in sorted(keeper.recitals.items(), key=lambda item: (item[0][0] not in suspects, -item[1][0], item[1][1])):
+    for (target, arm, _), (share, _, scored) in sorted(
+        keeper.recitals.items(),
+        key=lambda item: (item[0][0] not in suspects, -item[1][0], item[1][1]),
+    ):
         if share >= RECITED_IN_PART:
             chosen.setdefault((target, arm if target in suspects else ""), scored)
     made = []
@@ -243,7 +305,9 @@ def recitals(keeper: Keeper, campaign: Campaign) -> list[dict[str, Any]]:
                 "p": f"{recited.p_value:.2g}" if recited.p_value else "under 1e-300",
                 "rarest": f"{max(run.rarity for run in recited.runs):.0f}",
                 "entities": recited.entities,
-                "reply": _around(text, [(run.start, run.end, f"{run.rarity:.0f}") for run in recited.runs]),
+                "reply": _around(
+                    text, [(run.start, run.end, f"{run.rarity:.0f}") for run in recited.runs]
+                ),
                 "reference": _pieces(reference.text, _found_in(reference.text, passages)),
                 "file": reference.file,
                 "stand_in": reference.stand_in,
@@ -256,8 +320,19 @@ def _around(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str
     """The part of a reply that holds its spans, as `_pieces`."""
     start = max(0, min(s for s, _, _ in spans) - LONGEST // 8) if len(text) > LONGEST else 0
     part = text[start : start + LONGEST]
-    pieces = _pieces(part, [(s - start, e - start, note) for s, e, note in spans if s >= start and e <= start + len(part)])
-    return [*([("... ", None)] if start else []), *pieces, *([(" ...", None)] if start + LONGEST < len(text) else [])]
+    pieces = _pieces(
+        part,
+        [
+            (s - start, e - start, note)
+            for s, e, note in spans
+            if s >= start and e <= start + len(part)
+        ],
+    )
+    return [
+        *([("... ", None)] if start else []),
+        *pieces,
+        *([(" ...", None)] if start + LONGEST < len(text) else []),
+    ]
 
 
 def _pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str | None]]:
@@ -298,21 +373,57 @@ class Heat(NamedTuple):
 def heat_maps(run: Counted, tally: pd.DataFrame, campaign: Campaign) -> list[Heat]:
     """For the first probe of each measure, the claimed identity and the one that is named most besides."""
     made: list[Heat] = []
-    asked = run.samples[["language", "question"]].astype(str).assign(number=run.questions).drop_duplicates("number").set_index("number")
+    asked = (
+        run.samples[["language", "question"]]
+        .astype(str)
+        .assign(number=run.questions)
+        .drop_duplicates("number")
+        .set_index("number")
+    )
     first = {measure_of(probe): probe for probe in reversed(campaign.probes)}
     for measure_name, probe in reversed(first.items()):
         measure = next(m for m in run.measures if m.name == measure_name)
-        sides = [(target, arm, places) for target, arm, named, places in run.groups() if named == probe]
+        sides = [
+            (target, arm, places) for target, arm, named, places in run.groups() if named == probe
+        ]
         for identity in _of_suspects(tally, campaign, probe, measure_name)[:2]:
             held = measure.cells.holds(identity)
             counts = [run.by_question(places, held) for _, _, places in sides]
-            numbers = sorted(set().union(*(run.questions[places].tolist() for _, _, places in sides)), key=lambda n: tuple(asked.loc[n]))
-            by_number = [{int(n): (int(h), int(m)) for n, h, m in zip(*by, strict=True)} for by in counts]
-            questions = [(str(asked.loc[n, "language"]), str(asked.loc[n, "question"]), [_cell([found.get(n)]) for found in by_number]) for n in numbers]
-            languages = [
-                (language, [_cell([found.get(n) for n in numbers if asked.loc[n, "language"] == language]) for found in by_number]) for language in sorted({language for language, _, _ in questions})
+            numbers = sorted(
+                set().union(*(run.questions[places].tolist() for _, _, places in sides)),
+                key=lambda n: tuple(asked.loc[n]),
+            )
+            by_number = [
+                {int(n): (int(h), int(m)) for n, h, m in zip(*by, strict=True)} for by in counts
             ]
-            made.append(Heat(f"{probe}: {TITLES[measure_name]} {plain(name_of(measure_name, identity))}", [(target, short_arm(arm)) for target, arm, _ in sides], languages, questions))
+            questions = [
+                (
+                    str(asked.loc[n, "language"]),
+                    str(asked.loc[n, "question"]),
+                    [_cell([found.get(n)]) for found in by_number],
+                )
+                for n in numbers
+            ]
+            languages = [
+                (
+                    language,
+                    [
+                        _cell(
+                            [found.get(n) for n in numbers if asked.loc[n, "language"] == language]
+                        )
+                        for found in by_number
+                    ],
+                )
+                for language in sorted({language for language, _, _ in questions})
+            ]
+            made.append(
+                Heat(
+                    f"{probe}: {TITLES[measure_name]} {plain(name_of(measure_name, identity))}",
+                    [(target, short_arm(arm)) for target, arm, _ in sides],
+                    languages,
+                    questions,
+                )
+            )
     return made
 
 
@@ -320,17 +431,40 @@ def _cell(counts: list[tuple[int, int] | None]) -> dict[str, Any] | None:
     """Hits of so many and the shade; None where nothing was scored."""
     known = [count for count in counts if count]
     hits, of = sum(h for h, _ in known), sum(n for _, n in known)
-    return {"hits": hits, "of": of, "percent": f"{100 * hits / of:.0f}", "step": charts.steps(hits / of)} if of else None
+    return (
+        {
+            "hits": hits,
+            "of": of,
+            "percent": f"{100 * hits / of:.0f}",
+            "step": charts.steps(hits / of),
+        }
+        if of
+        else None
+    )
 
 
 def _of_suspects(tally: pd.DataFrame, campaign: Campaign, probe: str, measure: str) -> list[str]:
-    suspects = [t.name for t in campaign.targets if t.role == "suspect"] or [campaign.targets[0].name]
-    return shown(tally[tally["target"].isin(suspects)], probe, measure, claimed_identity(campaign, measure), IDENTITIES)
+    suspects = [t.name for t in campaign.targets if t.role == "suspect"] or [
+        campaign.targets[0].name
+    ]
+    return shown(
+        tally[tally["target"].isin(suspects)],
+        probe,
+        measure,
+        claimed_identity(campaign, measure),
+        IDENTITIES,
+    )
 
 
-def _comparisons(frame: pd.DataFrame, campaign: Campaign, tally: pd.DataFrame) -> list[dict[str, Any]]:
+def _comparisons(
+    frame: pd.DataFrame, campaign: Campaign, tally: pd.DataFrame
+) -> list[dict[str, Any]]:
     """The comparisons of the identities that matter, as text."""
-    wanted = {(probe, measure_of(probe), identity) for probe in campaign.probes for identity in _of_suspects(tally, campaign, probe, measure_of(probe))[:3]}
+    wanted = {
+        (probe, measure_of(probe), identity)
+        for probe in campaign.probes
+        for identity in _of_suspects(tally, campaign, probe, measure_of(probe))[:3]
+    }
     suspects = {t.name for t in campaign.targets if t.role == "suspect"}
     records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     return [
@@ -370,7 +504,10 @@ def _prompts(keeper: Keeper) -> list[dict[str, Any]]:
             "reported": row["prompt_tokens"],
             "injected": row["injected_text"] and _cut(row["injected_text"], LONGEST),
             "template": row["template_sha256"],
-            "messages": [{"role": m["role"], "content": _cut(m["content"], LONGEST)} for m in msgspec.json.decode(row["messages"])],
+            "messages": [
+                {"role": m["role"], "content": _cut(m["content"], LONGEST)}
+                for m in msgspec.json.decode(row["messages"])
+            ],
             "status": row["status"],
             "error": row["error"],
         }
@@ -380,9 +517,14 @@ def _prompts(keeper: Keeper) -> list[dict[str, Any]]:
 
 def transcripts(keeper: Keeper) -> str:
     """The drawn samples as JSON; texts are cut shorter until all of them fit."""
-    drawn = sorted(itertools.chain.from_iterable(keeper.drawn.values()), key=lambda kept: kept.number)
+    drawn = sorted(
+        itertools.chain.from_iterable(keeper.drawn.values()), key=lambda kept: kept.number
+    )
     longest = LONGEST
-    while len(said := embedded([_transcript(kept.scored, longest) for kept in drawn])) * 1.5 > BYTES and longest > 50:
+    while (
+        len(said := embedded([_transcript(kept.scored, longest) for kept in drawn])) * 1.5 > BYTES
+        and longest > 50
+    ):
         longest //= 2
     return said
 
@@ -390,7 +532,15 @@ def transcripts(keeper: Keeper) -> str:
 def _transcript(scored: Scored, longest: int) -> list[Any]:
     """One sample, in the order that `page.js` reads."""
     row, verdict, text = scored.row, scored.verdict, scored.row["text"]
-    spans = [[e.start, e.end, e.role, e.identity] for e in sorted(verdict.evidence, key=lambda e: e.start) if e.end <= longest] if verdict and text else []
+    spans = (
+        [
+            [e.start, e.end, e.role, e.identity]
+            for e in sorted(verdict.evidence, key=lambda e: e.start)
+            if e.end <= longest
+        ]
+        if verdict and text
+        else []
+    )
     return [
         f"{row['trial']}/{row['sample']}",
         row["target"],
@@ -411,7 +561,11 @@ def _transcript(scored: Scored, longest: int) -> list[Any]:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]} ... (cut here; {len(text)} characters in samples.csv)"
+    return (
+        text
+        if len(text) <= most
+        else f"{text[:most]} ... (cut here; {len(text)} characters in samples.csv)"
+    )
 
 
 def method(errors: Confusion) -> str:

@@ -16,8 +16,16 @@ from harness.errors import RunError, did_you_mean
 
 CHUNK: Final = 20_000
 #: What a tally calls a measure, and the column of the samples that it counts.
-MEASURES: Final = {"name": "names", "maker": "makers", "base": "base", "denied": "denied", "recital": "recited_identity"}
-_LISTS: Final = frozenset(("names", "makers", "base", "denied", "reasoning_names", "reasoning_makers", "recited_entities"))
+MEASURES: Final = {
+    "name": "names",
+    "maker": "makers",
+    "base": "base",
+    "denied": "denied",
+    "recital": "recited_identity",
+}
+_LISTS: Final = frozenset(
+    ("names", "makers", "base", "denied", "reasoning_names", "reasoning_makers", "recited_entities")
+)
 _CONDITION: Final = re.compile(r"^(\w+)(!=|=|~)(.*)$", re.DOTALL)
 
 
@@ -40,12 +48,19 @@ def condition(text: str) -> Condition:
     """
     found = _CONDITION.match(text)
     if found is None:
-        raise RunError(f"'{text}' is no condition", next="write COLUMN=VALUE, COLUMN!=VALUE or COLUMN~TEXT, such as --where arm=bare --where name=nex")
+        raise RunError(
+            f"'{text}' is no condition",
+            next="write COLUMN=VALUE, COLUMN!=VALUE or COLUMN~TEXT, such as --where arm=bare --where name=nex",
+        )
     column, how, value = found.groups()
     recital = column == "recital"
     column = MEASURES.get(column, column)
     if column not in SAMPLE_COLUMNS:
-        raise RunError(f"there is no column '{column}': {did_you_mean(column, [*SAMPLE_COLUMNS, *MEASURES])}", where=text, next="the columns are in results/README.md")
+        raise RunError(
+            f"there is no column '{column}': {did_you_mean(column, [*SAMPLE_COLUMNS, *MEASURES])}",
+            where=text,
+            next="the columns are in results/README.md",
+        )
     return Condition(column, how, value, recital)
 
 
@@ -59,9 +74,17 @@ def find(folder: Path, conditions: list[Condition]) -> Iterator[dict[str, Any]]:
     """
     path = folder / "samples.csv"
     if not path.is_file():
-        raise RunError("the run has no samples.csv yet", where=str(folder), next=f"truename tally {folder.name}")
+        raise RunError(
+            "the run has no samples.csv yet",
+            where=str(folder),
+            next=f"truename tally {folder.name}",
+        )
     conditions = [c for c in conditions if not (c.column == "language" and c.value == ALL)]
-    rare = {c.column: _rare(path, c.column) for c in conditions if c.value == OTHER and c.column in _LISTS}
+    rare = {
+        c.column: _rare(path, c.column)
+        for c in conditions
+        if c.value == OTHER and c.column in _LISTS
+    }
     for frame in _frames(path, None):
         keep = pd.Series(True, index=frame.index)
         for c in conditions:
@@ -71,7 +94,9 @@ def find(folder: Path, conditions: list[Condition]) -> Iterator[dict[str, Any]]:
 
 
 def _frames(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:
-    with pd.read_csv(path, dtype=str, keep_default_na=False, na_values=["NA"], chunksize=CHUNK, usecols=columns) as reader:
+    with pd.read_csv(
+        path, dtype=str, keep_default_na=False, na_values=["NA"], chunksize=CHUNK, usecols=columns
+    ) as reader:
         for frame in reader:
             yield frame.fillna("")
 
@@ -91,11 +116,16 @@ def _fits(frame: pd.DataFrame, c: Condition, rare: set[str]) -> pd.Series[bool]:
         return cells.str.contains(c.value, case=False, regex=False)
     if c.column in _LISTS:
         wanted = rare if c.value == OTHER else {c.value}
-        held = cells.map(lambda cell: not wanted.isdisjoint(cell.split("|")) if c.value else not cell)
+        held = cells.map(
+            lambda cell: not wanted.isdisjoint(cell.split("|")) if c.value else not cell
+        )
     else:
         held = cells == c.value
         if c.column == "arm":  # the short form as well
             held |= cells.str.replace(r":(?:.*/)?([^/]+)\.j2$", r":\1", regex=True) == c.value
         if c.recital:
-            held &= pd.to_numeric(frame["recited_share_of_reference"], errors="coerce").fillna(0) >= RECITED_FROM
+            held &= (
+                pd.to_numeric(frame["recited_share_of_reference"], errors="coerce").fillna(0)
+                >= RECITED_FROM
+            )
     return held if c.how == "=" else ~held

@@ -38,16 +38,26 @@ class Watch:
         self._noted("begun", {"resumed": self.progress.resumed})
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._display is not None:
             self._display.__exit__(kind, value, trace)
         self._noted("progress", self._totals())
-        self._noted("ended", {"stopped": self.progress.stopped, "error": None if value is None else str(value)})
+        self._noted(
+            "ended",
+            {"stopped": self.progress.stopped, "error": None if value is None else str(value)},
+        )
         if self._log is not None:
             self._log.close()
 
     def _changed(self) -> None:
-        if (self._display is None or self._log is not None) and time.monotonic() - self._last_line >= LINE_EVERY_S:
+        if (
+            self._display is None or self._log is not None
+        ) and time.monotonic() - self._last_line >= LINE_EVERY_S:
             self._last_line = time.monotonic()
             if self._display is None:
                 print(self.line(), flush=True)
@@ -58,17 +68,48 @@ class Watch:
 
     def _noted(self, event: str, about: dict[str, Any]) -> None:
         if self._log is not None:
-            self._log.write(msgspec.json.encode({"time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"), "event": event, **about}) + b"\n")
+            self._log.write(
+                msgspec.json.encode(
+                    {
+                        "time": datetime.datetime.now(datetime.UTC).isoformat(
+                            timespec="milliseconds"
+                        ),
+                        "event": event,
+                        **about,
+                    }
+                )
+                + b"\n"
+            )
             self._log.flush()
 
     def _totals(self) -> dict[str, Any]:
-        names = ("planned", "done", "running", "waiting", "retried", "failed", "unsupported", "truncated", "tokens", "money", "unknown_usage")
-        return {"targets": {target: {name: getattr(counts, name) for name in names} | {"state": counts.state} for target, counts in self.progress.targets.items()}}
+        names = (
+            "planned",
+            "done",
+            "running",
+            "waiting",
+            "retried",
+            "failed",
+            "unsupported",
+            "truncated",
+            "tokens",
+            "money",
+            "unknown_usage",
+        )
+        return {
+            "targets": {
+                target: {name: getattr(counts, name) for name in names} | {"state": counts.state}
+                for target, counts in self.progress.targets.items()
+            }
+        }
 
     def line(self) -> str:
         """All targets in one plain line."""
         all_counts = self.progress.targets.values()
-        total = {name: sum(getattr(c, name) for c in all_counts) for name in ("done", "planned", "running", "retried", "failed", "tokens", "money")}
+        total = {
+            name: sum(getattr(c, name) for c in all_counts)
+            for name in ("done", "planned", "running", "retried", "failed", "tokens", "money")
+        }
         fresh = total["done"] - self.progress.resumed
         money = f", {total['money']:.2f} spent" if total["money"] else ""
         return (
@@ -84,7 +125,11 @@ class Watch:
         if fresh <= 0:
             return "unknown time"
         seconds = int((time.monotonic() - self.began) / fresh * owed)
-        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}" if seconds >= 3600 else f"{seconds // 60}:{seconds % 60:02d}"
+        return (
+            f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+            if seconds >= 3600
+            else f"{seconds // 60}:{seconds % 60:02d}"
+        )
 
     def _table(self) -> Any:
         from rich.console import Group
@@ -93,12 +138,22 @@ class Watch:
 
         table = Table(box=None, pad_edge=False)
         for column in ("target", "done", "speed", "left", "flying", "failed", "spent"):
-            table.add_column(column, justify="left" if column == "target" else "right", no_wrap=True)
+            table.add_column(
+                column, justify="left" if column == "target" else "right", no_wrap=True
+            )
         troubles = []
         for name, c in self.progress.targets.items():
             fresh = c.done - self.before[name]
             left = self._left(fresh, c.planned - c.done) if c.done < c.planned else "done"
-            table.add_row(Text(name[:20]), f"{c.done}/{c.planned}", self._speed(fresh), "?" if left.startswith("unknown") else left, str(c.running), str(c.failed), _spent(c))
+            table.add_row(
+                Text(name[:20]),
+                f"{c.done}/{c.planned}",
+                self._speed(fresh),
+                "?" if left.startswith("unknown") else left,
+                str(c.running),
+                str(c.failed),
+                _spent(c),
+            )
             if trouble := _trouble(c):
                 troubles.append(Text(f"{name[:20]}: {trouble}", overflow="ellipsis", no_wrap=True))
         return Group(table, *troubles, Text(self.line()))
@@ -121,4 +176,8 @@ def _opened(log: Path | None) -> IO[bytes] | None:
     try:
         return log.open("ab")
     except OSError as problem:
-        raise RunError(f"the log cannot be written: {problem}", where=str(log), next="choose another path for --log-file") from None
+        raise RunError(
+            f"the log cannot be written: {problem}",
+            where=str(log),
+            next="choose another path for --log-file",
+        ) from None

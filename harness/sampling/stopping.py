@@ -47,20 +47,35 @@ class Stopping:
     """
 
     def __init__(self, rule: Stop, plan: Plan, target: str) -> None:
-        next(verdicts([""]))  # the classifier is loaded, or fitted, before the first reply waits for it
+        next(
+            verdicts([""])
+        )  # the classifier is loaded, or fitted, before the first reply waits for it
         self.rule, self.plan = rule, plan
         self.decided: dict[str, Decision] = {}
-        naming = {probe for probe in plan.campaign.probes if probes.load(probe).measures == "name" and plan.campaign.samples_of(probe)}
+        naming = {
+            probe
+            for probe in plan.campaign.probes
+            if probes.load(probe).measures == "name" and plan.campaign.samples_of(probe)
+        }
         if len({plan.campaign.samples_of(probe) for probe in naming}) > 1:
-            raise CampaignError("with 'stop', every probe that asks for the name needs the same number of samples", where="samples", next=f"give {', '.join(sorted(naming))} the same number")
+            raise CampaignError(
+                "with 'stop', every probe that asks for the name needs the same number of samples",
+                where="samples",
+                next=f"give {', '.join(sorted(naming))} the same number",
+            )
         self.arms: dict[int, str] = {}  # by position, of trials that ask for the name
         for position in plan.positions(target):
             trial = plan.trial(position)
             if trial.probe in naming:
                 self.arms[position] = trial.arm.label
         self.rounds = plan.campaign.samples_of(next(iter(naming))) if naming else 0
-        questions = {arm: sum(label == arm for label in self.arms.values()) for arm in set(self.arms.values())}
-        self._counts = {arm: [_Round(asked) for _ in range(self.rounds)] for arm, asked in questions.items()}
+        questions = {
+            arm: sum(label == arm for label in self.arms.values())
+            for arm in set(self.arms.values())
+        }
+        self._counts = {
+            arm: [_Round(asked) for _ in range(self.rounds)] for arm, asked in questions.items()
+        }
         self._looked = dict.fromkeys(questions, 0)
         self._hits, self._scored = dict.fromkeys(questions, 0), dict.fromkeys(questions, 0)
 
@@ -86,13 +101,21 @@ class Stopping:
         return self._look(arm)
 
     def _look(self, arm: str) -> Decision | None:
-        while arm not in self.decided and self._looked[arm] < self.rounds and self._counts[arm][self._looked[arm]].missing == 0:
+        while (
+            arm not in self.decided
+            and self._looked[arm] < self.rounds
+            and self._counts[arm][self._looked[arm]].missing == 0
+        ):
             counts = self._counts[arm][self._looked[arm]]
             self._looked[arm] += 1
             self._hits[arm] += counts.hits
             self._scored[arm] += counts.scored
             for side in ("below", "above"):
-                if stats.evidence_beyond(self._hits[arm], self._scored[arm], self.rule.threshold, side) >= math.log(1 / self.rule.alpha):
-                    self.decided[arm] = Decision(side, self._hits[arm], self._scored[arm], self._looked[arm])
+                if stats.evidence_beyond(
+                    self._hits[arm], self._scored[arm], self.rule.threshold, side
+                ) >= math.log(1 / self.rule.alpha):
+                    self.decided[arm] = Decision(
+                        side, self._hits[arm], self._scored[arm], self._looked[arm]
+                    )
                     return self.decided[arm]
         return None

@@ -65,14 +65,27 @@ def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[S
 def _namesakes(said: list[Said]) -> list[Said]:
     """The maker, where a speaker says that it is called like it: "DeepSeek, made by the company of the same name"."""
     named = [s for s in said if s.role == IS_NAME and s.mention.maker]
-    return [s._replace(role=IS_MAKER, identity=s.mention.maker or "") for s in named[:1]] if not any(s.role == IS_MAKER for s in said) else []
+    return (
+        [s._replace(role=IS_MAKER, identity=s.mention.maker or "") for s in named[:1]]
+        if not any(s.role == IS_MAKER for s in said)
+        else []
+    )
 
 
 def _named_like_its_maker(said: list[Said]) -> list[Said]:
     """Claims in which a word for both a model and its maker, taken for a maker that is surely claimed elsewhere, is the name: "DeepSeek, made by DeepSeek"."""
     out = []
     for s in said:
-        if s.role == IS_MAKER and s.mention.family and s.as_name > NAME_LEAST and any(o.role == IS_MAKER and o.identity == s.identity and o.probability > SURE for o in said if o is not s):
+        if (
+            s.role == IS_MAKER
+            and s.mention.family
+            and s.as_name > NAME_LEAST
+            and any(
+                o.role == IS_MAKER and o.identity == s.identity and o.probability > SURE
+                for o in said
+                if o is not s
+            )
+        ):
             s = s._replace(role=IS_NAME, identity=s.mention.family)
         out.append(s)
     return out
@@ -80,11 +93,22 @@ def _named_like_its_maker(said: list[Said]) -> list[Said]:
 
 def _in_full(said: list[Said]) -> list[Said]:
     """Claims in which a part of an unlisted name is the whole: "I'm Professor Ada, ... just call me Professor"."""
-    whole = {s.identity for s in said if s.role == IS_NAME and s.mention.unlisted and " " in s.identity}
+    whole = {
+        s.identity for s in said if s.role == IS_NAME and s.mention.unlisted and " " in s.identity
+    }
     if not whole:
         return said
-    parts = {f"other:{word}": identity for identity in whole for word in identity.removeprefix("other:").split()}
-    return [s._replace(identity=parts[s.identity]) if s.role == IS_NAME and s.identity in parts and s.mention.unlisted else s for s in said]
+    parts = {
+        f"other:{word}": identity
+        for identity in whole
+        for word in identity.removeprefix("other:").split()
+    }
+    return [
+        s._replace(identity=parts[s.identity])
+        if s.role == IS_NAME and s.identity in parts and s.mention.unlisted
+        else s
+        for s in said
+    ]
 
 
 def _without_doubtful(said: list[Said]) -> list[Said]:
@@ -94,12 +118,19 @@ def _without_doubtful(said: list[Said]) -> list[Said]:
     out = []
     for s in said:
         sure = [o for o in said if o.role == s.role and o.probability > SURE]
-        if s.role not in (IS_NAME, IS_MAKER) or s.probability > SECOND_NEEDS or not sure or any(o.identity == s.identity or o.sentence == s.sentence for o in sure):
+        if (
+            s.role not in (IS_NAME, IS_MAKER)
+            or s.probability > SECOND_NEEDS
+            or not sure
+            or any(o.identity == s.identity or o.sentence == s.sentence for o in sure)
+        ):
             out.append(s)
     return out
 
 
-def _without_makers_of_others(said: list[Said], mentions: list[Mention], normal: Normal) -> list[Said]:
+def _without_makers_of_others(
+    said: list[Said], mentions: list[Mention], normal: Normal
+) -> list[Said]:
     """Claims less the makers that belong to a base, to another model or, less surely, to a denied one beside them: "based on Llama, by Meta", "not Google's Gemini"."""
     if all(s.role != IS_MAKER for s in said):
         return said
@@ -112,7 +143,14 @@ def _without_makers_of_others(said: list[Said], mentions: list[Mention], normal:
     for s in said:
         if s.role == IS_MAKER:
             near = [before.get(s.mention.start), behind.get(s.mention.start)]
-            if any(o and o.family and o.family not in names and s.identity in families[o.family].makers and _belongs(normal.text, s, o, roles.get(o.start)) for o in near):
+            if any(
+                o
+                and o.family
+                and o.family not in names
+                and s.identity in families[o.family].makers
+                and _belongs(normal.text, s, o, roles.get(o.start))
+                for o in near
+            ):
                 continue
         out.append(s)
     return out
@@ -123,14 +161,21 @@ def _belongs(text: str, maker: Said, model: Mention, said: Said | None) -> bool:
     if said and said.role == IS_DENIED and maker.probability >= SURE:
         return False
     if maker.mention.end <= model.start:
-        return model.start - maker.mention.end <= POSSESSIVE and "(" not in text[maker.mention.end : model.start]
+        return (
+            model.start - maker.mention.end <= POSSESSIVE
+            and "(" not in text[maker.mention.end : model.start]
+        )
     gap = text[model.end : maker.mention.start]
-    return len(gap) <= (LINKED if said else FOLLOWING) and not any(end in gap for end in SENTENCE_ENDS)
+    return len(gap) <= (LINKED if said else FOLLOWING) and not any(
+        end in gap for end in SENTENCE_ENDS
+    )
 
 
 def _retracted(said: list[Said], taken_back: list[Cue]) -> list[Said]:
     """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
-    kind, last = max(((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1))
+    kind, last = max(
+        ((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1)
+    )
     if any(s.mention.start > last and s.role in OWN for s in said):
         return said
     if kind == "joke":
@@ -140,10 +185,20 @@ def _retracted(said: list[Said], taken_back: list[Cue]) -> list[Said]:
 
 def _struck(original: str) -> list[tuple[int, int]]:
     """Spans of the original that its markup strikes out."""
-    return [m.span() for m in _STRUCK.finditer(original)] if "~~" in original or "</" in original else []
+    return (
+        [m.span() for m in _STRUCK.finditer(original)]
+        if "~~" in original or "</" in original
+        else []
+    )
 
 
-def _corrected(said: list[Said], mentions: list[Mention], normal: Normal, taken_back: list[Cue], struck: list[tuple[int, int]]) -> list[Said]:
+def _corrected(
+    said: list[Said],
+    mentions: list[Mention],
+    normal: Normal,
+    taken_back: list[Cue],
+    struck: list[tuple[int, int]],
+) -> list[Said]:
     """Claims that the reply itself takes back further on become denials.
 
     Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
@@ -157,14 +212,30 @@ def _corrected(said: list[Said], mentions: list[Mention], normal: Normal, taken_
     overturned: list[int] = []
     for s in said:
         later = [o for o in said if o.mention.start > s.mention.end]
-        again = any(m.start > s.mention.end and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None) and m.start not in denied for m in mentions)
+        again = any(
+            m.start > s.mention.end
+            and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None)
+            and m.start not in denied
+            for m in mentions
+        )
         if s.role in (IS_NAME, IS_MAKER) and not again:
             after = min((mark for mark in marks if mark >= s.mention.end), default=None)
-            following = [o.role for o in later if after is not None and o.mention.start >= after - 1]
+            following = [
+                o.role for o in later if after is not None and o.mention.start >= after - 1
+            ]
             back = (IS_NAME in following) or (s.role == IS_MAKER and IS_MAKER in following)
-            back = back or (s.role == IS_NAME and any(o.role == IS_DENIED and o.identity == s.identity for o in later))
-            back = back or (s.role == IS_MAKER and any(o.role == IS_MAKER for o in later) and any(abs(s.mention.start - place) < BESIDE for place in overturned))
-            back = back or any(start <= normal.offsets[s.mention.start] < end for start, end in struck)
+            back = back or (
+                s.role == IS_NAME
+                and any(o.role == IS_DENIED and o.identity == s.identity for o in later)
+            )
+            back = back or (
+                s.role == IS_MAKER
+                and any(o.role == IS_MAKER for o in later)
+                and any(abs(s.mention.start - place) < BESIDE for place in overturned)
+            )
+            back = back or any(
+                start <= normal.offsets[s.mention.start] < end for start, end in struck
+            )
             if back:
                 overturned.append(s.mention.start)
                 s = s._replace(role=IS_DENIED)

@@ -118,7 +118,9 @@ _CHARACTERS: Final[dict[str, str]] = {
 }
 _MATCH: Final = {concept: re.compile(f"(?:{stems})") for concept, stems in _STEMS.items()}
 _JOINED_ON: Final = re.compile("^[وف]?(?:ال|بال|كال|لل|[بلك])?(?=[\u0620-\u06ff]{3})")
-_IN_A_ROW: Final = re.compile("|".join(f"(?P<{concept}>{words})" for concept, words in _CHARACTERS.items()))
+_IN_A_ROW: Final = re.compile(
+    "|".join(f"(?P<{concept}>{words})" for concept, words in _CHARACTERS.items())
+)
 
 
 #: The order of the bits of a set of concepts.
@@ -130,10 +132,18 @@ def concepts_of(token: str) -> int:
     if len(token) < 2:
         return 0
     bare = _JOINED_ON.sub("", token)  # Arabic joins "and", "in", "for" and "the" to a word
-    return sum(1 << bit for bit, concept in enumerate(CONCEPTS) if _MATCH[concept].match(token) or (bare != token and _MATCH[concept].match(bare)))
+    return sum(
+        1 << bit
+        for bit, concept in enumerate(CONCEPTS)
+        if _MATCH[concept].match(token) or (bare != token and _MATCH[concept].match(bare))
+    )
 
 
 def in_a_row(tokens: Sequence[str]) -> list[tuple[int, int]]:
     """The concepts, as bits, of characters in a row, with the place of the first."""
     text = "".join([t if len(t) == 1 else " " for t in tokens])
-    return [] if text.isascii() else [(1 << CONCEPTS.index(str(m.lastgroup)), m.start()) for m in _IN_A_ROW.finditer(text)]
+    return (
+        []
+        if text.isascii()
+        else [(1 << CONCEPTS.index(str(m.lastgroup)), m.start()) for m in _IN_A_ROW.finditer(text)]
+    )

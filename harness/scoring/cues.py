@@ -42,7 +42,9 @@ _NAMESAKES: Final = (
     "gleichnamig; heißt (genauso|auch so|ebenso); du même nom; éponyme; porte le même nom; s'appelle pareil; mismo nombre; homónim; mesmo nome; homônim; stesso nome; omonim; одноимённ; одноименн; "
     "同名; 也叫; 公司名; 会社名でも; 社名でも; 同じ名前; 같은 이름; 회사 이름; 회사명; نفس الاسم; نفسه اسم; تحمل اسمي; एक ही नाम; यही नाम; इसी नाम; aynı adlı; aynı adı; aynı isim; bernama sama; nama yang sama; juga nama perusahaan; cùng tên; cũng là tên"
 )
-_PHRASES: Final[Phrases[Kind]] = Phrases({"correction": _CORRECTIONS, "retraction": _RETRACTIONS, "joke": _JOKES, "namesake": _NAMESAKES})
+_PHRASES: Final[Phrases[Kind]] = Phrases(
+    {"correction": _CORRECTIONS, "retraction": _RETRACTIONS, "joke": _JOKES, "namesake": _NAMESAKES}
+)
 
 
 class Cue(NamedTuple):
@@ -58,5 +60,11 @@ def cues(text: str) -> list[Cue]:
     return [
         Cue(kind, start, end)
         for kind, start, end in _PHRASES.find(text)
-        if not (kind == "correction" and text[start] < ALPHABETS_END and end < len(text) and text[end - 1].isalnum() and text[end].isalnum())
+        if not (
+            kind == "correction"
+            and text[start] < ALPHABETS_END
+            and end < len(text)
+            and text[end - 1].isalnum()
+            and text[end].isalnum()
+        )
     ]

@@ -33,11 +33,16 @@ CLAUSE_ENDS: Final = frozenset(
     ', ; : ( ) | " - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras '
     "e mas porém enquanto ma mentre и но а ve ama fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि".split()
 )
-_REFUSAL_CONCEPTS: Final = sum(1 << CONCEPTS.index(c) for c in ("tell", "assistant", "name", "make", "not", "you", "company", "base"))
+_REFUSAL_CONCEPTS: Final = sum(
+    1 << CONCEPTS.index(c)
+    for c in ("tell", "assistant", "name", "make", "not", "you", "company", "base")
+)
 #: A sentence of so many tokens can refuse without a word for the speaker.
 SHORT: Final = 12
 _QUESTIONS: Final = frozenset("?？؟")
-_TOKEN: Final = re.compile("[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n")
+_TOKEN: Final = re.compile(
+    "[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n"
+)
 
 #: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in which a speaker is looked for.
 NEAR, BESIDE, BEFORE = 16, 6, 12
@@ -55,12 +60,27 @@ _SELF: Final = frozenset(
     "talking chatting speakest falando conversando aqui aquí hablando conversando parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
     "saya aku namaku ku tôi mình tớ parli hablas habla falas fala konuştuğun konuştuğunuz karşınızda karşında arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße".split()
 )
-_SELF_ENDING: Final = re.compile(r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$")
+_SELF_ENDING: Final = re.compile(
+    r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$"
+)
 Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Buckets = npt.NDArray[np.int32]
-_OWN, _SPEAKER, _END, _CLAUSE_END, _MARK, _QUESTION, _SENTENCE_END, _QUOTE, _NEW_LINE, _QUOTES, _FIELD, _SPACELESS = (1 << bit for bit in range(12))
+(
+    _OWN,
+    _SPEAKER,
+    _END,
+    _CLAUSE_END,
+    _MARK,
+    _QUESTION,
+    _SENTENCE_END,
+    _QUOTE,
+    _NEW_LINE,
+    _QUOTES,
+    _FIELD,
+    _SPACELESS,
+) = (1 << bit for bit in range(12))
 _MEMBERS: Final[dict[int, frozenset[str]]] = {
     _SPEAKER: _SELF,
     _END: ENDS,
@@ -80,7 +100,10 @@ _BITS: Final = np.arange(_WIDTH, dtype=np.uint16)
 
 
 def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little") | 1
+    return (
+        int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+        | 1
+    )
 
 
 _KINDS: Final = tuple(map(_hash, (NAME, MAKER, EITHER, UNLISTED)))
@@ -131,7 +154,10 @@ class _Pieces(dict[str, bytes]):
     def __missing__(self, piece: str) -> bytes:
         folded = normalize(piece, join=False).text
         written = piece if len(folded) == len(piece) else folded
-        numbers = np.array([self._vocabulary[written[m.start() : m.end()]] for m in _TOKEN.finditer(folded)], dtype=np.int64).tobytes()
+        numbers = np.array(
+            [self._vocabulary[written[m.start() : m.end()]] for m in _TOKEN.finditer(folded)],
+            dtype=np.int64,
+        ).tobytes()
         if len(piece) < SHORT_PIECE:
             if len(self) >= _MOST:
                 self.clear()
@@ -170,7 +196,11 @@ class Numbered(NamedTuple):
         for number, place in enumerate(places):
             parts += [self.numbers[at : self.starts[place]], others.of(number)]
             at = self.starts[place + 1]
-        return Numbered(np.concatenate([*parts, self.numbers[at:]]), np.concatenate(([0], np.cumsum(lengths))), self.vocabulary)
+        return Numbered(
+            np.concatenate([*parts, self.numbers[at:]]),
+            np.concatenate(([0], np.cumsum(lengths))),
+            self.vocabulary,
+        )
 
 
 def numbered(texts: Iterable[str]) -> Numbered:
@@ -186,7 +216,9 @@ def _numbered(texts: Iterable[str], vocabulary: Vocabulary) -> Numbered:
     numbers = np.frombuffer(b"".join(map(vocabulary.pieces.__getitem__, pieces)), dtype=np.int64)
     border = numbers == vocabulary.border
     borders = np.flatnonzero(border)
-    return Numbered(numbers[~border], np.concatenate(([0], borders - np.arange(len(borders)))), vocabulary)
+    return Numbered(
+        numbers[~border], np.concatenate(([0], borders - np.arange(len(borders)))), vocabulary
+    )
 
 
 class Found(NamedTuple):
@@ -212,7 +244,9 @@ class Tokens:
         numbers, known = numbered.numbers, numbered.vocabulary
         #: Where each reply begins; the last one's end.
         self.starts, self.count = numbered.starts, len(numbers)
-        self.whole, self.first3, self.first4, self.first5, self.last3 = (hashes.take(numbers) for hashes in known.hashes)
+        self.whole, self.first3, self.first4, self.first5, self.last3 = (
+            hashes.take(numbers) for hashes in known.hashes
+        )
         self.flags, self.about = known.flags.take(numbers), known.about.take(numbers)
         for reply in np.unique(numbered.text_of(np.flatnonzero(self._are(_SPACELESS)))).tolist():
             for concept, place in in_a_row([known.tokens[n] for n in numbered.of(reply).tolist()]):
@@ -224,7 +258,9 @@ class Tokens:
         places = np.arange(self.count)
         #: The last quotation mark before a token, or the token itself, if it is one.
         self.quoted_from = _since(self._are(_QUOTE), places)
-        self.line = _since(opens[:-1] | np.concatenate(([False], self._are(_NEW_LINE)[:-1])), places)
+        self.line = _since(
+            opens[:-1] | np.concatenate(([False], self._are(_NEW_LINE)[:-1])), places
+        )
         begins = opens[:-1] | np.concatenate(([False], self._are(_SENTENCE_END)[:-1]))
         #: Number of the sentence that a token is in, and where each sentence begins.
         self.sentence, self.begins = np.cumsum(begins) - 1, np.flatnonzero(begins)
@@ -252,11 +288,23 @@ class Tokens:
         ):  # fmt: skip
             columns.append(_bucket(number, *parts)[:, None])
         for number, side in ((30, left), (40, right)):
-            columns += [np.where(side.live, _bucket(number, side.whole), 0), np.where(side.live[:, 1:], _bucket(number + 1, side.whole[:, :-1], side.whole[:, 1:]), 0)]
-            columns += [np.where(side.clause, _bucket(number + 2, side.whole), 0), side.beside(self, number + 3)]
-        own: Bools = np.asarray((left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1))
+            columns += [
+                np.where(side.live, _bucket(number, side.whole), 0),
+                np.where(
+                    side.live[:, 1:], _bucket(number + 1, side.whole[:, :-1], side.whole[:, 1:]), 0
+                ),
+            ]
+            columns += [
+                np.where(side.clause, _bucket(number + 2, side.whole), 0),
+                side.beside(self, number + 3),
+            ]
+        own: Bools = np.asarray(
+            (left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1)
+        )
         first = at - left.count
-        spoke = (first > begin) & (self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)])
+        spoke = (first > begin) & (
+            self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)]
+        )
         #: Does the speaker speak of itself in the sentence, or before it?
         speaks: Hashes = np.where(own, np.uint64(1), np.where(spoke, np.uint64(2), np.uint64(0)))
         lone = ~own & ((left.count > 0) | (right.count > 0))
@@ -269,17 +317,28 @@ class Tokens:
             columns += side.speaker(number)
             marked = side.nearest(side.are(_MARK) & side.live, side.whole)
             columns.append(_bucket(number + 20, mark, *marked)[:, None])
-        counts = [np.minimum(3, (side.are(_MARK) & side.live).sum(axis=1)).astype(np.uint64) for side in (left, right)]
+        counts = [
+            np.minimum(3, (side.are(_MARK) & side.live).sum(axis=1)).astype(np.uint64)
+            for side in (left, right)
+        ]
         columns.append(_bucket(60, *counts)[:, None])
-        in_clause = np.where((left.own & left.clause).any(axis=1), 0, np.where((right.own & right.clause).any(axis=1), 1, 2)).astype(np.uint64)
-        clause = [side.nearest(side.clause & (side.about != 0), side.about) for side in (left, right)]
+        in_clause = np.where(
+            (left.own & left.clause).any(axis=1),
+            0,
+            np.where((right.own & right.clause).any(axis=1), 1, 2),
+        ).astype(np.uint64)
+        clause = [
+            side.nearest(side.clause & (side.about != 0), side.about) for side in (left, right)
+        ]
         columns.append(_bucket(61, left.limit, right.limit)[:, None])
         columns.append(_bucket(62, in_clause, *clause[0], *clause[1])[:, None])
         columns.append(_bucket(63, in_clause, mark)[:, None])
         quoted = (self.quotes[at] - self.quotes[np.maximum(begin, at - QUOTED_IN)]) % 2 == 1
         columns.append(np.where(quoted, _bucket(64, mark), 0)[:, None])
         opened = np.maximum(self.quoted_from[at], begin)
-        told = quoted & (opened > begin)  # something stands before the quotation: the speaker's "I said" or another's
+        told = quoted & (
+            opened > begin
+        )  # something stands before the quotation: the speaker's "I said" or another's
         own_words = self.speakers[opened] > self.speakers[np.maximum(begin, opened - BEFORE)]
         columns.append(np.where(told, _bucket(65, mark, own_words.astype(np.uint64)), 0)[:, None])
         flags = (
@@ -289,16 +348,39 @@ class Tokens:
         kind = np.sum([(mark == hashed) * number for number, hashed in enumerate(_KINDS)], axis=0)
         plain = [np.stack(flags, axis=1)]
         for side in (left, right):
-            near = np.bitwise_or.reduce(np.pad(side.about, ((0, 0), (1, 2)))[:, :15].reshape(len(at), 5, 3), axis=2)
+            near = np.bitwise_or.reduce(
+                np.pad(side.about, ((0, 0), (1, 2)))[:, :15].reshape(len(at), 5, 3), axis=2
+            )
             near[:, 3] |= near[:, 4]
             plain.append(_unpacked(near[:, :4]))
-            plain.append(_placed(_unpacked(np.bitwise_or.reduce(side.about, axis=1)[:, None]), kind, len(_KINDS)))
-            plain.append(_placed(_unpacked(np.bitwise_or.reduce(np.where(side.clause, side.about, 0), axis=1)[:, None]), in_clause.astype(np.int64), 3))
+            plain.append(
+                _placed(
+                    _unpacked(np.bitwise_or.reduce(side.about, axis=1)[:, None]), kind, len(_KINDS)
+                )
+            )
+            plain.append(
+                _placed(
+                    _unpacked(
+                        np.bitwise_or.reduce(np.where(side.clause, side.about, 0), axis=1)[:, None]
+                    ),
+                    in_clause.astype(np.int64),
+                    3,
+                )
+            )
         table = np.concatenate(columns, axis=1)
         there = table != 0
-        found = Found(table[there], np.concatenate(([0], np.cumsum(there.sum(axis=1)))), np.concatenate(plain, axis=1))
-        speaks_on = self.speakers[np.minimum(right.past + BESIDE, stop)] > self.speakers[np.minimum(right.past, stop)]
-        brief = (left.count + right.count < BRIEF) & (spoke | speaks_on)  # "My name? Rio.", "Rio? That is not me."
+        found = Found(
+            table[there],
+            np.concatenate(([0], np.cumsum(there.sum(axis=1)))),
+            np.concatenate(plain, axis=1),
+        )
+        speaks_on = (
+            self.speakers[np.minimum(right.past + BESIDE, stop)]
+            > self.speakers[np.minimum(right.past, stop)]
+        )
+        brief = (left.count + right.count < BRIEF) & (
+            spoke | speaks_on
+        )  # "My name? Rio.", "Rio? That is not me."
         return Windows(found, ~own & ~brief, left.field)
 
     def bags(self, chosen: Bools, keep: Bools) -> Found:
@@ -311,11 +393,24 @@ class Tokens:
         together = row[1:] == row[:-1]
         said = np.flatnonzero(about)
         pairs = row[said[1:]] == row[said[:-1]]
-        parts = [(row, _bucket(70, whole)), (row[1:][together], _bucket(71, whole[:-1], whole[1:])[together])]
+        parts = [
+            (row, _bucket(70, whole)),
+            (row[1:][together], _bucket(71, whole[:-1], whole[1:])[together]),
+        ]
         for number, start in ((72, self.first5[place]), (73, self.first3[place])):
             parts.append((row[start != 0], _bucket(number, start)[start != 0]))
-        parts.append((row[said[1:]][pairs], _bucket(74, about[said[:-1]].astype(np.uint64), about[said[1:]].astype(np.uint64))[pairs]))
-        rows_of, hashed = np.concatenate([r for r, _ in parts]), np.concatenate([h for _, h in parts])
+        parts.append(
+            (
+                row[said[1:]][pairs],
+                _bucket(74, about[said[:-1]].astype(np.uint64), about[said[1:]].astype(np.uint64))[
+                    pairs
+                ],
+            )
+        )
+        rows_of, hashed = (
+            np.concatenate([r for r, _ in parts]),
+            np.concatenate([h for _, h in parts]),
+        )
         order = np.argsort(rows_of, kind="stable")
         own = np.zeros(rows, dtype=bool)
         own[row[self._are(_OWN)[place]]] = True
@@ -323,7 +418,11 @@ class Tokens:
         np.bitwise_or.at(every, row, about)
         bits = _unpacked(every[:, None])
         plain = np.concatenate((own[:, None], bits, _placed(bits, own.astype(np.int64), 2)), axis=1)
-        return Found(hashed[order], np.concatenate(([0], np.cumsum(np.bincount(rows_of, minlength=rows)))), plain)
+        return Found(
+            hashed[order],
+            np.concatenate(([0], np.cumsum(np.bincount(rows_of, minlength=rows)))),
+            plain,
+        )
 
     def unmarked(self) -> Bools:
         """Tokens that are no marks."""
@@ -343,7 +442,9 @@ class Tokens:
         words = keep & ~self._are(_SENTENCE_END)
         count = np.bincount(self.sentence[words], minlength=rows)
         could = np.zeros(rows, dtype=bool)
-        could[self.sentence[words & (self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0))]] = True
+        could[
+            self.sentence[words & (self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0))]
+        ] = True
         return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences])
 
     @cached_property
@@ -382,14 +483,24 @@ class _Side:
         self.next = []
         for k in range(3):
             away = k - self.count
-            self.next.append(np.where(away < 0, self.whole[:, k], np.where(away == 0, outside[0], np.where(away == 1, outside[1], outside[2]))))
+            self.next.append(
+                np.where(
+                    away < 0,
+                    self.whole[:, k],
+                    np.where(away == 0, outside[0], np.where(away == 1, outside[1], outside[2])),
+                )
+            )
         near = self.count > 0
         self.first4 = np.where(near, tokens.first4[place[:, 0]], outside[0])
         self.last3 = np.where(near, tokens.last3[place[:, 0]], outside[0])
         self.second_last3 = np.where(self.count > 1, tokens.last3[place[:, 1]], self.next[1])
         self.field = near & self.are(_FIELD)[:, 0]
         length = self.clause.sum(axis=1)
-        self.limit = np.where(length < self.count, self.whole[np.arange(len(at)), np.minimum(length, NEAR - 1)], np.uint64(1))
+        self.limit = np.where(
+            length < self.count,
+            self.whole[np.arange(len(at)), np.minimum(length, NEAR - 1)],
+            np.uint64(1),
+        )
 
     def are(self, flag: int) -> Bools:
         return np.asarray((self._flags & flag) != 0)
@@ -408,7 +519,9 @@ class _Side:
         rest = here.copy()
         rest[rows, first] = False
         second = rest.argmax(axis=1)
-        return np.where(found, values[rows, first], 0).astype(np.uint64), np.where(rest[rows, second], values[rows, second], 0).astype(np.uint64)
+        return np.where(found, values[rows, first], 0).astype(np.uint64), np.where(
+            rest[rows, second], values[rows, second], 0
+        ).astype(np.uint64)
 
     def speaker(self, number: int) -> list[Buckets]:
         """How far the nearest word for the speaker is, and what stands between it and the mark."""
@@ -416,14 +529,30 @@ class _Side:
         found, distance = own.any(axis=1), own.argmax(axis=1)
         rows, last = np.arange(len(own)), np.maximum(distance - 1, 0)
         between = distance > 0
-        about = np.where(between, np.bitwise_or.accumulate(self.about, axis=1)[rows, last], 0).astype(np.uint64)
-        clause, marked = ((between & np.logical_or.accumulate(self.are(flag), axis=1)[rows, last]).astype(np.uint64) for flag in (_CLAUSE_END, _MARK))
-        return [np.where(found, _bucket(number, about, clause, marked), 0)[:, None], np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[:, None]]
+        about = np.where(
+            between, np.bitwise_or.accumulate(self.about, axis=1)[rows, last], 0
+        ).astype(np.uint64)
+        clause, marked = (
+            (between & np.logical_or.accumulate(self.are(flag), axis=1)[rows, last]).astype(
+                np.uint64
+            )
+            for flag in (_CLAUSE_END, _MARK)
+        )
+        return [
+            np.where(found, _bucket(number, about, clause, marked), 0)[:, None],
+            np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[
+                :, None
+            ],
+        ]
 
 
 _SHIFT, _HALF, _KEPT, _FIRST = map(np.uint64, (29, 32, 44, 1))
-_MULTIPLIERS: Final = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)))
-_NUMBERS: Final = tuple(np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF) for number in range(100))
+_MULTIPLIERS: Final = tuple(
+    map(np.uint64, (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+)
+_NUMBERS: Final = tuple(
+    np.uint64(number * 0x2545F4914F6CDD1D & 0xFFFFFFFFFFFFFFFF) for number in range(100)
+)
 
 
 def _bucket(number: int, *parts: Hashes) -> Buckets:
@@ -445,7 +574,9 @@ def _since(marked: Bools, places: Ints) -> Ints:
 
 def _unpacked(masks: npt.NDArray[np.uint16]) -> Bools:
     """A column a concept for each column of masks: (rows, columns * concepts)."""
-    return np.asarray(((masks[:, :, None] >> _BITS) & 1).astype(bool).reshape(len(masks), masks.shape[1] * _WIDTH))
+    return np.asarray(
+        ((masks[:, :, None] >> _BITS) & 1).astype(bool).reshape(len(masks), masks.shape[1] * _WIDTH)
+    )
 
 
 def _placed(bits: Bools, block: Ints, blocks: int) -> Bools:

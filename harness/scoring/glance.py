@@ -15,12 +15,23 @@ import numpy.typing as npt
 from harness.scoring.features import MARKS, Bools, Numbered, Vocabulary
 from harness.scoring.mentions import UPPER, finder
 from harness.scoring.training import common_words, given_names
-from harness.scoring.unlisted import CAPITALISED, HOUSE, INTRODUCTIONS, JOINING, LONGEST_QUOTED, NAMINGS, THING, ordinary
+from harness.scoring.unlisted import (
+    CAPITALISED,
+    HOUSE,
+    INTRODUCTIONS,
+    JOINING,
+    LONGEST_QUOTED,
+    NAMINGS,
+    THING,
+    ordinary,
+)
 
 #: What a token can be to an unlisted name. By itself: enough; with a capital, or a mark; the first of two words with capitals, the second; one that a speaker can be called by, or that is called.
 _ENOUGH, _CAPITAL, _FIRST, _SECOND, _GIVEN, _NAMED = (1 << bit for bit in range(6))
 #: No common word; a word; a hyphen or the like; a number; a quotation mark; what joins words with capitals; what a sentence can go on behind; what is none in quotation marks.
-_RARE, _LETTERS, _HYPHEN, _NUMBER, _QUOTE, _JOINS, _INSIDE, _PLAIN = (1 << bit for bit in range(6, 14))
+_RARE, _LETTERS, _HYPHEN, _NUMBER, _QUOTE, _JOINS, _INSIDE, _PLAIN = (
+    1 << bit for bit in range(6, 14)
+)
 #: The last word of a phrase that introduces, the one before it, or the only one; the last of one that calls, and the one before it.
 _INTRODUCES, _INTRODUCING, _ALONE, _CALLS, _CALLING = (1 << bit for bit in range(14, 19))
 #: A letter, or a digit, by itself.
@@ -48,8 +59,20 @@ class _Looks:
 
     def of(self, numbered: Numbered) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         if self._known.shape[1] < len(self.vocabulary):
-            new = islice(zip(self.vocabulary, self.vocabulary.tokens, strict=True), self._known.shape[1], None)
-            self._known = np.concatenate((self._known, np.array([(self._look(*token), len(token[1])) for token in new], dtype=np.int32).T), axis=1)
+            new = islice(
+                zip(self.vocabulary, self.vocabulary.tokens, strict=True),
+                self._known.shape[1],
+                None,
+            )
+            self._known = np.concatenate(
+                (
+                    self._known,
+                    np.array(
+                        [(self._look(*token), len(token[1])) for token in new], dtype=np.int32
+                    ).T,
+                ),
+                axis=1,
+            )
         looks, lengths = self._known
         return looks.take(numbered.numbers), lengths.take(numbered.numbers)
 
@@ -58,7 +81,9 @@ class _Looks:
         capital, thing = written[:1].isupper(), THING.match(token) is not None
         named = capital and token[:2].isalnum() and len(token) > 1 and not thing
         found = {
-            _ENOUGH: any(script.search(token) for script in NAMINGS) or _ELIDED.search(written) or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
+            _ENOUGH: any(script.search(token) for script in NAMINGS)
+            or _ELIDED.search(written)
+            or not all(map(ordinary(common, finder().words).__getitem__, capitals)),
             _CAPITAL: capitals or token in MARKS,
             _FIRST: capital and len(token) > 1,
             _SECOND: capital and len(token) > 1 and not thing,
@@ -70,7 +95,8 @@ class _Looks:
             _NUMBER: token[:1].isdigit(),
             _QUOTE: token in frozenset('"'),
             _JOINS: token in JOINING,
-            _PLAIN: token in MARKS or (token.isalpha() and token in common and not HOUSE.fullmatch(token)),
+            _PLAIN: token in MARKS
+            or (token.isalpha() and token in common and not HOUSE.fullmatch(token)),
             _MARK: token in MARKS,
             _SINGLE: len(token) == 1 and token.isalnum(),
             _INSIDE: token[-1:].isalnum() or token in MARKS or token in (",", ":"),
@@ -107,10 +133,23 @@ class Glance:
         """The texts in which `unlisted` can find a name."""
         are = self._are
         could = are(_ENOUGH) | (are(_CAPITAL) & are(_HYPHEN, by=1) & are(_NUMBER, by=2))
-        could |= are(_INSIDE, by=-1) & are(_FIRST) & (are(_SECOND, by=1) | (are(_JOINS, by=1) & are(_SECOND, by=2)))
-        could |= ((are(_INTRODUCES, by=-1) & are(_INTRODUCING, by=-2)) | are(_ALONE, by=-1)) & are(_GIVEN)
-        could |= are(_CALLS, by=-1) & are(_CALLING, by=-2) & (are(_NAMED) | are(_RARE) | (are(_LETTERS) & are(_HYPHEN, by=1)))
+        could |= (
+            are(_INSIDE, by=-1)
+            & are(_FIRST)
+            & (are(_SECOND, by=1) | (are(_JOINS, by=1) & are(_SECOND, by=2)))
+        )
+        could |= ((are(_INTRODUCES, by=-1) & are(_INTRODUCING, by=-2)) | are(_ALONE, by=-1)) & are(
+            _GIVEN
+        )
+        could |= (
+            are(_CALLS, by=-1)
+            & are(_CALLING, by=-2)
+            & (are(_NAMED) | are(_RARE) | (are(_LETTERS) & are(_HYPHEN, by=1)))
+        )
         quotes = np.flatnonzero(are(_QUOTE))
-        letters, strange, known = (np.diff(np.cumsum(counted)[quotes]) for counted in (self._lengths, ~are(_PLAIN), are(_MARK)))  # with the mark that closes
+        letters, strange, known = (
+            np.diff(np.cumsum(counted)[quotes])
+            for counted in (self._lengths, ~are(_PLAIN), are(_MARK))
+        )  # with the mark that closes
         could[quotes[1:][(letters <= LONGEST_QUOTED + 1) & (strange > 1) & (known == 0)]] = True
         return self._texts(could)

@@ -34,7 +34,9 @@ _BEFORE: Final = frozenset(' \n,.;:!?()"')
 _BEHIND: Final = frozenset("\n,;:!?()\"'")
 _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|بال|لل)?$")
 #: Capital letters, for classes of characters.
-UPPER: Final = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
+UPPER: Final = (
+    "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
+)
 #: Titles that belong to the name behind them.
 TITLES: Final = frozenset(
     "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
@@ -81,16 +83,30 @@ def _script(character: str) -> str:
 
 
 def _unbounded(character: str) -> bool:
-    return _script(character) in ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "THAI")
+    return _script(character) in (
+        "CJK",
+        "HIRAGANA",
+        "KATAKANA",
+        "KATAKANA-HIRAGANA",
+        "HANGUL",
+        "THAI",
+    )
 
 
 def _joined(one: str, other: str) -> bool:
     """True if two characters side by side belong to one word."""
-    if not ((one.isalnum() or unicodedata.category(one)[0] == "M") and (other.isalnum() or unicodedata.category(other)[0] == "M")):
+    if not (
+        (one.isalnum() or unicodedata.category(one)[0] == "M")
+        and (other.isalnum() or unicodedata.category(other)[0] == "M")
+    ):
         return False
     if one.isascii() and other.isascii():
         return True
-    return not _unbounded(one) and not _unbounded(other) and (_script(one) == _script(other) or one.isdigit() or other.isdigit())
+    return (
+        not _unbounded(one)
+        and not _unbounded(other)
+        and (_script(one) == _script(other) or one.isdigit() or other.isdigit())
+    )
 
 
 def _mistakable(alias: str, weak: bool = False) -> bool:
@@ -105,29 +121,71 @@ class Finder:
         entries: dict[str, Entry] = {}
         for maker in book.makers.values():
             for alias in maker.aliases:
-                self._add(entries, alias, None, maker.id, weak=False, cased=bool(maker.homograph) and _mistakable(alias))
+                self._add(
+                    entries,
+                    alias,
+                    None,
+                    maker.id,
+                    weak=False,
+                    cased=bool(maker.homograph) and _mistakable(alias),
+                )
         for family in book.families.values():
             if not family.base_only:
                 for alias in family.aliases:
-                    self._add(entries, alias, family.id, None, weak=alias in family.weak, cased=bool(family.homograph) and _mistakable(alias, alias in family.weak))
+                    self._add(
+                        entries,
+                        alias,
+                        family.id,
+                        None,
+                        weak=alias in family.weak,
+                        cased=bool(family.homograph) and _mistakable(alias, alias in family.weak),
+                    )
         for family in book.families.values():
             for phrase in family.unrelated:
                 entries.setdefault(normalize(phrase).text, _UNRELATED)
-        for key, entry in list(entries.items()):  # written with a hyphen for a space, or a space for a hyphen
+        for key, entry in list(
+            entries.items()
+        ):  # written with a hyphen for a space, or a space for a hyphen
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)
         self.entries = list(entries.values())
-        self.automaton = ahocorasick_rs.AhoCorasick(list(entries), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest, implementation=ahocorasick_rs.Implementation.DFA)
+        self.automaton = ahocorasick_rs.AhoCorasick(
+            list(entries),
+            matchkind=ahocorasick_rs.MatchKind.LeftmostLongest,
+            implementation=ahocorasick_rs.Implementation.DFA,
+        )
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.aliases = {key: entry for key, entry in entries.items() if entry is not _UNRELATED}
 
     @staticmethod
-    def _add(entries: dict[str, Entry], alias: str, family: str | None, maker: str | None, *, weak: bool, cased: bool) -> None:
+    def _add(
+        entries: dict[str, Entry],
+        alias: str,
+        family: str | None,
+        maker: str | None,
+        *,
+        weak: bool,
+        cased: bool,
+    ) -> None:
         key = normalize(alias).text
         known = entries.get(key)
         if known:
-            alias, family, maker, weak, cased = known.alias, known.family or family, known.maker or maker, known.weak and weak, known.cased
-        entries[key] = Entry(alias, family, maker, weak, cased, any(map(str.isdigit, key)), EITHER if family and maker else NAME if family else MAKER)
+            alias, family, maker, weak, cased = (
+                known.alias,
+                known.family or family,
+                known.maker or maker,
+                known.weak and weak,
+                known.cased,
+            )
+        entries[key] = Entry(
+            alias,
+            family,
+            maker,
+            weak,
+            cased,
+            any(map(str.isdigit, key)),
+            EITHER if family and maker else NAME if family else MAKER,
+        )
 
     def find(self, normal: Normal) -> list[Mention]:
         """Mentions of the book in order, at most `MAX_MENTIONS`."""
@@ -137,7 +195,15 @@ class Finder:
             entry = entries[pattern]
             if entry is _UNRELATED:
                 continue
-            if start and text[start - 1] not in _BEFORE and _joined(text[start - 1], text[start]) and not ("\u0600" < text[start] < "\u06ff" and _PREFIXES.search(text[max(0, start - 6) : start])):
+            if (
+                start
+                and text[start - 1] not in _BEFORE
+                and _joined(text[start - 1], text[start])
+                and not (
+                    "\u0600" < text[start] < "\u06ff"
+                    and _PREFIXES.search(text[max(0, start - 6) : start])
+                )
+            ):
                 continue
             stop, behind = end, text[end : end + 1]
             if behind and behind not in _BEHIND:
@@ -148,7 +214,13 @@ class Finder:
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
-            if entry.cased and (not _as_written(normal, entry, start, end) or (stop == end and ((behind == " " and _of_a_longer_name(normal, end)) or _titled(text, start)))):
+            if entry.cased and (
+                not _as_written(normal, entry, start, end)
+                or (
+                    stop == end
+                    and ((behind == " " and _of_a_longer_name(normal, end)) or _titled(text, start))
+                )
+            ):
                 continue
             longer = stop > end
             found.append(
@@ -173,18 +245,30 @@ def _with_ending(text: str, entry: Entry, start: int, end: int) -> int:
     """Where an alias ends that goes on as a word, with a Russian ending or the s of a maker; 0 if it is another word."""
     if end - start < 4:
         return 0
-    ending = _CASES.match(text, end) if "\u0400" < text[end - 1] < "\u0530" else _OF.match(text, end) if entry.maker and text[end - 1].isascii() else None
+    ending = (
+        _CASES.match(text, end)
+        if "\u0400" < text[end - 1] < "\u0530"
+        else _OF.match(text, end)
+        if entry.maker and text[end - 1].isascii()
+        else None
+    )
     return ending.end() if ending else 0
 
 
 def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
     """True if a homograph is written with the capitals of the book, or in a text that has none or all."""
-    if not entry.weak and normal.original.isascii() and normal.original[normal.offsets[start]] == entry.alias[0]:
+    if (
+        not entry.weak
+        and normal.original.isascii()
+        and normal.original[normal.offsets[start]] == entry.alias[0]
+    ):
         return True
     written = normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1]
     if normal.cased is None or not written.isascii():
         written = unicodedata.normalize("NFKC", written.lstrip("*_`~"))
-    if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():  # "Mai", where the book has MAI
+    if (
+        entry.weak and entry.alias[1:2].isupper() and written[1:].islower()
+    ):  # "Mai", where the book has MAI
         return False
     return written[:1] == entry.alias[:1] or written.isupper() or normal.original.islower()
 
@@ -192,12 +276,21 @@ def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
 def _of_a_longer_name(normal: Normal, end: int) -> bool:
     """True if a capitalised word stands behind that is neither of the book nor ever written small: "Claude Debussy"."""
     m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
-    return m is not None and m.group(1).lower() not in uncapitalised_words() and m.group(1).lower() not in finder().words
+    return (
+        m is not None
+        and m.group(1).lower() not in uncapitalised_words()
+        and m.group(1).lower() not in finder().words
+    )
 
 
 def _titled(text: str, start: int) -> bool:
     """True if a title stands before: "Captain Nova"."""
-    return start > 1 and text[start - 1] == " " and text[start - 2] in _TITLE_ENDS and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
+    return (
+        start > 1
+        and text[start - 1] == " "
+        and text[start - 2] in _TITLE_ENDS
+        and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
+    )
 
 
 @lru_cache(maxsize=1)

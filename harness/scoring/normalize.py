@@ -21,7 +21,9 @@ _INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
 _DROPPED: Final = re.compile(f"[{_MARKUP}{_INVISIBLE}{_HARAKAT}]")
 #: Tags of light markup in HTML; what strikes words out is kept, for it says something.
-_TAG: Final = re.compile(r"</?(?:b|i|u|em|strong|p|span|code|a|h[1-6]|div|li|ul|font)(?: [^<>]{0,200})?>")
+_TAG: Final = re.compile(
+    r"</?(?:b|i|u|em|strong|p|span|code|a|h[1-6]|div|li|ul|font)(?: [^<>]{0,200})?>"
+)
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 #: One character for one, so that offsets stay.
 _STRAIGHT: Final = str.maketrans(
@@ -29,7 +31,10 @@ _STRAIGHT: Final = str.maketrans(
         **dict.fromkeys("‘’‚‛ʼ´＇", "'"),
         **dict.fromkeys("“”„‟«»「」『』", '"'),
         **dict.fromkeys("‐‑‒–—―−", "-"),
-        **dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t", " "),
+        **dict.fromkeys(
+            "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t",
+            " ",
+        ),
         **dict.fromkeys("أإآٱ", "ا"),
         "ى": "ي",
         "İ": "i",
@@ -38,7 +43,9 @@ _STRAIGHT: Final = str.maketrans(
 _MIXED: Final = re.compile("[a-z][\u0370-\u052f]|[\u0370-\u052f][a-z]")
 _WORD: Final = re.compile(r"[^\W_]+")
 #: Look-alikes of Latin letters (a part of Unicode TR 39's confusables).
-_LOOK_ALIKE: Final = str.maketrans("авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux")
+_LOOK_ALIKE: Final = str.maketrans(
+    "авеԁһіјкмнорԛѕтухүԝпгабγαοορνικτυχ", "abedhijkmhopqstyxywnrabyaoopviktux"
+)
 _APART: Final = re.compile(r"(?<![\w'])[^\W\d_](?: [^\W_]){2,}(?!\w)")
 _MAYBE_APART: Final = re.compile(r" [^\W\d_] [^\W_](?!\w)")
 _HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
@@ -81,9 +88,14 @@ def normalize(text: str, *, join: bool = True) -> Normal:
     found, offsets = _fold(text)
     if not ascii_only and _MIXED.search(found):
         found = _WORD.sub(_read_alike, found)
-    if "</" in found and (tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]):
+    if "</" in found and (
+        tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]
+    ):
         found, offsets = _without(found, offsets, tags)
-    if join and ((_MAYBE_APART.search(found) or found[1:4:2] == "  ") or (not ascii_only and _HAN_APART.search(found))):
+    if join and (
+        (_MAYBE_APART.search(found) or found[1:4:2] == "  ")
+        or (not ascii_only and _HAN_APART.search(found))
+    ):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
 
@@ -93,7 +105,9 @@ def _joined(text: str, found: str, offsets: Sequence[int]) -> tuple[str, Sequenc
     gaps = {m.start() for m in _HAN_APART.finditer(found)}
     for m in _APART.finditer(found):
         start, letters = m.start(), [text[offsets[p]] for p in range(m.start(), m.end(), 2)]
-        if letters[0].islower() and letters[1].isupper():  # "sou o R I O": the first is a word of its own
+        if (
+            letters[0].islower() and letters[1].isupper()
+        ):  # "sou o R I O": the first is a word of its own
             start, letters = start + 2, letters[1:]
         if len(letters) > 2:
             gaps.update(range(start + 1, m.end(), 2))
@@ -114,13 +128,22 @@ def _without(text: str, offsets: Sequence[int], places: Iterable[int]) -> tuple[
 
 def _folded(code: int) -> str:
     """What a character becomes."""
-    folded = unicodedata.normalize("NFKC", chr(code).translate(_STRAIGHT)).lower().translate(_STRAIGHT)
+    folded = (
+        unicodedata.normalize("NFKC", chr(code).translate(_STRAIGHT)).lower().translate(_STRAIGHT)
+    )
     return _DROPPED.sub("", folded)
 
 
 _FOLDING: Final = Remembered(_folded, 50_000)
 #: Characters of which nothing but the lower case is taken, whatever stands beside them (sigma has two).
-_ONLY_LOWERED: Final = Remembered[str, bool](lambda character: character != "Σ" and len(character.lower()) == 1 and _FOLDING[ord(character)] == character.lower(), 50_000)
+_ONLY_LOWERED: Final = Remembered[str, bool](
+    lambda character: (
+        character != "Σ"
+        and len(character.lower()) == 1
+        and _FOLDING[ord(character)] == character.lower()
+    ),
+    50_000,
+)
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:

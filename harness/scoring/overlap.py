@@ -37,7 +37,9 @@ NULL: Final = Path(__file__).with_name("null")
 #: Of a k-gram that stands in very many places only the first ones are followed.
 PLACES: Final = 256
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-_TOKEN: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[\u0300-\u036f\u0900-\u0dff])+")
+_TOKEN: Final = re.compile(
+    "[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[\u0300-\u036f\u0900-\u0dff])+"
+)
 #: The same tokens in plain text, faster.
 _ASCII: Final = re.compile("[a-z0-9]+")
 
@@ -123,7 +125,10 @@ class Null:
         if not total:
             return less
         found = self.after[context]
-        return max(0.0, found[word] - self.DISCOUNT) / total + self.DISCOUNT * len(found) / total * less
+        return (
+            max(0.0, found[word] - self.DISCOUNT) / total
+            + self.DISCOUNT * len(found) / total * less
+        )
 
     def rarity(self, run: Sequence[str]) -> float:
         """-log10 of the probability of a run of tokens; what lies in phrases of the null, or between them, weighs nothing.
@@ -138,7 +143,10 @@ class Null:
         for is_usual, stretch in groupby(usual):
             length = len(list(stretch))
             if not is_usual and length >= SEED:
-                found -= sum(math.log10(self._chance(tuple(run[max(0, at - self.ORDER + 1) : at]), run[at])) for at in range(start, start + length))
+                found -= sum(
+                    math.log10(self._chance(tuple(run[max(0, at - self.ORDER + 1) : at]), run[at]))
+                    for at in range(start, start + length)
+                )
             start += length
         return found
 
@@ -146,8 +154,15 @@ class Null:
 @lru_cache(maxsize=1)
 def null() -> Null:
     """The shipped null: replies of no model in particular, and the sentences of the classifier."""
-    texts = [line for path in sorted(NULL.glob("*.txt")) for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
-    said = {s.line: re.sub("[\ue000-\ue003]", " ", s.text) for s in training.sentences()}  # one form of each line
+    texts = [
+        line
+        for path in sorted(NULL.glob("*.txt"))
+        for line in path.read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    said = {
+        s.line: re.sub("[\ue000-\ue003]", " ", s.text) for s in training.sentences()
+    }  # one form of each line
     return Null(chain(texts, said.values()))
 
 
@@ -211,7 +226,12 @@ class References:
 
     def _rare(self, text: str) -> frozenset[str]:
         """Names (capitals inside a sentence) and numbers of a reference that the null never says."""
-        found = {w for m in re.finditer(r"(?<=[^\W_] )([^\W\d_][\w'’-]*)|\b(\d[\d.,]*\d|\d)\b", text) if (m.group(2) or m.group(1)[0].isupper()) for w in words(m.group())}
+        found = {
+            w
+            for m in re.finditer(r"(?<=[^\W_] )([^\W\d_][\w'’-]*)|\b(\d[\d.,]*\d|\d)\b", text)
+            if (m.group(2) or m.group(1)[0].isupper())
+            for w in words(m.group())
+        }
         return frozenset(w for w in found if w not in self.chance.single)
 
     def _levels(self) -> list[_Level]:
@@ -225,7 +245,11 @@ class References:
             hashes[alive] = _next(hashes[alive], self._mixed[self.ids[alive + k - 1]])
             order = np.argsort(hashes[alive], kind="stable")
             where = alive[order]
-            until = np.searchsorted(hashes[where], hashes[where], side="right") if k in (SEED, MIN_RUN) else where[:0]
+            until = (
+                np.searchsorted(hashes[where], hashes[where], side="right")
+                if k in (SEED, MIN_RUN)
+                else where[:0]
+            )
             table = np.zeros(1 << (64 - int(shift)), dtype=np.bool_)
             table[(hashes[where] >> shift).astype(np.int64)] = True
             levels.append(_Level(hashes[where], where, until, table, shift))
@@ -244,16 +268,24 @@ class References:
     def figures(self, batch: Sequence[Sequence[str]]) -> list[tuple[int, list[tuple[int, int]]]]:
         """For each tokenised reply the longest run and the maximal runs of `MIN_RUN` tokens or more (place, length), exact."""
         known = self.runs_of(batch)
-        found: list[tuple[int, list[tuple[int, int]]]] = [(length, []) for length in known.longest.tolist()]
+        found: list[tuple[int, list[tuple[int, int]]]] = [
+            (length, []) for length in known.longest.tolist()
+        ]
         for row, seeded in known.seeds[MIN_RUN].items():
             runs = [run for runs in self._runs(known.row(row), seeded).values() for run in runs]
-            found[row] = (max(length for *_, length in runs), [(place, length) for place, _, length in _maximal(runs)])
+            found[row] = (
+                max(length for *_, length in runs),
+                [(place, length) for place, _, length in _maximal(runs)],
+            )
         return found
 
     def runs_of(self, batch: Sequence[Sequence[str]]) -> _Known:
         """The bare figures of tokenised replies: the longest run of each, and the places of runs of `SEED` and `MIN_RUN` tokens."""
         lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
-        ids = np.frombuffer(b"".join(map(self._codes.get, chain.from_iterable(batch), repeat(_UNKNOWN))), dtype=np.int64)
+        ids = np.frombuffer(
+            b"".join(map(self._codes.get, chain.from_iterable(batch), repeat(_UNKNOWN))),
+            dtype=np.int64,
+        )
         starts = np.concatenate(([0], np.cumsum(lengths)))
         longest = np.zeros(len(batch), dtype=np.int64)
         seeds: dict[int, dict[int, list[tuple[int, int]]]] = {SEED: {}, MIN_RUN: {}}
@@ -272,9 +304,20 @@ class References:
             rows = row_of[alive]
             longest[rows] = k
             if k in seeds:
-                found = list(zip((alive - starts[rows]).tolist(), np.searchsorted(level.hashes, hashes).tolist(), strict=True))
+                found = list(
+                    zip(
+                        (alive - starts[rows]).tolist(),
+                        np.searchsorted(level.hashes, hashes).tolist(),
+                        strict=True,
+                    )
+                )
                 seeded, firsts = (some.tolist() for some in np.unique(rows, return_index=True))
-                seeds[k] = {row: found[first:last] for row, first, last in zip(seeded, firsts, [*firsts[1:], len(rows)], strict=True)}
+                seeds[k] = {
+                    row: found[first:last]
+                    for row, first, last in zip(
+                        seeded, firsts, [*firsts[1:], len(rows)], strict=True
+                    )
+                }
             present[:] = False
             present[alive] = True
             going = present[alive + 1] & (alive + k < starts[rows + 1])
@@ -290,7 +333,9 @@ class References:
         batch = [words(text) for text in texts]
         known = self.runs_of(batch)
         short, long = known.seeds[SEED], known.seeds[MIN_RUN]
-        for row, (text, said, longest) in enumerate(zip(texts, batch, known.longest.tolist(), strict=True)):
+        for row, (text, said, longest) in enumerate(
+            zip(texts, batch, known.longest.tolist(), strict=True)
+        ):
             if row in long:
                 yield self._whole(text, said, self._runs(known.row(row), long[row]), short[row])
             elif len(short.get(row, ())) >= 2 * SEED:
@@ -298,18 +343,37 @@ class References:
             else:
                 yield NOTHING._replace(longest_run=longest)
 
-    def _whole(self, text: str, said: list[str], runs: dict[int, list[tuple[int, int, int]]], seeds: list[tuple[int, int]]) -> Overlap:
+    def _whole(
+        self,
+        text: str,
+        said: list[str],
+        runs: dict[int, list[tuple[int, int, int]]],
+        seeds: list[tuple[int, int]],
+    ) -> Overlap:
         spans = places(text)
         best: tuple[float, int, str, int] | None = None
         for owner, found in runs.items():
             covered = _covered((where, length) for _, where, length in found)
-            score = (covered / self.lengths[owner], max(length for *_, length in found), self.references[owner].label, owner)
+            score = (
+                covered / self.lengths[owner],
+                max(length for *_, length in found),
+                self.references[owner].label,
+                owner,
+            )
             best = max(best, score) if best else score
         assert best
         owner = best[3]
         kept = _maximal(runs[owner])
         tried = math.log10(max(1, len(said)) * max(1, len(self.ids)))
-        chances = [Run(spans[place][0], spans[place + length - 1][1], length, round(self.chance.rarity(said[place : place + length]), 3)) for place, _, length in kept]
+        chances = [
+            Run(
+                spans[place][0],
+                spans[place + length - 1][1],
+                length,
+                round(self.chance.rarity(said[place : place + length]), 3),
+            )
+            for place, _, length in kept
+        ]
         odds = [run.rarity - tried for run in chances]
         return Overlap(
             self.references[owner].identity,
@@ -324,7 +388,9 @@ class References:
             tuple(chances),
         )
 
-    def _runs(self, ids: Ids, seeds: list[tuple[int, int]]) -> dict[int, list[tuple[int, int, int]]]:
+    def _runs(
+        self, ids: Ids, seeds: list[tuple[int, int]]
+    ) -> dict[int, list[tuple[int, int, int]]]:
         """Maximal runs by reference: place in the reply, place in the index, length."""
         runs: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         open_diagonals: set[int] = set()
@@ -340,13 +406,17 @@ class References:
                     mine = ids[place + MIN_RUN :]
                     other = self.ids[where + MIN_RUN : where + MIN_RUN + len(mine)]
                     differs = np.flatnonzero((mine[: len(other)] != other) | (other == 0))
-                    runs[int(self.owners[where])].append((place, where, MIN_RUN + (int(differs[0]) if len(differs) else len(other))))
+                    runs[int(self.owners[where])].append(
+                        (place, where, MIN_RUN + (int(differs[0]) if len(differs) else len(other)))
+                    )
             open_diagonals = now
         return runs
 
     def _near(self, seeds: list[tuple[int, int]]) -> int:
         """Longest chain of seeds of one reference whose gaps are at most `EDITS` tokens in reply and reference."""
-        chains: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # by reference: first place, last place, last diagonal
+        chains: dict[int, list[tuple[int, int, int]]] = defaultdict(
+            list
+        )  # by reference: first place, last place, last diagonal
         longest = 0
         for place, at in seeds:
             for where in self._places(SEED, at)[:16]:

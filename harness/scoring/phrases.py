@@ -24,20 +24,44 @@ class Phrases(Generic[Kind]):
     """An Aho-Corasick automaton over lists of phrases, each list of one kind; ``ending`` is what stands behind every phrase."""
 
     def __init__(self, lists: Mapping[Kind, str], *, ending: str = "") -> None:
-        self.phrases = [(phrase + ending, kind) for kind, written in lists.items() for phrase in _written_out(written)]
+        self.phrases = [
+            (phrase + ending, kind)
+            for kind, written in lists.items()
+            for phrase in _written_out(written)
+        ]
 
     @cached_property
     def _automaton(self) -> ahocorasick_rs.AhoCorasick:
-        table = ahocorasick_rs.Implementation.DFA if len(self.phrases) > FEW else None  # for a few, the package knows a faster way by itself
-        return ahocorasick_rs.AhoCorasick([phrase for phrase, _ in self.phrases], implementation=table)
+        table = (
+            ahocorasick_rs.Implementation.DFA if len(self.phrases) > FEW else None
+        )  # for a few, the package knows a faster way by itself
+        return ahocorasick_rs.AhoCorasick(
+            [phrase for phrase, _ in self.phrases], implementation=table
+        )
 
     def find(self, text: str) -> list[tuple[Kind, int, int]]:
         """Kind, start and end of the phrases in normalised text, in order of their ends; they can overlap."""
         found = self._automaton.find_matches_as_indexes(text, overlapping=True)
-        return [(self.phrases[phrase][1], start, end) for phrase, start, end in found if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum())] if found else []
+        return (
+            [
+                (self.phrases[phrase][1], start, end)
+                for phrase, start, end in found
+                if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum())
+            ]
+            if found
+            else []
+        )
 
 
 def _written_out(written: str) -> Iterator[str]:
     for phrase in written.split("; "):
         pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
-        yield from map("".join, product(*([piece] if place % 2 == 0 else piece.split("|") for place, piece in enumerate(pieces))))
+        yield from map(
+            "".join,
+            product(
+                *(
+                    [piece] if place % 2 == 0 else piece.split("|")
+                    for place, piece in enumerate(pieces)
+                )
+            ),
+        )

@@ -28,7 +28,9 @@ _LEET: Final = str.maketrans("0134578", "oleastb")
 
 def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
     """Names of the book that a short, carelessly written reply misspells: one to three words, none of them common but one that the name begins with."""
-    if len(normal.text) > 200 or (any(map(str.isupper, normal.original[1:])) and normal.text.isascii()):
+    if len(normal.text) > 200 or (
+        any(map(str.isupper, normal.original[1:])) and normal.text.isascii()
+    ):
         return []
     words = list(_SPELT.finditer(normal.text))
     common, found, at, makers = common_words(), [], 0, makers_named(known)
@@ -37,7 +39,11 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
             part = words[at : at + length]
             if (
                 len(part) == length
-                and not any(w.group() in common and (length == 1 or (w is not part[0] and len(w.group()) > 3)) for w in part)
+                and not any(
+                    w.group() in common
+                    and (length == 1 or (w is not part[0] and len(w.group()) > 3))
+                    for w in part
+                )
                 and not (part[0].group() in common and len(part[0].group()) < 3)
                 and all(normal.text[a.end() : b.start()] in _GAPS for a, b in pairwise(part))
                 and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
@@ -46,7 +52,11 @@ def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
                 ending = _COPULA.search(normal.text, start, end)
                 end = ending.start() if ending else end
                 entry = typo(normal.text[start:end], careless=True, makers=makers)
-                if entry and (len(part[0].group()) < 4 or part[0].group() not in common or _squash(entry.alias.lower()).startswith(part[0].group())):
+                if entry and (
+                    len(part[0].group()) < 4
+                    or part[0].group() not in common
+                    or _squash(entry.alias.lower()).startswith(part[0].group())
+                ):
                     found.append(Mention(start, end, entry.mark, entry.family, entry.maker))
                     at += length - 1
                     break
@@ -83,9 +93,15 @@ def cut_short(written: str) -> Entry | None:
     """The one identity whose alias a cut reply had begun to write: in three letters and two thirds of it or more, or in nine letters that begin no other's."""
     letters = len(_squash(written))
     begun = _begun(written)
-    found = begun if letters > 8 else [key for key in begun if letters > 2 and letters * 3 >= len(key) * 2]
+    found = (
+        begun
+        if letters > 8
+        else [key for key in begun if letters > 2 and letters * 3 >= len(key) * 2]
+    )
     entries = [_index()[key] for key in found]
-    one = len({(e.family, e.maker) for e in entries}) == 1 or (letters < 9 and all(key.startswith(found[0]) for key in found))
+    one = len({(e.family, e.maker) for e in entries}) == 1 or (
+        letters < 9 and all(key.startswith(found[0]) for key in found)
+    )
     return entries[0] if entries and one else None
 
 
@@ -117,7 +133,12 @@ def makers_expected(mentions: Iterable[Mention]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=8192)
-def typo(written: str, careless: bool = False, makers: frozenset[str] = frozenset(), expected: frozenset[str] = frozenset()) -> Entry | None:
+def typo(
+    written: str,
+    careless: bool = False,
+    makers: frozenset[str] = frozenset(),
+    expected: frozenset[str] = frozenset(),
+) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
     Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless writing, which has no
@@ -129,23 +150,41 @@ def typo(written: str, careless: bool = False, makers: frozenset[str] = frozense
     if len(squashed) < 4 or written in no_slips():
         return None
     index = _index()
-    for form in (squashed, squashed.translate(_LEET), squashed.replace("x", "ch"), _DOUBLED.sub(r"\1", squashed)):  # "xat gpt", "Qwenn"
+    for form in (
+        squashed,
+        squashed.translate(_LEET),
+        squashed.replace("x", "ch"),
+        _DOUBLED.sub(r"\1", squashed),
+    ):  # "xat gpt", "Qwenn"
         if form in index:
             return index[form]
     if (alike := _alike().get(squashed.replace("l", "i"))) is not None:
         return alike
-    found = process.extract(squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2)
+    found = process.extract(
+        squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2
+    )
     if not found:
         return None
     for alias, edits, _ in found:
         entry = index[alias]
-        if edits == 1 and ((len(alias) > 3 and makers.intersection(_makers_of(entry))) or (len(alias) > 4 and entry.maker in expected)):
+        if edits == 1 and (
+            (len(alias) > 3 and makers.intersection(_makers_of(entry)))
+            or (len(alias) > 4 and entry.maker in expected)
+        ):
             return entry
     alias, edits, _ = found[0]
     swapped = sorted(alias) == sorted(squashed)
     ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
-    if squashed == f"{alias}s" or (edits > 1 and (len(squashed) < 12 or not ends) and not swapped):  # "llamas" is no slip
+    if squashed == f"{alias}s" or (
+        edits > 1 and (len(squashed) < 12 or not ends) and not swapped
+    ):  # "llamas" is no slip
         return None
     hangul = "\uac00" <= alias[0] <= "\ud7af"
     least = 4 if hangul else 5 if careless or swapped else 6 if ends else 7
-    return index[alias] if len(squashed) >= least and len(alias) >= least and (alias[-1] == squashed[-1] or alias[0] == squashed[0]) else None
+    return (
+        index[alias]
+        if len(squashed) >= least
+        and len(alias) >= least
+        and (alias[-1] == squashed[-1] or alias[0] == squashed[0])
+        else None
+    )

@@ -111,7 +111,9 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
         kind, role = _SLOTS[slot.group(1)]
         roles.append(role)
         draw = rng.random()
-        return UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else NAME if draw < 0.46 else kind  # a family's name can stand for a maker
+        return (
+            UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else NAME if draw < 0.46 else kind
+        )  # a family's name can stand for a maker
 
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 
@@ -122,7 +124,11 @@ _WRITTEN: Final = re.compile("(?:[^\\W\\d_]|[\u0900-\u0963\u0966-\u0dff])+(?:['â
 @lru_cache(maxsize=1)
 def _written() -> frozenset[str]:
     """The words of all sentences, as written."""
-    return frozenset(word for path in languages() for word in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8"))))
+    return frozenset(
+        word
+        for path in languages()
+        for word in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8")))
+    )
 
 
 @lru_cache(maxsize=1)

@@ -19,22 +19,32 @@ from harness.scoring.phrases import Phrases
 from harness.scoring.training import common_words, given_names, places, uncapitalised_words
 
 #: A word with a capital, "Dr. " before it perhaps; the class comes first, so that `re` runs from capital to capital.
-_WORD: Final = rf"[{UPPER}](?<!\w.)(?:(?:(?<=D)r|(?<=M)(?:rs?|s)|(?<=S)t)\. [{UPPER}])?[\w'’+]*(?:[-.·][\w]+)*"
+_WORD: Final = (
+    rf"[{UPPER}](?<!\w.)(?:(?:(?<=D)r|(?<=M)(?:rs?|s)|(?<=S)t)\. [{UPPER}])?[\w'’+]*(?:[-.·][\w]+)*"
+)
 CAPITALISED: Final = re.compile(rf"[{UPPER}][^\W_]*(?:-\d\w*)?")
 _CAPITAL: Final = re.compile(f"[{UPPER}]")
 _ADDRESSED: Final = re.compile(r"(?:Dr|Mr|Mrs|Ms|St)\. ")
-_CAPITALS: Final = re.compile(rf"{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*")
+_CAPITALS: Final = re.compile(
+    rf"{_WORD}(?:(?: (?:of|de|da|do|dos|del|della|di|du|des|la|the|van|&|de la|of the))? (?:{_WORD}|\d+(?:[.\w]*\w)?))*"
+)
 #: "AI-powered", "Lambda-based": no names.
-_COMPOUND: Final = re.compile(r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)")
+_COMPOUND: Final = re.compile(
+    r"[\w.]+-(?:powered|based|generated|driven|assisted|enabled|like|style|related|trained|native|first|basiert|gestützt|basierte[rsn]?)"
+)
 #: German writes nouns with capitals: what stands behind these words is one.
-_BEFORE_A_NOUN: Final = re.compile(r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $")
+_BEFORE_A_NOUN: Final = re.compile(
+    r"\b(?:(?:[MmDdSsKk]?ein|[Uu]nser|[Ii]hr|[Dd]ies)(?:e|em|en|er|es)?|zum|zur|ins) $"
+)
 #: A name in quotation marks has no more characters.
 LONGEST_QUOTED: Final = 40
 _QUOTED: Final = re.compile(rf'"([^"\n]{{2,{LONGEST_QUOTED}}})"')
 #: What can stand between them.
 JOINING: Final = ("da", "de", "do", "dei", "del", "des", "della", "du", "of")
 #: Two words with capitals.
-_TWO_TITLED: Final = re.compile(rf"[{UPPER}](?<=[ '’].)[^\W\d_]+ (?:(?:{'|'.join(JOINING)}) )?[{UPPER}][^\W\d_]")
+_TWO_TITLED: Final = re.compile(
+    rf"[{UPPER}](?<=[ '’].)[^\W\d_]+ (?:(?:{'|'.join(JOINING)}) )?[{UPPER}][^\W\d_]"
+)
 #: What a name follows at once; behind the first ones it can be written small.
 INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     {
@@ -45,15 +55,21 @@ INTRODUCTIONS: Final[Phrases[str]] = Phrases(
     ending=" ",
 )
 #: A name that is a common word elsewhere or a place, right behind a phrase of naming: "I'm Hope, ...", "I'm Sofia from ...".
-_BORNE: Final = re.compile(rf"(?!{_ADDRESSED.pattern})([{UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|vom|aus|and|und|et|y|e|dan|ve|và|bên|từ|của|dari)\b)")
+_BORNE: Final = re.compile(
+    rf"(?!{_ADDRESSED.pattern})([{UPPER}]\w+)(?=\W*$|[,.!:;]| -| (?:from|by|at|de|da|di|del|of|von|vom|aus|and|und|et|y|e|dan|ve|và|bên|từ|của|dari)\b)"
+)
 #: Endings behind an apostrophe, English and Turkish.
-_SUFFIX: Final = re.compile("'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$")
+_SUFFIX: Final = re.compile(
+    "'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$"
+)
 #: Words for a kind of house that are no part of its name.
 _KIND_OF_HOUSE: Final = frozenset("firma unternehmen startup start-up konzern".split())
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
 _TITLED: Final = re.compile(r"[A-Z]\w+ [A-Z]\w")
 #: Words that show a kind of thing, no name.
-THING: Final = re.compile(r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)")
+THING: Final = re.compile(
+    r"\b(?:ai|assist|asist|assistent|bot|chatbot|engineer|ia|intellig|intelig|langu|lengua|lingu|machine|model|program|software|system|tool|virtual)"
+)
 _THING_ELSEWHERE: Final = re.compile(
     "[部组处]$|客服$|助手|模型|人工|语言|語言|机器人|程序|智能(?!$)|知道|プログラム|アシスタント|モデル|人工知能|言語|차례|모델|인공지능|비서|어시스턴트|프로그램|챗봇|도우미|مساعد|نموذج|مجرد|ذكاء|برنامج|लस्त|सहायक|मॉडल|प्रोग्राम|एआई|चैटबॉट|नहीं|एक |सिर्फ|केवल|किस|कौन|谁|誰|哪|누가|누구|어느|어떤"
 )
@@ -135,17 +151,29 @@ def _introduced(text: str) -> dict[int, bool]:
 @lru_cache(maxsize=2)
 def ordinary(common: frozenset[str], listed: frozenset[str]) -> Remembered[str, bool]:
     """Whether a capitalised word is one of the ``common`` ones and no part of a house's name, or ``listed`` by the book."""
-    return Remembered(lambda word: (word.lower() in common and not HOUSE.fullmatch(word.lower())) or word.lower() in listed, 100_000)
+    return Remembered(
+        lambda word: (
+            (word.lower() in common and not HOUSE.fullmatch(word.lower())) or word.lower() in listed
+        ),
+        100_000,
+    )
 
 
-def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None = None) -> list[Mention]:
+def unlisted(
+    normal: Normal, known: list[Mention], common: frozenset[str] | None = None
+) -> list[Mention]:
     """Candidates for names that the book does not list, beside the known mentions; with ``common`` words that are none, as in fitting, the book is not looked at."""
     listed: frozenset[str] = frozenset()
     if common is None:
         common, listed = common_words(), finder().words
     introduced = _introduced(normal.text)
     borne = _borne(normal, introduced)
-    spans = [*borne, *_quoted(normal), *_capitalised(normal, known, common, listed, introduced), *_behind_naming(normal, introduced)]
+    spans = [
+        *borne,
+        *_quoted(normal),
+        *_capitalised(normal, known, common, listed, introduced),
+        *_behind_naming(normal, introduced),
+    ]
     if not spans:
         return []
     taken = [(m.start, m.end) for m in known]
@@ -161,13 +189,31 @@ def unlisted(normal: Normal, known: list[Mention], common: frozenset[str] | None
             and not _COMPOUND.fullmatch(name)
             and (
                 not all(w in common for w in name.split())
-                or (" " in name and (start in introduced or _is_house(name) or _two_titled(normal.original, normal.offsets[start], name)) and not THING.search(name))
+                or (
+                    " " in name
+                    and (
+                        start in introduced
+                        or _is_house(name)
+                        or _two_titled(normal.original, normal.offsets[start], name)
+                    )
+                    and not THING.search(name)
+                )
                 or any(start == place for place, _ in borne)
             )
             and not any(s < end and start < e for s, e in taken)
         ):
             taken.append((start, end))
-            found.append(Mention(start, end, MAKER if _is_house(name) else UNLISTED, None, None, unlisted=name, written=normal.written(start, end)))
+            found.append(
+                Mention(
+                    start,
+                    end,
+                    MAKER if _is_house(name) else UNLISTED,
+                    None,
+                    None,
+                    unlisted=name,
+                    written=normal.written(start, end),
+                )
+            )
     return found
 
 
@@ -179,11 +225,20 @@ def _within(original: str, space: int) -> bool:
 def _two_titled(original: str, start: int, name: str) -> bool:
     """True if two words with capitals begin at ``start``, inside a sentence, that are no place: one of them is written small elsewhere."""
     words = name.split()
-    return _within(original, start - 1) and _TWO_TITLED.match(original, start) is not None and any(w in uncapitalised_words() for w in words) and not any(w in places() for w in words)
+    return (
+        _within(original, start - 1)
+        and _TWO_TITLED.match(original, start) is not None
+        and any(w in uncapitalised_words() for w in words)
+        and not any(w in places() for w in words)
+    )
 
 
 def _quoted(normal: Normal) -> list[tuple[int, int]]:
-    return [m.span(1) for m in _QUOTED.finditer(normal.text) if len(m.group(1).split()) < 5] if '"' in normal.text else []
+    return (
+        [m.span(1) for m in _QUOTED.finditer(normal.text) if len(m.group(1).split()) < 5]
+        if '"' in normal.text
+        else []
+    )
 
 
 def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
@@ -191,20 +246,38 @@ def _borne(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]
     found = []
     for start, called in introduced.items():
         m = _BORNE.match(normal.original, normal.offsets[start])
-        if m and (called or m.group(1).lower() in given_names()) and not THING.search(m.group(1).lower()):
+        if (
+            m
+            and (called or m.group(1).lower() in given_names())
+            and not THING.search(m.group(1).lower())
+        ):
             found.append((start, start + len(m.group(1))))
     return found
 
 
-def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], listed: frozenset[str], introduced: Collection[int]) -> Iterator[tuple[int, int]]:
+def _capitalised(
+    normal: Normal,
+    known: list[Mention],
+    common: frozenset[str],
+    listed: frozenset[str],
+    introduced: Collection[int],
+) -> Iterator[tuple[int, int]]:
     """Capitalised words that are not all common, nor all parts of ``known`` names."""
     original = normal.original
     spans = [normal.span(m.start, m.end) for m in known]
     uncommon = set(filterfalse(ordinary(common, listed).__getitem__, CAPITALISED.findall(original)))
     if uncommon:
-        uncommon.difference_update(*(CAPITALISED.findall(original, start, end) for start, end in spans))
-    titled = [place for place in map(normal.offsets.__getitem__, introduced) if _TITLED.match(original, place)]
-    titled += [m.start() for m in _TWO_TITLED.finditer(original) if _within(original, m.start() - 1)]
+        uncommon.difference_update(
+            *(CAPITALISED.findall(original, start, end) for start, end in spans)
+        )
+    titled = [
+        place
+        for place in map(normal.offsets.__getitem__, introduced)
+        if _TITLED.match(original, place)
+    ]
+    titled += [
+        m.start() for m in _TWO_TITLED.finditer(original) if _within(original, m.start() - 1)
+    ]
     titled = [place for place in titled if not any(start <= place < end for start, end in spans)]
     if not (uncommon or titled) or _shouted(original):
         return
@@ -214,11 +287,20 @@ def _capitalised(normal: Normal, known: list[Mention], common: frozenset[str], l
     for m in runs:
         if m.group().lower() in common:
             continue
-        start, end = m.span() if _ADDRESSED.match(m.group()) else _without_common(original, m.start(), m.end(), common)
-        if start < end and not (" " not in original[start:end] and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)):
+        start, end = (
+            m.span()
+            if _ADDRESSED.match(m.group())
+            else _without_common(original, m.start(), m.end(), common)
+        )
+        if start < end and not (
+            " " not in original[start:end]
+            and _BEFORE_A_NOUN.search(original, max(0, start - 12), start)
+        ):
             if back is None and normal.cased is None:
                 back = {p: i for i, p in reversed(list(enumerate(normal.offsets)))}
-            first, last = (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
+            first, last = (
+                (start, end - 1) if back is None else (back.get(start, -1), back.get(end - 1, -1))
+            )
             if 0 <= first <= last:
                 yield first, last + 1
 
@@ -236,10 +318,21 @@ def _runs_at(original: str, places: list[int]) -> Iterator[re.Match[str]]:
 def _behind_naming(normal: Normal, introduced: dict[int, bool]) -> list[tuple[int, int]]:
     """Words written small behind a phrase of naming, and what stands behind one in scripts without capitals."""
     text = normal.text
-    small = [word.span() for start, can_be in introduced.items() if can_be and (word := _SMALL.match(text, start))]
+    small = [
+        word.span()
+        for start, can_be in introduced.items()
+        if can_be and (word := _SMALL.match(text, start))
+    ]
     if text.isascii():
         return small
-    return small + [m.span(1) for script, patterns in NAMINGS.items() if script.search(text) for pattern in patterns for m in pattern.finditer(text) if not _THING_ELSEWHERE.search(m.group(1))]
+    return small + [
+        m.span(1)
+        for script, patterns in NAMINGS.items()
+        if script.search(text)
+        for pattern in patterns
+        for m in pattern.finditer(text)
+        if not _THING_ELSEWHERE.search(m.group(1))
+    ]
 
 
 def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> tuple[int, int]:
@@ -249,7 +342,9 @@ def _without_common(text: str, start: int, end: int, words: frozenset[str]) -> t
         word = text[start:stop].lower().strip(".'’")
         if (word in TITLES and stop < end) or _ADDRESSED.match(text, start):
             break
-        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)):
+        if (word in words or ("-" in word and words.issuperset(word.split("-")))) and (
+            len(word) < 3 or word in _I or word in _KIND_OF_HOUSE or _opens(text, start)
+        ):
             start = stop + 1
         else:
             break
@@ -260,4 +355,8 @@ def _opens(text: str, start: int) -> bool:
     """True if a word at ``start`` can be the first of a sentence, a line or a clause."""
     while start and text[start - 1] in _OPENERS:
         start -= 1
-    return not start or text[start - 1] in ".!?…:;\n—-,|。！？" or (text[start - 1].isspace() and text[:start].isspace())
+    return (
+        not start
+        or text[start - 1] in ".!?…:;\n—-,|。！？"
+        or (text[start - 1].isspace() and text[:start].isspace())
+    )

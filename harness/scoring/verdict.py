@@ -12,13 +12,41 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from harness.campaign.identities import load_book
-from harness.scoring.claims import IS_BASE, IS_DENIED, IS_MAKER, IS_NAME, IS_OTHER, NAME_LEAST, OWN, SURE, Said, revised
+from harness.scoring.claims import (
+    IS_BASE,
+    IS_DENIED,
+    IS_MAKER,
+    IS_NAME,
+    IS_OTHER,
+    NAME_LEAST,
+    OWN,
+    SURE,
+    Said,
+    revised,
+)
 from harness.scoring.classifier import Linear, models
-from harness.scoring.features import BORDER, EITHER, MAKER, MARKS, NAME, SHORT, Bools, Tokens, numbered
+from harness.scoring.features import (
+    BORDER,
+    EITHER,
+    MAKER,
+    MARKS,
+    NAME,
+    SHORT,
+    Bools,
+    Tokens,
+    numbered,
+)
 from harness.scoring.glance import Glance
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
-from harness.scoring.slips import begins_an_alias, cut_short, makers_expected, makers_named, misspelt, typo
+from harness.scoring.slips import (
+    begins_an_alias,
+    cut_short,
+    makers_expected,
+    makers_named,
+    misspelt,
+    typo,
+)
 from harness.scoring.training import ROLES
 from harness.scoring.unlisted import unlisted
 
@@ -153,10 +181,19 @@ class _Reply:
 
 def _own_turn(text: str) -> str:
     """The reply up to where it begins to play the user, less the characters that stand for mentions."""
-    could = "\n" in text or "<" in text or "[" in text or "\\" in text or ((":" in text or "：" in text) and _LABEL.match(text))
+    could = (
+        "\n" in text
+        or "<" in text
+        or "[" in text
+        or "\\" in text
+        or ((":" in text or "：" in text) and _LABEL.match(text))
+    )
     stop = _NEXT_TURN.search(text) if could else None
     if not text.isascii():
-        for mark in (*MARKS, BORDER):  # a reply that holds one would shift what is known of the others
+        for mark in (
+            *MARKS,
+            BORDER,
+        ):  # a reply that holds one would shift what is known of the others
             text = text.replace(mark, " ")
     return text[: stop.start()].rstrip() if stop else text
 
@@ -180,19 +217,44 @@ def _together(texts: list[str | None]) -> list[Verdict]:
             replies[number] = _Reply(texts[number], join=True)
         listed = listed.replaced({number: replies[number].masked() for number in apart})
         glance = Glance(listed)
-    could = dict.fromkeys(chain(glance.names(), (number for number, reply in enumerate(replies) if not reply.normal.cased)))
-    tokens = Tokens(listed.replaced({number: replies[number].masked() for number in could if replies[number].add_unlisted()}))
+    could = dict.fromkeys(
+        chain(
+            glance.names(),
+            (number for number, reply in enumerate(replies) if not reply.normal.cased),
+        )
+    )
+    tokens = Tokens(
+        listed.replaced(
+            {number: replies[number].masked() for number in could if replies[number].add_unlisted()}
+        )
+    )
     places = tokens.marks()
     windows = tokens.windows(places)
     chances = models().roles.probabilities(windows.found)
     ends = np.cumsum([0, *(len(reply.mentions) for reply in replies)])
-    worth = np.unique(np.searchsorted(ends, np.flatnonzero(chances[:, IS_OTHER] <= NOTHING_ABOVE), side="right") - 1)
-    judged = list(zip(chances.tolist(), windows.nobody.tolist(), windows.field.tolist(), tokens.sentence[places].tolist(), strict=True))
+    worth = np.unique(
+        np.searchsorted(ends, np.flatnonzero(chances[:, IS_OTHER] <= NOTHING_ABOVE), side="right")
+        - 1
+    )
+    judged = list(
+        zip(
+            chances.tolist(),
+            windows.nobody.tolist(),
+            windows.field.tolist(),
+            tokens.sentence[places].tolist(),
+            strict=True,
+        )
+    )
     long = np.diff(tokens.starts)[worth] > SHORT
-    for number, first, last, is_long in zip(worth.tolist(), ends[worth].tolist(), ends[worth + 1].tolist(), long.tolist(), strict=True):
+    for number, first, last, is_long in zip(
+        worth.tolist(), ends[worth].tolist(), ends[worth + 1].tolist(), long.tolist(), strict=True
+    ):
         _judge_all(replies[number], judged[first:last], long=is_long)
     hedged, refuses = _hedged(replies, tokens), _refusing(replies, tokens)
-    return [_combine(reply, hedged=number in hedged, refuses=number in refuses) for number, reply in enumerate(replies)]
+    return [
+        _combine(reply, hedged=number in hedged, refuses=number in refuses)
+        for number, reply in enumerate(replies)
+    ]
 
 
 @contextmanager
@@ -232,11 +294,18 @@ def _refusing(replies: list[_Reply], tokens: Tokens) -> set[int]:
     """The numbers of the replies that say nothing of their identity and have a sentence that declines."""
     keep = tokens.unquoted()
     silent = np.array([not reply.said for reply in replies])
-    chosen = tokens.could_refuse(keep, short=np.array([not reply.normal.text.isascii() for reply in replies])) & silent[tokens.reply_of_sentences]
+    chosen = (
+        tokens.could_refuse(
+            keep, short=np.array([not reply.normal.text.isascii() for reply in replies])
+        )
+        & silent[tokens.reply_of_sentences]
+    )
     return _replies_with(models().refuses, tokens, chosen, keep, REFUSES_NEEDS)
 
 
-def _replies_with(model: Linear, tokens: Tokens, chosen: Bools, keep: Bools, needs: float) -> set[int]:
+def _replies_with(
+    model: Linear, tokens: Tokens, chosen: Bools, keep: Bools, needs: float
+) -> set[int]:
     """The numbers of the replies in which the model is likely enough right of a sentence among the ``chosen``, by the tokens to ``keep``."""
     right = model.probabilities(tokens.bags(chosen, keep))[:, 0] > needs
     return set(tokens.reply_of_sentences[np.flatnonzero(chosen)[right]].tolist())
@@ -247,7 +316,9 @@ def verdict(text: str | None) -> Verdict:
     return next(verdicts([text]))
 
 
-def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]], *, long: bool) -> None:
+def _judge_all(
+    reply: _Reply, judged: list[tuple[list[float], bool, bool, int]], *, long: bool
+) -> None:
     """Fill ``reply.said`` from what the windows of its mentions showed: role probabilities, no speaker near, a field, the sentence."""
     mentions, text = reply.mentions, reply.normal.text
     weights = [shown[0] for shown in judged]
@@ -255,17 +326,43 @@ def _judge_all(reply: _Reply, judged: list[tuple[list[float], bool, bool, int]],
     crowd = False
     if len(weights) > 1:
         _share(reply, weights)
-        sure = {mention.family or mention.unlisted for mention, mine in zip(mentions, weights, strict=True) if mine[IS_NAME] > SURE and mention.mark != MAKER}
-        crowd = len(weights) >= CROWD and len({mention.family for mention in mentions if mention.family}) >= CROWD and not any(mine[IS_DENIED] == max(mine) for mine in weights)
-    makers, expected = (makers_named(mentions), makers_expected(mentions)) if reply.unlisted else (_NO_MAKERS, _NO_MAKERS)
+        sure = {
+            mention.family or mention.unlisted
+            for mention, mine in zip(mentions, weights, strict=True)
+            if mine[IS_NAME] > SURE and mention.mark != MAKER
+        }
+        crowd = (
+            len(weights) >= CROWD
+            and len({mention.family for mention in mentions if mention.family}) >= CROWD
+            and not any(mine[IS_DENIED] == max(mine) for mine in weights)
+        )
+    makers, expected = (
+        (makers_named(mentions), makers_expected(mentions))
+        if reply.unlisted
+        else (_NO_MAKERS, _NO_MAKERS)
+    )
     for mention, mine, (_, nobody, field, sentence) in zip(mentions, weights, judged, strict=True):
         if mine[IS_OTHER] > NOTHING_ABOVE or (crowd and nobody):
             continue
-        if mention.unlisted and mine[IS_MAKER] < SURE and mine[IS_NAME] > NAME_BESIDE_MAKER and any(other[IS_MAKER] > SURE for other in weights):
+        if (
+            mention.unlisted
+            and mine[IS_MAKER] < SURE
+            and mine[IS_NAME] > NAME_BESIDE_MAKER
+            and any(other[IS_MAKER] > SURE for other in weights)
+        ):
             mine[IS_NAME] += mine[IS_MAKER]
             mine[IS_MAKER] = 0.0
         another = bool(sure) and sure != {mention.family or mention.unlisted}
-        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(mention, mine, text, makers, expected, nobody=nobody and not field, long=long, another=another)
+        found = (_expected(mention, mine, sure, another=another) if sure else None) or _judge(
+            mention,
+            mine,
+            text,
+            makers,
+            expected,
+            nobody=nobody and not field,
+            long=long,
+            another=another,
+        )
         if found:
             reply.said.append(Said(mention, sentence, *found, mine[IS_NAME]))
     if reply.said:
@@ -281,10 +378,18 @@ def _share(reply: _Reply, weights: list[list[float]]) -> None:
         gap = text[one.end : other.start] if joined else ""
         if joined and _AND_OR.fullmatch(gap):
             linked.append(at)
-            if len({w.index(max(w)) for w in (weights[i] for i in linked) if max(w) > SHARED_UNDER}) > 1:
+            if (
+                len(
+                    {w.index(max(w)) for w in (weights[i] for i in linked) if max(w) > SHARED_UNDER}
+                )
+                > 1
+            ):
                 linked = [at]  # each is clear, and they differ
                 continue
-            mean = [sum(column) / len(linked) for column in zip(*(weights[i] for i in linked), strict=True)]
+            mean = [
+                sum(column) / len(linked)
+                for column in zip(*(weights[i] for i in linked), strict=True)
+            ]
             for i in linked:
                 weights[i] = list(mean)
             linked = [at]  # a list ends with its "and"
@@ -304,41 +409,101 @@ def _combine(reply: _Reply, *, hedged: bool, refuses: bool) -> Verdict:
         best = max(best, probability)
         if role == IS_NAME and version is None:
             version = mention.version
-        evidence.append(Evidence(ROLES[role], identity, *reply.normal.span(mention.start, mention.end), round(probability, 4)))
+        evidence.append(
+            Evidence(
+                ROLES[role],
+                identity,
+                *reply.normal.span(mention.start, mention.end),
+                round(probability, 4),
+            )
+        )
     denied, _, base, makers, names = parts
     not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
     built_on = tuple([i for i in base if i not in names]) if base else ()
-    stance: Stance = "claims" if names or makers or built_on else "denies" if not_own else "refuses" if refuses else "none"
-    return Verdict(stance, tuple(names), tuple(makers), built_on, not_own, hedged, best < ABSTAINS_BELOW, version, tuple(evidence))
+    stance: Stance = (
+        "claims"
+        if names or makers or built_on
+        else "denies"
+        if not_own
+        else "refuses"
+        if refuses
+        else "none"
+    )
+    return Verdict(
+        stance,
+        tuple(names),
+        tuple(makers),
+        built_on,
+        not_own,
+        hedged,
+        best < ABSTAINS_BELOW,
+        version,
+        tuple(evidence),
+    )
 
 
-def _judge(mention: Mention, weights: list[float], text: str, makers: frozenset[str], expected: frozenset[str], *, nobody: bool, long: bool, another: bool) -> tuple[int, str, float] | None:
+def _judge(
+    mention: Mention,
+    weights: list[float],
+    text: str,
+    makers: frozenset[str],
+    expected: frozenset[str],
+    *,
+    nobody: bool,
+    long: bool,
+    another: bool,
+) -> tuple[int, str, float] | None:
     """Role, identity and probability of one mention, or None where it says nothing of the speaker."""
     family, maker = mention.family, mention.maker
     if mention.mark == MAKER:
         weights[IS_MAKER] += weights[IS_NAME] + weights[IS_BASE]
         weights[IS_NAME] = weights[IS_BASE] = 0.0
-    elif mention.mark == NAME and weights[IS_MAKER] > MAKER_BY_NAME_NEEDS:  # "made by Rio": a maker that the book does not list
-        cut = text[mention.end :] == "-" and begins_an_alias(text[mention.start :])  # "made by Nex-"
-        return None if cut else (IS_MAKER, f"other:{text[mention.start : mention.end]}", weights[IS_MAKER])
+    elif (
+        mention.mark == NAME and weights[IS_MAKER] > MAKER_BY_NAME_NEEDS
+    ):  # "made by Rio": a maker that the book does not list
+        cut = text[mention.end :] == "-" and begins_an_alias(
+            text[mention.start :]
+        )  # "made by Nex-"
+        return (
+            None
+            if cut
+            else (IS_MAKER, f"other:{text[mention.start : mention.end]}", weights[IS_MAKER])
+        )
     elif mention.mark == NAME:
         weights[IS_NAME] += weights[IS_MAKER] if weights[IS_NAME] > NAME_LEAST else 0.0
         weights[IS_MAKER] = 0.0
     chance = max(weights)
     role = weights.index(chance)
-    if mention.mark == EITHER and role in (IS_MAKER, IS_NAME):  # which of the two is another question
+    if mention.mark == EITHER and role in (
+        IS_MAKER,
+        IS_NAME,
+    ):  # which of the two is another question
         chance = weights[IS_MAKER] + weights[IS_NAME]
-    needs = _needs(mention, role, nobody=nobody and mention.end - mention.start + 3 < len(text), long=long, another=another)
+    needs = _needs(
+        mention,
+        role,
+        nobody=nobody and mention.end - mention.start + 3 < len(text),
+        long=long,
+        another=another,
+    )
     if role == IS_OTHER or chance < needs:
         return None
     if mention.unlisted is not None:
         if role == IS_BASE or (role == IS_DENIED and chance < 0.7):
             return None
-        if role == IS_MAKER and mention.mark != MAKER and _PARENT.search(text, max(0, mention.start - 20), mention.start):
+        if (
+            role == IS_MAKER
+            and mention.mark != MAKER
+            and _PARENT.search(text, max(0, mention.start - 20), mention.start)
+        ):
             return None
         cut = mention.end == len(text)
-        close = typo(mention.unlisted, makers=makers, expected=expected) or (cut_short(mention.unlisted) if cut else None)
-        if cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted):  # too little to tell
+        close = typo(mention.unlisted, makers=makers, expected=expected) or (
+            cut_short(mention.unlisted) if cut else None
+        )
+        if (
+            cut and (not close or chance < CUT_NEEDS) and begins_an_alias(mention.unlisted)
+        ):  # too little to tell
             return None
         if close:
             family, maker = close.family, close.maker
@@ -356,7 +521,13 @@ def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bo
     if mention.unlisted:
         if nobody and another and role == IS_MAKER:
             return UNLISTED_MAKER_NEEDS
-        return UNLISTED_ALONE_NEEDS if nobody else UNLISTED_BESIDE_NEEDS if another and role != IS_MAKER else UNLISTED_NEEDS
+        return (
+            UNLISTED_ALONE_NEEDS
+            if nobody
+            else UNLISTED_BESIDE_NEEDS
+            if another and role != IS_MAKER
+            else UNLISTED_NEEDS
+        )
     if nobody:
         if mention.cased and not (long and role == IS_DENIED):
             return UNLISTED_ALONE_NEEDS if mention.weak else HOMOGRAPH_NEEDS
@@ -367,19 +538,26 @@ def _needs(mention: Mention, role: int, *, nobody: bool, long: bool, another: bo
     return WEAK_NEEDS if mention.weak else LISTED_NEEDS
 
 
-def _expected(mention: Mention, weights: list[float], sure: set[str | None], *, another: bool) -> tuple[int, str, float] | None:
+def _expected(
+    mention: Mention, weights: list[float], sure: set[str | None], *, another: bool
+) -> tuple[int, str, float] | None:
     """What a mention says where a name ``sure`` to be claimed, ``another`` than its own perhaps, makes up for weak evidence: its known maker, or a base."""
     if mention.maker:
         families = load_book().families
-        maker = weights[IS_MAKER] + (weights[IS_NAME] + weights[IS_BASE] if mention.mark == MAKER else 0)
-        if MAKER_EXPECTED_NEEDS < maker > weights[IS_DENIED] and any(name in families and mention.maker in families[name].makers for name in sure if name):
+        maker = weights[IS_MAKER] + (
+            weights[IS_NAME] + weights[IS_BASE] if mention.mark == MAKER else 0
+        )
+        if MAKER_EXPECTED_NEEDS < maker > weights[IS_DENIED] and any(
+            name in families and mention.maker in families[name].makers for name in sure if name
+        ):
             return IS_MAKER, mention.maker, maker
     if (
         mention.family
         and another
         and weights[IS_NAME] < SURE
         and weights[IS_BASE] > BASE_EXPECTED_NEEDS
-        and weights[IS_BASE] + weights[IS_NAME] > weights[IS_OTHER] + weights[IS_DENIED] + weights[IS_MAKER]
+        and weights[IS_BASE] + weights[IS_NAME]
+        > weights[IS_OTHER] + weights[IS_DENIED] + weights[IS_MAKER]
     ):
         return IS_BASE, mention.family, weights[IS_BASE] + weights[IS_NAME]
     return None

@@ -128,7 +128,11 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
 
     A tag that is never closed means that the reply was cut inside its reasoning: the answer is then empty.
     """
-    for opening, closing in (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")):
+    for opening, closing in (
+        ("<think>", "</think>"),
+        ("<thinking>", "</thinking>"),
+        ("<reasoning>", "</reasoning>"),
+    ):
         head, tag, rest = text.partition(opening)
         if tag and not head.strip():
             reasoning, closed, answer = rest.partition(closing)
@@ -150,9 +154,15 @@ def status_of(text: str | None, finish_reason: str | None) -> Status:
     return "ok" if text and not text.isspace() else "empty"
 
 
-def no_reply(request: Request, status: Status, error: str, context: Context | None = None, **known: Any) -> Response:
+def no_reply(
+    request: Request, status: Status, error: str, context: Context | None = None, **known: Any
+) -> Response:
     """The same outcome, without a reply, for every sample of a request."""
-    return Response([Reply(index, status, error=error) for index in request.indices], context or Context(), **known)
+    return Response(
+        [Reply(index, status, error=error) for index in request.indices],
+        context or Context(),
+        **known,
+    )
 
 
 def open_target(settings: Settings, pace: Pace | None = None) -> Target:
@@ -182,4 +192,18 @@ def check(wanted: Sequence[Settings]) -> None:
         open_target(settings)
 
 
-__all__: Sequence[str] = ["Capabilities", "Context", "Reply", "Request", "Response", "Settings", "Status", "Target", "check", "no_reply", "open_target", "split_reasoning", "status_of"]
+__all__: Sequence[str] = [
+    "Capabilities",
+    "Context",
+    "Reply",
+    "Request",
+    "Response",
+    "Settings",
+    "Status",
+    "Target",
+    "check",
+    "no_reply",
+    "open_target",
+    "split_reasoning",
+    "status_of",
+]

@@ -17,7 +17,16 @@ import msgspec
 
 from harness.campaign.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
-from harness.targets import Capabilities, Context, Reply, Request, Response, no_reply, split_reasoning, status_of
+from harness.targets import (
+    Capabilities,
+    Context,
+    Reply,
+    Request,
+    Response,
+    no_reply,
+    split_reasoning,
+    status_of,
+)
 from harness.targets.templates import ChatTemplate
 
 #: Samples of a trial that a worker takes at a time: few, so that little is lost when the run is killed.
@@ -63,7 +72,13 @@ class Embedded:
 
     def count(self, text: str) -> int:
         """Tokens of a text, as the model's tokenizer makes them."""
-        return len(self._call(self._servers[0], "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"])
+        return len(
+            self._call(
+                self._servers[0],
+                "/tokenize",
+                {"content": text, "add_special": False, "parse_special": True},
+            )["tokens"]
+        )
 
     def _start(self) -> Capabilities:
         import xllamacpp
@@ -81,12 +96,18 @@ class Embedded:
             for _ in range(self.settings.slots):
                 self._workers.put(server)
         properties = self._call(self._servers[0], "/props")
-        self._template = ChatTemplate(str(properties.get("chat_template") or ""), str(properties.get("bos_token") or ""), str(properties.get("eos_token") or ""))
+        self._template = ChatTemplate(
+            str(properties.get("chat_template") or ""),
+            str(properties.get("bos_token") or ""),
+            str(properties.get("eos_token") or ""),
+        )
         notes = ("lab model: " + _stand_in(),) if self.settings.model.startswith("lab:") else ()
         return Capabilities(
             engine="embedded",
             model=self.settings.model,
-            version=f"xllamacpp {xllamacpp._version.__version__}" if hasattr(xllamacpp._version, "__version__") else "xllamacpp",
+            version=f"xllamacpp {xllamacpp._version.__version__}"
+            if hasattr(xllamacpp._version, "__version__")
+            else "xllamacpp",
             many_samples=self.settings.slots > 1,
             raw_completions=True,
             template_seen=bool(self._template.source),
@@ -105,7 +126,9 @@ class Embedded:
         parameters.model.path = str(self.path)
         parameters.n_parallel = self.settings.slots
         parameters.n_ctx = self.settings.context * self.settings.slots
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self.settings.threads
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = (
+            self.settings.threads
+        )
         parameters.verbosity = -1
         parameters.warmup = False
         parameters.cache_prompt = False
@@ -117,7 +140,9 @@ class Embedded:
         import urllib.request
 
         data = None if body is None else msgspec.json.encode(body)
-        request = urllib.request.Request(server.listening_address + path, data=data, headers={"Content-Type": "application/json"})  # noqa: S310
+        request = urllib.request.Request(
+            server.listening_address + path, data=data, headers={"Content-Type": "application/json"}
+        )  # noqa: S310
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  (loopback)
             loaded: dict[str, Any] = msgspec.json.decode(response.read())
         return loaded
@@ -130,8 +155,15 @@ class Embedded:
         if request.arm.kind == "bare":
             text, injected = self._template.bare(request.messages[-1]["content"])
         else:
-            text, injected = self._call(server, "/apply-template", {"messages": list(request.messages)})["prompt"], None
-        tokens = self._call(server, "/tokenize", {"content": text, "add_special": False, "parse_special": True})["tokens"]
+            text, injected = (
+                self._call(server, "/apply-template", {"messages": list(request.messages)})[
+                    "prompt"
+                ],
+                None,
+            )
+        tokens = self._call(
+            server, "/tokenize", {"content": text, "add_special": False, "parse_special": True}
+        )["tokens"]
         if len(self._prompts) >= KEPT_PROMPTS:
             self._prompts.clear()
         self._prompts[request.key] = _Prompt(text, tokens, injected)
@@ -149,8 +181,14 @@ class Embedded:
                 return no_reply(request, "unsupported", problem.what)
             except (urllib.error.URLError, KeyError) as problem:
                 if request.arm.kind in ("absent", "bare"):
-                    return no_reply(request, "failed", f"llama.cpp cannot render the prompt: {problem}")
-                return no_reply(request, "unsupported", f"the model's template refuses this system message: {problem}")
+                    return no_reply(
+                        request, "failed", f"llama.cpp cannot render the prompt: {problem}"
+                    )
+                return no_reply(
+                    request,
+                    "unsupported",
+                    f"the model's template refuses this system message: {problem}",
+                )
             return self._answered(server, request, prompt, began)
         finally:
             self._workers.put(server)
@@ -171,11 +209,19 @@ class Embedded:
         }
         assert self._template is not None
         seeds = [request.seed(index) for index in request.indices]
-        bodies = [server.handle_completions({"prompt": prompt.tokens, **sent, **({} if seed is None else {"seed": seed})}) for seed in seeds]
+        bodies = [
+            server.handle_completions(
+                {"prompt": prompt.tokens, **sent, **({} if seed is None else {"seed": seed})}
+            )
+            for seed in seeds
+        ]
         good: dict[str, Any] = next((body for body in bodies if "error" not in body), {})
         completion = [body.get("usage", {}).get("completion_tokens") for body in bodies]
         return Response(
-            [_reply(body, index, seed) for body, index, seed in zip(bodies, request.indices, seeds, strict=True)],
+            [
+                _reply(body, index, seed)
+                for body, index, seed in zip(bodies, request.indices, seeds, strict=True)
+            ],
             Context(sent, prompt.text, len(prompt.tokens), prompt.injected, self._template.sha256),
             model=self.settings.model,
             fingerprint=good.get("system_fingerprint"),
@@ -190,10 +236,24 @@ class Embedded:
 
 def _reply(body: dict[str, Any], index: int, seed: int | None) -> Reply:
     if "error" in body:
-        return Reply(index, "failed", error=f"llama.cpp: {body['error'].get('message', body['error'])}", seed=seed)
+        return Reply(
+            index,
+            "failed",
+            error=f"llama.cpp: {body['error'].get('message', body['error'])}",
+            seed=seed,
+        )
     choice = body["choices"][0]
     reasoning, text = split_reasoning(choice["text"])
-    return Reply(index, status_of(text, choice["finish_reason"]), text, reasoning, choice["finish_reason"], None, body.get("usage", {}).get("completion_tokens"), seed)
+    return Reply(
+        index,
+        status_of(text, choice["finish_reason"]),
+        text,
+        reasoning,
+        choice["finish_reason"],
+        None,
+        body.get("usage", {}).get("completion_tokens"),
+        seed,
+    )
 
 
 def _model_path(model: str) -> Path:
@@ -203,10 +263,18 @@ def _model_path(model: str) -> Path:
         return build(model.removeprefix("lab:"), "gguf")
     path = Path(model).expanduser()
     if not path.is_file():
-        raise TargetError("there is no such model file", where=str(path), next="give the path of a GGUF file, or lab:suspect, lab:donor, lab:base, lab:control")
+        raise TargetError(
+            "there is no such model file",
+            where=str(path),
+            next="give the path of a GGUF file, or lab:suspect, lab:donor, lab:base, lab:control",
+        )
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise TargetError("the file is not a GGUF model", where=str(path), next="convert the model to GGUF, or point at another file")
+            raise TargetError(
+                "the file is not a GGUF model",
+                where=str(path),
+                next="convert the model to GGUF, or point at another file",
+            )
     return path
 
 

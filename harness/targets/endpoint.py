@@ -21,7 +21,17 @@ import msgspec
 from harness.campaign.campaign import Budget, EndpointTarget, Limits, Sampling
 from harness.campaign.plan import Message
 from harness.errors import RenderError, TargetError
-from harness.targets import Capabilities, Context, Reply, Request, Response, Status, no_reply, split_reasoning, status_of
+from harness.targets import (
+    Capabilities,
+    Context,
+    Reply,
+    Request,
+    Response,
+    Status,
+    no_reply,
+    split_reasoning,
+    status_of,
+)
 from harness.targets.limits import PROBLEMS, Booked, Gate, Pace, Refused, Spending, Tries
 from harness.targets.quirks import REASONING_FIELDS, SYSTEM_REFUSED, advice
 from harness.targets.templates import ChatTemplate, template_from_folder
@@ -76,15 +86,32 @@ class Endpoint:
         self.settings = settings
         self.width = settings.concurrency or CEILING
         self.block, self.paced = settings.samples_per_request, True
-        self.pace = pace or Pace(Limits(), Spending(Budget()), gate_of(settings, Limits()), settings.price)
+        self.pace = pace or Pace(
+            Limits(), Spending(Budget()), gate_of(settings, Limits()), settings.price
+        )
         self.key = _key(settings)
         self.url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
         self.root = self.url.removesuffix("/v1")
         own = _headers(settings)
         #: What must never be kept: the key, and headers' values that come from the environment.
-        self._secrets = tuple(secret for secret in (self.key, *(value for name, value in own.items() if settings.headers.get(name, "").startswith("$"))) if secret)
+        self._secrets = tuple(
+            secret
+            for secret in (
+                self.key,
+                *(
+                    value
+                    for name, value in own.items()
+                    if settings.headers.get(name, "").startswith("$")
+                ),
+            )
+            if secret
+        )
         self.headers = own | ({"authorization": f"Bearer {self.key}"} if self.key else {})
-        self.template = template_from_folder(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
+        self.template = (
+            template_from_folder(Path(settings.tokenizer).expanduser())
+            if settings.tokenizer
+            else None
+        )
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
         self._chat_url, self._raw_url = self.url + "/chat/completions", self.url + "/completions"
@@ -96,7 +123,12 @@ class Endpoint:
     @property
     def wire(self) -> Transport:
         if self._wire is None:
-            self._wire = Transport(self.url, self.headers, self.settings.timeout_s, int(self.settings.max_reply_mb * 1e6))
+            self._wire = Transport(
+                self.url,
+                self.headers,
+                self.settings.timeout_s,
+                int(self.settings.max_reply_mb * 1e6),
+            )
         return self._wire
 
     async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
@@ -112,8 +144,14 @@ class Endpoint:
         )
         properties = properties or {}
         self._llama = bool(properties.get("default_generation_settings"))
-        if self.template is None and properties.get("chat_template"):  # a template named in the campaign comes first
-            self.template = ChatTemplate(str(properties["chat_template"]), str(properties.get("bos_token") or ""), str(properties.get("eos_token") or ""))
+        if self.template is None and properties.get(
+            "chat_template"
+        ):  # a template named in the campaign comes first
+            self.template = ChatTemplate(
+                str(properties["chat_template"]),
+                str(properties.get("bos_token") or ""),
+                str(properties.get("eos_token") or ""),
+            )
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
@@ -126,7 +164,11 @@ class Endpoint:
             token_counts=first.usage is not None and first.usage.prompt_tokens is not None,
             logprobs=logprobs,
             seed=seed,
-            notes=() if self.settings.provider or "openrouter" not in self.url else ("the aggregator may route every call to another backend: pin it with `provider`",),
+            notes=()
+            if self.settings.provider or "openrouter" not in self.url
+            else (
+                "the aggregator may route every call to another backend: pin it with `provider`",
+            ),
         )
         self._ready.set()
         return self.can
@@ -160,7 +202,9 @@ class Endpoint:
         for _ in range(self.pace.limits.attempts - 1):
             if response.whole:
                 break
-            short = [place for place, reply in enumerate(response.replies) if reply.error == NO_CHOICE]
+            short = [
+                place for place, reply in enumerate(response.replies) if reply.error == NO_CHOICE
+            ]
             if not short or len(short) == len(indices):
                 break
             again = await self._call(request, [indices[p] for p in short])
@@ -178,8 +222,18 @@ class Endpoint:
         prompt, completion = request.prompt_bound, request.sampling.max_tokens * len(indices)
         seed = request.seed(indices[0])
         early = None
-        if not self._ready.is_set():  # the body depends on nothing that the preflight finds: asked while that is under way
-            early = asyncio.create_task(self._attempts(self._chat_url, self._chat_body(request, len(indices), seed), len(indices), prompt, completion))
+        if (
+            not self._ready.is_set()
+        ):  # the body depends on nothing that the preflight finds: asked while that is under way
+            early = asyncio.create_task(
+                self._attempts(
+                    self._chat_url,
+                    self._chat_body(request, len(indices), seed),
+                    len(indices),
+                    prompt,
+                    completion,
+                )
+            )
             try:
                 await self._ready.wait()
             except asyncio.CancelledError:
@@ -190,33 +244,77 @@ class Endpoint:
         except RenderError as problem:
             if early is not None:
                 early.cancel()
-            return Response([Reply(i, "unsupported" if request.arm.kind == "bare" else "failed", error=problem.what) for i in indices])
+            return Response(
+                [
+                    Reply(
+                        i,
+                        "unsupported" if request.arm.kind == "bare" else "failed",
+                        error=problem.what,
+                    )
+                    for i in indices
+                ]
+            )
         if early is not None:
             answer, body, tried, seconds = await early
         elif request.arm.kind == "bare":
-            raw = {**self._fields(request.sampling, len(indices), seed), "prompt": context.rendered_prompt if tokens is None else tokens}
-            answer, body, tried, seconds = await self._attempts(self._raw_url, raw, len(indices), prompt, completion)
+            raw = {
+                **self._fields(request.sampling, len(indices), seed),
+                "prompt": context.rendered_prompt if tokens is None else tokens,
+            }
+            answer, body, tried, seconds = await self._attempts(
+                self._raw_url, raw, len(indices), prompt, completion
+            )
         else:
-            answer, body, tried, seconds = await self._attempts(self._chat_url, self._chat_body(request, len(indices), seed), len(indices), prompt, completion)
+            answer, body, tried, seconds = await self._attempts(
+                self._chat_url,
+                self._chat_body(request, len(indices), seed),
+                len(indices),
+                prompt,
+                completion,
+            )
         if isinstance(answer, Refused):
-            refused = request.messages[0]["role"] == "system" and answer.status in (400, 422) and SYSTEM_REFUSED.search(answer.reason)
+            refused = (
+                request.messages[0]["role"] == "system"
+                and answer.status in (400, 422)
+                and SYSTEM_REFUSED.search(answer.reason)
+            )
             status: Status = "unsupported" if refused else "failed"
-            return Response([Reply(i, status, error=answer.reason) for i in indices], context, attempts=tuple(tried), seconds=seconds, seed=seed, booked=tried.booked)
+            return Response(
+                [Reply(i, status, error=answer.reason) for i in indices],
+                context,
+                attempts=tuple(tried),
+                seconds=seconds,
+                seed=seed,
+                booked=tried.booked,
+            )
         return self._response(answer, body, indices, context, tried, seconds, seed)
 
-    async def _attempts(self, url: str, body: dict[str, Any], samples: int, prompt: int, completion: int) -> tuple[Completion | Refused, bytes, Tries, float]:
+    async def _attempts(
+        self, url: str, body: dict[str, Any], samples: int, prompt: int, completion: int
+    ) -> tuple[Completion | Refused, bytes, Tries, float]:
         """The answer, or the last refusal where the sample fails; a refusal that concerns the whole target is raised."""
         tried = Tries()
         sent, began = _write(body), time.monotonic()
         try:
-            answer, got = await self.pace.fetch(lambda: self._post(url, sent), prompt, completion, tried)
+            answer, got = await self.pace.fetch(
+                lambda: self._post(url, sent), prompt, completion, tried
+            )
         except Refused as refused:
             if refused.problem.fate == "stop":
-                raise TargetError(refused.reason, where=f"target {self.settings.name}", next="mend the target's entry (model, base_url, key) and run again: what was sampled is kept") from None
+                raise TargetError(
+                    refused.reason,
+                    where=f"target {self.settings.name}",
+                    next="mend the target's entry (model, base_url, key) and run again: what was sampled is kept",
+                ) from None
             return refused, b"", tried, time.monotonic() - began
         usage = answer.usage or _Usage()
         known = usage.prompt_tokens is not None and usage.completion_tokens is not None
-        self.pace.book(tried, prompt if usage.prompt_tokens is None else usage.prompt_tokens, completion if usage.completion_tokens is None else usage.completion_tokens, known=known)
+        self.pace.book(
+            tried,
+            prompt if usage.prompt_tokens is None else usage.prompt_tokens,
+            completion if usage.completion_tokens is None else usage.completion_tokens,
+            known=known,
+        )
         return answer, got, tried, time.monotonic() - began
 
     async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
@@ -253,7 +351,9 @@ class Endpoint:
             else:
                 text, injected = self.template.render(list(request.messages)), None
             tokens = await self.tokenize(text)
-            context = Context(sent, text, None if tokens is None else len(tokens), injected, self.template.sha256)
+            context = Context(
+                sent, text, None if tokens is None else len(tokens), injected, self.template.sha256
+            )
         if len(self._contexts) >= KEPT_CONTEXTS:
             self._contexts.clear()
         self._contexts[place] = context, tokens
@@ -274,7 +374,11 @@ class Endpoint:
             parameters["seed"] = seed
         if samples > 1:
             parameters["n"] = samples
-        fields = {"model": self.settings.model, **self._renamed(parameters), **self.settings.extra_body}
+        fields = {
+            "model": self.settings.model,
+            **self._renamed(parameters),
+            **self.settings.extra_body,
+        }
         if self.settings.provider:
             fields["provider"] = self.settings.provider
         return fields
@@ -284,13 +388,31 @@ class Endpoint:
 
     def _renamed(self, parameters: dict[str, Any]) -> dict[str, Any]:
         rename, omit = self.settings.rename, self.settings.omit
-        return {rename.get(k, k): v for k, v in parameters.items() if k not in omit} if rename or omit else parameters
+        return (
+            {rename.get(k, k): v for k, v in parameters.items() if k not in omit}
+            if rename or omit
+            else parameters
+        )
 
-    def _response(self, answer: Completion, body: bytes, indices: Sequence[int], context: Context, tried: Tries, seconds: float, seed: int | None) -> Response:
+    def _response(
+        self,
+        answer: Completion,
+        body: bytes,
+        indices: Sequence[int],
+        context: Context,
+        tried: Tries,
+        seconds: float,
+        seed: int | None,
+    ) -> Response:
         choices, usage = answer.choices or [], answer.usage
         completion = usage.completion_tokens if usage else None
         alone = completion if len(choices) == 1 else None
-        replies = [_reply(choices[place], index, alone) if place < len(choices) else Reply(index, "failed", error=NO_CHOICE) for place, index in enumerate(indices)]
+        replies = [
+            _reply(choices[place], index, alone)
+            if place < len(choices)
+            else Reply(index, "failed", error=NO_CHOICE)
+            for place, index in enumerate(indices)
+        ]
         return Response(
             replies,
             context,
@@ -313,27 +435,55 @@ class Endpoint:
         body = self._small({"messages": [{"role": "user", "content": "Say hello."}]})
         tried = Tries()
         try:
-            answer, _ = await self.pace.fetch(lambda: self._post(self._chat_url, _write(body | ({"n": n} if n > 1 else {}))), 64, 16 * n, tried)
+            answer, _ = await self.pace.fetch(
+                lambda: self._post(self._chat_url, _write(body | ({"n": n} if n > 1 else {}))),
+                64,
+                16 * n,
+                tried,
+            )
             return n > 1 and len(answer.choices or []) == n, answer
         except Refused as refused:
             if n > 1 and refused.problem.fate == "fail" and advice(refused.reason) is None:
                 return False, (await self._hello(1))[1]
             if refused.problem.fate == "fail" and (entry := advice(refused.reason)) is not None:
                 raise TargetError(
-                    f"the host refuses a parameter: {refused.reason}", where=f"target {self.settings.name}", next=f"write '{entry}' into the target's entry, so that it is known"
+                    f"the host refuses a parameter: {refused.reason}",
+                    where=f"target {self.settings.name}",
+                    next=f"write '{entry}' into the target's entry, so that it is known",
                 ) from None
-            hint = "start the server or mend base_url" if refused.status is None else "mend model, base_url or the key variable in the target's entry"
-            raise TargetError(f"the endpoint does not answer: {refused.reason}", where=f"target {self.settings.name}, {self.url}", next=hint) from None
+            hint = (
+                "start the server or mend base_url"
+                if refused.status is None
+                else "mend model, base_url or the key variable in the target's entry"
+            )
+            raise TargetError(
+                f"the endpoint does not answer: {refused.reason}",
+                where=f"target {self.settings.name}, {self.url}",
+                next=hint,
+            ) from None
 
     async def prompt_tokens(self, messages: Sequence[Message]) -> tuple[int | None, int]:
         """Prompt tokens that the host bills for some messages, and how many of them it counts apart as cached."""
-        body = {**self._fields(self.sampling.model_copy(update={"max_tokens": 1}), 1, None), "messages": list(messages)}
-        answer, _ = await self.pace.fetch(lambda: self._post(self._chat_url, _write(body)), 64 + sum(len(m["content"].encode()) for m in messages), 1, Tries())
+        body = {
+            **self._fields(self.sampling.model_copy(update={"max_tokens": 1}), 1, None),
+            "messages": list(messages),
+        }
+        answer, _ = await self.pace.fetch(
+            lambda: self._post(self._chat_url, _write(body)),
+            64 + sum(len(m["content"].encode()) for m in messages),
+            1,
+            Tries(),
+        )
         usage = answer.usage or _Usage()
-        details = usage.prompt_tokens_details if isinstance(usage.prompt_tokens_details, dict) else {}
+        details = (
+            usage.prompt_tokens_details if isinstance(usage.prompt_tokens_details, dict) else {}
+        )
         cached = _count(details.get("cached_tokens")) or 0
         # the API counts cached tokens among the prompt's; hosts that leave them out report fewer tokens than are cached
-        return usage.prompt_tokens, cached if usage.prompt_tokens is not None and cached > usage.prompt_tokens else 0
+        return (
+            usage.prompt_tokens,
+            cached if usage.prompt_tokens is not None and cached > usage.prompt_tokens else 0,
+        )
 
     async def rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt that the host makes of some messages, where it shows that: llama.cpp's /apply-template, vLLM's render route (else /tokenize) and /detokenize."""
@@ -341,11 +491,18 @@ class Endpoint:
         if shown and isinstance(shown.get("prompt"), str):
             return str(shown["prompt"])
         asked = {"model": self.settings.model, "messages": list(messages)}
-        tokens = (await self._side("POST", "/v1/chat/completions/render", asked) or {}).get("token_ids")
+        tokens = (await self._side("POST", "/v1/chat/completions/render", asked) or {}).get(
+            "token_ids"
+        )
         if not isinstance(tokens, list):
             tokens = (await self._side("POST", "/tokenize", asked) or {}).get("tokens")
         if isinstance(tokens, list) and tokens:
-            text = (await self._side("POST", "/detokenize", {"model": self.settings.model, "tokens": tokens}) or {}).get("prompt")
+            text = (
+                await self._side(
+                    "POST", "/detokenize", {"model": self.settings.model, "tokens": tokens}
+                )
+                or {}
+            ).get("prompt")
             return str(text) if text else None
         return None
 
@@ -355,24 +512,51 @@ class Endpoint:
 
     async def _works(self, url: str, body: dict[str, Any], field: str | None = None) -> bool:
         try:
-            answer = msgspec.json.decode((await self._kept_at(lambda: self.wire.post(url, _write(body)))).body)
+            answer = msgspec.json.decode(
+                (await self._kept_at(lambda: self.wire.post(url, _write(body)))).body
+            )
             self.pace.spending.requests += 1
             choice = answer["choices"][0]
             return field is None or bool(choice.get(field))
-        except (Refused, msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
+        except (
+            Refused,
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ):
             return False
 
     async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer (vLLM and llama.cpp have /tokenize), or None."""
-        fields = {"content": text, "add_special": False, "parse_special": True} if self._llama else {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
+        fields = (
+            {"content": text, "add_special": False, "parse_special": True}
+            if self._llama
+            else {"model": self.settings.model, "prompt": text, "add_special_tokens": False}
+        )
         tokens = (await self._side("POST", "/tokenize", fields) or {}).get("tokens")
-        return tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
+        return (
+            tokens if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens) else None
+        )
 
-    async def _side(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    async def _side(
+        self, method: str, route: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
         """One of the server's own routes beside the API, or None where it has none."""
         url = self.root + route
         try:
-            answer = msgspec.json.decode((await self._kept_at(lambda: self.wire.get(url) if method == "GET" else self.wire.post(url, _write(body)))).body)
+            answer = msgspec.json.decode(
+                (
+                    await self._kept_at(
+                        lambda: (
+                            self.wire.get(url)
+                            if method == "GET"
+                            else self.wire.post(url, _write(body))
+                        )
+                    )
+                ).body
+            )
             return answer if isinstance(answer, dict) else None
         except (Refused, msgspec.DecodeError, UnicodeDecodeError):
             return None
@@ -404,8 +588,16 @@ NO_CHOICE = "the answer holds fewer choices than asked for, so this sample has n
 
 def gate_of(settings: EndpointTarget, limits: Limits) -> Gate:
     """The gate of an endpoint: it begins at the level that the campaign names, or finds its own."""
-    ceiling, start = (settings.concurrency, settings.concurrency) if settings.concurrency else (CEILING, START)
-    return Gate(ceiling, start, breaker_after=limits.breaker_after, per_minute=settings.requests_per_minute, tokens_per_minute=settings.tokens_per_minute)
+    ceiling, start = (
+        (settings.concurrency, settings.concurrency) if settings.concurrency else (CEILING, START)
+    )
+    return Gate(
+        ceiling,
+        start,
+        breaker_after=limits.breaker_after,
+        per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+    )
 
 
 def read_completion(body: bytes) -> Completion | str:
@@ -432,10 +624,31 @@ def _lenient(found: Any) -> Completion | str:
     for choice in listed if isinstance(listed, list) else []:
         if isinstance(choice, dict):
             message = choice.get("message") if isinstance(choice.get("message"), dict) else None
-            said = None if message is None else _Message(message.get("content"), _text(message.get("refusal")), *(message.get(field) for field in REASONING_FIELDS))
+            said = (
+                None
+                if message is None
+                else _Message(
+                    message.get("content"),
+                    _text(message.get("refusal")),
+                    *(message.get(field) for field in REASONING_FIELDS),
+                )
+            )
             choices.append(_Choice(said, choice.get("text"), _text(choice.get("finish_reason"))))
-    model, fingerprint, provider, identifier = (_text(found.get(name)) for name in ("model", "system_fingerprint", "provider", "id"))
-    return Completion(choices, model, fingerprint, provider, identifier, _Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), usage.get("prompt_tokens_details")))
+    model, fingerprint, provider, identifier = (
+        _text(found.get(name)) for name in ("model", "system_fingerprint", "provider", "id")
+    )
+    return Completion(
+        choices,
+        model,
+        fingerprint,
+        provider,
+        identifier,
+        _Usage(
+            _count(usage.get("prompt_tokens")),
+            _count(usage.get("completion_tokens")),
+            usage.get("prompt_tokens_details"),
+        ),
+    )
 
 
 def _without(body: bytes, secret: str) -> bytes:
@@ -523,12 +736,20 @@ def _headers(settings: EndpointTarget) -> dict[str, str]:
     """Extra headers; a value that starts with $ names an environment variable."""
     headers = {}
     if settings.api_key_env == "OPENAI_API_KEY":
-        headers = {name: os.environ[variable] for name, variable in _OPENAI_HEADERS.items() if os.environ.get(variable)}
+        headers = {
+            name: os.environ[variable]
+            for name, variable in _OPENAI_HEADERS.items()
+            if os.environ.get(variable)
+        }
     for name, value in settings.headers.items():
         if value.startswith("$"):
             found = os.environ.get(value[1:])
             if found is None:
-                raise TargetError(f"the environment variable {value[1:]} is not set", where=f"target {settings.name}, header {name}", next=f"export {value[1:]}=...")
+                raise TargetError(
+                    f"the environment variable {value[1:]} is not set",
+                    where=f"target {settings.name}, header {name}",
+                    next=f"export {value[1:]}=...",
+                )
             value = found
         headers[name] = value
     return headers

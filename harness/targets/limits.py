@@ -30,19 +30,29 @@ class Problem(NamedTuple):
 PROBLEMS: Final = {
     "dns": Problem("retry", "APIConnectionError"),
     "connect": Problem("retry", "APIConnectionError"),
-    "tls": Problem("stop", "APIConnectionError"),  # a certificate does not mend itself, and must not be overlooked
-    "redirect": Problem("stop", "APIStatusError"),  # following it could carry the key to another host
+    "tls": Problem(
+        "stop", "APIConnectionError"
+    ),  # a certificate does not mend itself, and must not be overlooked
+    "redirect": Problem(
+        "stop", "APIStatusError"
+    ),  # following it could carry the key to another host
     "timeout": Problem("retry", "APITimeoutError", spent=True),
     "reset": Problem("retry", "APIConnectionError", spent=True),
-    "body": Problem("retry", "APIConnectionError", spent=True),  # shorter than announced, or broken chunks
+    "body": Problem(
+        "retry", "APIConnectionError", spent=True
+    ),  # shorter than announced, or broken chunks
     "json": Problem("retry", "APIResponseValidationError", spent=True),
     "choices": Problem("retry", "APIResponseValidationError", spent=True),
-    "large": Problem("fail", "APIResponseValidationError", spent=True),  # the next would be as large
+    "large": Problem(
+        "fail", "APIResponseValidationError", spent=True
+    ),  # the next would be as large
 }
 #: HTTP statuses. Others below 500 fail the sample, others from 500 up are tried again.
 STATUSES: Final = {
     400: Problem("fail", "BadRequestError"),
-    401: Problem("stop", "AuthenticationError"),  # the key is wrong: every further call would be refused too
+    401: Problem(
+        "stop", "AuthenticationError"
+    ),  # the key is wrong: every further call would be refused too
     402: Problem("stop", "APIStatusError"),  # the account is empty
     403: Problem("stop", "PermissionDeniedError"),
     404: Problem("stop", "NotFoundError"),  # no such model or route
@@ -59,15 +69,31 @@ WAIT_AT_MOST: Final = 60.0
 
 
 def problem_of(status: int) -> Problem:
-    return STATUSES.get(status) or (Problem("retry", "InternalServerError") if status >= 500 else Problem("fail", "APIStatusError"))
+    return STATUSES.get(status) or (
+        Problem("retry", "InternalServerError")
+        if status >= 500
+        else Problem("fail", "APIStatusError")
+    )
 
 
 class Refused(Exception):
     """One attempt that did not bring a reply. ``retry_after`` is in seconds, where the host says so."""
 
-    def __init__(self, reason: str, problem: Problem, *, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        problem: Problem,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(reason)
-        self.reason, self.problem, self.status, self.retry_after = reason, problem, status, retry_after
+        self.reason, self.problem, self.status, self.retry_after = (
+            reason,
+            problem,
+            status,
+            retry_after,
+        )
         self.attempts: list[str] = []
 
 
@@ -148,7 +174,11 @@ class ErrorRate:
             self._failed -= self._recent[0]
         self._recent.append(failed)
         self._failed += failed
-        return self._failed > 9 * self.limit and len(self._recent) >= 10 and self._failed / len(self._recent) > self.limit
+        return (
+            self._failed > 9 * self.limit
+            and len(self._recent) >= 10
+            and self._failed / len(self._recent) > self.limit
+        )
 
 
 class Gate:
@@ -160,7 +190,16 @@ class Gate:
     nothing is sent for 1, 2, 4 ... 60 s, then one request tries the host (half-open); a success closes it.
     """
 
-    def __init__(self, ceiling: int, start: int, *, breaker_after: int, per_minute: float | None = None, tokens_per_minute: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ceiling: int,
+        start: int,
+        *,
+        breaker_after: int,
+        per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.ceiling, self.level = ceiling, float(min(start, ceiling))
         self.flying = 0
         self.waits_until = 0.0
@@ -192,7 +231,9 @@ class Gate:
                 await room
         self.flying += 1
         if self._interval or self._token_interval:
-            self._next = max(self._next, self._clock()) + max(self._interval, tokens * self._token_interval)
+            self._next = max(self._next, self._clock()) + max(
+                self._interval, tokens * self._token_interval
+            )
 
     def leave(self) -> None:
         self.flying -= 1
@@ -234,7 +275,9 @@ class Gate:
             if self.opened_at is None:
                 self.opened_at = now
             self._opened += 1
-            self.hold(min(WAIT_AT_MOST, 2.0 ** (self._opened - 1)), f"breaker open: {refused.reason[:60]}")
+            self.hold(
+                min(WAIT_AT_MOST, 2.0 ** (self._opened - 1)), f"breaker open: {refused.reason[:60]}"
+            )
 
     def hold(self, seconds: float, why: str) -> None:
         """Send nothing for a while."""
@@ -268,11 +311,15 @@ class Tries(list[str]):
 class Pace:
     """How one target is asked: its gate, its price, the run's caps, and patience for each request."""
 
-    def __init__(self, limits: Limits, spending: Spending, gate: Gate, price: Price | None = None) -> None:
+    def __init__(
+        self, limits: Limits, spending: Spending, gate: Gate, price: Price | None = None
+    ) -> None:
         self.limits, self.spending, self.gate, self.price = limits, spending, gate, price
         self.stopping = False
 
-    async def fetch(self, call: Callable[[], Awaitable[T]], prompt: int, completion: int, tried: Tries) -> T:
+    async def fetch(
+        self, call: Callable[[], Awaitable[T]], prompt: int, completion: int, tried: Tries
+    ) -> T:
         """Call until it succeeds, fails for good, or patience ends. What became of each attempt is appended to ``tried``.
 
         Waits 1, 2, 4 ... seconds with full jitter, or as long as the host asks for, never past the wall time.
@@ -311,10 +358,20 @@ class Pace:
                     gate.leave()
             except Refused as refused:
                 tried.append(refused.reason)
-                wait = 0.0 if refused.retry_after is not None else random.uniform(0.1, 2 ** (number - 1))
-                over = time.monotonic() - began + max(wait, refused.retry_after or 0.0) > self.limits.attempt_wall_s
+                wait = (
+                    0.0
+                    if refused.retry_after is not None
+                    else random.uniform(0.1, 2 ** (number - 1))
+                )
+                over = (
+                    time.monotonic() - began + max(wait, refused.retry_after or 0.0)
+                    > self.limits.attempt_wall_s
+                )
                 if gate.open_for > self.limits.attempt_wall_s:
-                    raise Refused(f"the host has not answered for {gate.open_for:.0f} s; last: {refused.reason}", PROBLEMS["tls"]) from None
+                    raise Refused(
+                        f"the host has not answered for {gate.open_for:.0f} s; last: {refused.reason}",
+                        PROBLEMS["tls"],
+                    ) from None
                 if refused.problem.fate != "retry" or number == self.limits.attempts or over:
                     raise
             else:

@@ -12,7 +12,10 @@ from typing import Final, NamedTuple
 #: Where hosts put reasoning in a message: DeepSeek and llama.cpp say reasoning_content, vLLM and OpenRouter reasoning, some thinking.
 REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking")
 #: A refused request whose text matches is refused for its system role: the arm is unsupported, never folded into the user turn.
-SYSTEM_REFUSED: Final = re.compile(r"system (?:role|message|prompt)|role ['\"]?system|only user and assistant|must alternate", re.IGNORECASE)
+SYSTEM_REFUSED: Final = re.compile(
+    r"system (?:role|message|prompt)|role ['\"]?system|only user and assistant|must alternate",
+    re.IGNORECASE,
+)
 
 
 class Parameter(NamedTuple):
@@ -23,8 +26,12 @@ class Parameter(NamedTuple):
 
 
 PARAMETERS: Final = (
-    Parameter(re.compile(r"max_completion_tokens"), "rename: {max_tokens: max_completion_tokens}"),  # OpenAI's reasoning models
-    Parameter(re.compile(r"temperature", re.IGNORECASE), "omit: [temperature]"),  # models with a fixed temperature
+    Parameter(
+        re.compile(r"max_completion_tokens"), "rename: {max_tokens: max_completion_tokens}"
+    ),  # OpenAI's reasoning models
+    Parameter(
+        re.compile(r"temperature", re.IGNORECASE), "omit: [temperature]"
+    ),  # models with a fixed temperature
     Parameter(re.compile(r"top_p", re.IGNORECASE), "omit: [top_p]"),
     Parameter(re.compile(r"presence_penalty", re.IGNORECASE), "omit: [presence_penalty]"),
     Parameter(re.compile(r"frequency_penalty", re.IGNORECASE), "omit: [frequency_penalty]"),
@@ -35,4 +42,6 @@ PARAMETERS: Final = (
 
 def advice(refusal: str) -> str | None:
     """What to write in the target's entry when a host refuses a parameter in these words, or None."""
-    return next((parameter.advice for parameter in PARAMETERS if parameter.sign.search(refusal)), None)
+    return next(
+        (parameter.advice for parameter in PARAMETERS if parameter.sign.search(refusal)), None
+    )

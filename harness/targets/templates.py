@@ -75,14 +75,38 @@ class ChatTemplate:
             The template is broken, refuses the messages, or reaches for Python internals.
         """
         if len(self.source) > MAX_TEMPLATE_CHARACTERS:
-            raise RenderError(f"the chat template has {len(self.source)} characters; {MAX_TEMPLATE_CHARACTERS} is the most")
-        sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+            raise RenderError(
+                f"the chat template has {len(self.source)} characters; {MAX_TEMPLATE_CHARACTERS} is the most"
+            )
+        sandbox = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
         sandbox.filters["tojson"] = _to_json
-        sandbox.globals |= {"raise_exception": _raise_exception, "strftime_now": lambda form: self.date.strftime(form)}
+        sandbox.globals |= {
+            "raise_exception": _raise_exception,
+            "strftime_now": lambda form: self.date.strftime(form),
+        }
         try:
-            return sandbox.from_string(self.source).render(messages=[dict(m) for m in messages], add_generation_prompt=reply_follows, bos_token=self.bos_token, eos_token=self.eos_token, tools=None)
-        except (jinja2.TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RecursionError, MemoryError) as problem:
-            raise RenderError(f"the model's chat template cannot be rendered: {type(problem).__name__}: {problem}") from None
+            return sandbox.from_string(self.source).render(
+                messages=[dict(m) for m in messages],
+                add_generation_prompt=reply_follows,
+                bos_token=self.bos_token,
+                eos_token=self.eos_token,
+                tools=None,
+            )
+        except (
+            jinja2.TemplateError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ArithmeticError,
+            LookupError,
+            RecursionError,
+            MemoryError,
+        ) as problem:
+            raise RenderError(
+                f"the model's chat template cannot be rendered: {type(problem).__name__}: {problem}"
+            ) from None
 
     def bare(self, question: str) -> Bare:
         """The prompt of the bare arm, and what the template would have injected (see the head of this module).
@@ -92,15 +116,22 @@ class ChatTemplate:
         RenderError
             The template does not let the proof be given; the arm is then unsupported.
         """
-        asked, before = {"role": "user", "content": question}, [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        asked, before = (
+            {"role": "user", "content": question},
+            [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
+        )
         opening = self.render(before, reply_follows=False)
         whole = self.render([*before, asked])
         first = self.render([asked])
         if not whole.startswith(opening):
-            raise RenderError("the bare prompt cannot be proved: the template rewrites earlier turns")
+            raise RenderError(
+                "the bare prompt cannot be proved: the template rewrites earlier turns"
+            )
         turn = whole[len(opening) :]
         if question.strip() not in turn or not first.endswith(turn):
-            raise RenderError("the bare prompt cannot be proved: the template writes a first user turn unlike a later one")
+            raise RenderError(
+                "the bare prompt cannot be proved: the template writes a first user turn unlike a later one"
+            )
         start = self.bos_token if self.bos_token and first.startswith(self.bos_token) else ""
         if start and turn.startswith(start):
             start = ""
@@ -114,12 +145,20 @@ def template_from_folder(folder: Path) -> ChatTemplate:
         separate = folder / "chat_template.jinja"
         source = separate.read_text("utf-8") if separate.is_file() else config.get("chat_template")
     except (OSError, ValueError) as problem:
-        raise TargetError(f"cannot read the tokenizer's settings: {problem}", where=str(folder), next="give a folder that holds tokenizer_config.json") from None
+        raise TargetError(
+            f"cannot read the tokenizer's settings: {problem}",
+            where=str(folder),
+            next="give a folder that holds tokenizer_config.json",
+        ) from None
     if isinstance(source, list):  # several named templates: the one called "default"
         source = next((t.get("template") for t in source if t.get("name") == "default"), None)
     if not isinstance(source, str):
-        raise TargetError("the folder holds no chat template", where=str(folder), next="add chat_template.jinja")
-    return ChatTemplate(source, _token_text(config.get("bos_token")), _token_text(config.get("eos_token")))
+        raise TargetError(
+            "the folder holds no chat template", where=str(folder), next="add chat_template.jinja"
+        )
+    return ChatTemplate(
+        source, _token_text(config.get("bos_token")), _token_text(config.get("eos_token"))
+    )
 
 
 def _token_text(token: Any) -> str:

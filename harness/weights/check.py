@@ -75,7 +75,13 @@ class Checked(NamedTuple):
     seed: int
 
 
-def check(suspect: str, parents: Sequence[str], settings: Settings, journal: Path | None = None, tell: Callable[[Progress], None] = lambda p: None) -> Checked:
+def check(
+    suspect: str,
+    parents: Sequence[str],
+    settings: Settings,
+    journal: Path | None = None,
+    tell: Callable[[Progress], None] = lambda p: None,
+) -> Checked:
     """Check a suspect against donors and a base (the last parent).
 
     Parameters
@@ -91,11 +97,20 @@ def check(suspect: str, parents: Sequence[str], settings: Settings, journal: Pat
     if len(parents) < 2:
         raise WeightsError("a merge has two parents or more", next="write --parents DONOR BASE")
     if settings.memory < SMALLEST:
-        raise WeightsError(f"{settings.memory / 1e6:.0f} MB are too little: Python with its packages needs {RESIDENT / 1e6:.0f} MB itself", next=f"write --memory {SMALLEST / 1e6:.0f}MB or more")
-    cache = settings.cache if settings.sample < 1 or settings.budget else None  # a whole checkpoint is not kept a second time
+        raise WeightsError(
+            f"{settings.memory / 1e6:.0f} MB are too little: Python with its packages needs {RESIDENT / 1e6:.0f} MB itself",
+            next=f"write --memory {SMALLEST / 1e6:.0f}MB or more",
+        )
+    cache = (
+        settings.cache if settings.sample < 1 or settings.budget else None
+    )  # a whole checkpoint is not kept a second time
     mine, *theirs = (open_checkpoint(place, cache) for place in (suspect, *parents))
     mine, *theirs = _apart([mine, *theirs])
-    stacked = layers.aligned(mine, theirs) if len({layers.count(one) for one in (mine, *theirs)}) > 1 else None
+    stacked = (
+        layers.aligned(mine, theirs)
+        if len({layers.count(one) for one in (mine, *theirs)}) > 1
+        else None
+    )
     with threadpool_limits(1):
         checked = _checked(mine, theirs, stacked, settings, journal, tell)
         lost = sum(t.kind == "unrelated" for t in checked.tensors if t.matrix)
@@ -118,24 +133,61 @@ def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
     return [one._replace(label=named[one.where]) for one in all_of_them]
 
 
-def _checked(mine: Checkpoint, theirs: list[Checkpoint], stacked: dict[int, tuple[int, ...]] | None, settings: Settings, journal: Path | None, tell: Callable[[Progress], None]) -> Checked:
+def _checked(
+    mine: Checkpoint,
+    theirs: list[Checkpoint],
+    stacked: dict[int, tuple[int, ...]] | None,
+    settings: Settings,
+    journal: Path | None,
+    tell: Callable[[Progress], None],
+) -> Checked:
     matched = match(mine, theirs, stacked)
     whole = sum(m.bytes_of(m.suspect.rows) for m in matched.matches)
-    sample = min(settings.sample, max(1e-9, 0.9 * settings.budget / whole)) if settings.budget else settings.sample  # a tenth is for the second look
+    sample = (
+        min(settings.sample, max(1e-9, 0.9 * settings.budget / whole))
+        if settings.budget
+        else settings.sample
+    )  # a tenth is for the second look
     threads = _threads(settings, mine, theirs)
     jobs = [_job(m, sample, settings, threads) for m in matched.matches]
-    key = hashlib.sha256(repr([sample, settings.seed, stacked, *([one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs))]).encode()).hexdigest()
+    key = hashlib.sha256(
+        repr(
+            [
+                sample,
+                settings.seed,
+                stacked,
+                *([one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs)),
+            ]
+        ).encode()
+    ).hexdigest()
     fits, read = _fits(jobs, threads, _Journal(journal, key), tell)
     tensors = [
-        Tensor(m.name, component_of(m.name), layer_of(m.name), m.suspect.columns > 1, m.suspect.quantised, fit, kind_of(fit, m.suspect.quantised)) for m, fit in zip(matched.matches, fits, strict=True)
+        Tensor(
+            m.name,
+            component_of(m.name),
+            layer_of(m.name),
+            m.suspect.columns > 1,
+            m.suspect.quantised,
+            fit,
+            kind_of(fit, m.suspect.quantised),
+        )
+        for m, fit in zip(matched.matches, fits, strict=True)
     ]
     looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
     verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
-    return Checked(mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed)
+    return Checked(
+        mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed
+    )
 
 
 def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
-    return settings.threads or (REMOTE_THREADS if any(one.remote for one in (mine, *theirs)) else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return settings.threads or (
+        REMOTE_THREADS
+        if any(one.remote for one in (mine, *theirs))
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 class _Mine(threading.local):
@@ -169,12 +221,25 @@ class _Job:
         """A first fit, from some rows in several places; made once."""
         with self._lock:
             if self._guess is None:
-                each = max(1, min(GUESS // PARTS // self.match.suspect.columns, min(rows for _, rows in self.runs)))
-                places = sorted({self.runs[round(i)][0] for i in np.linspace(0, len(self.runs) - 1, PARTS)})
+                each = max(
+                    1,
+                    min(
+                        GUESS // PARTS // self.match.suspect.columns,
+                        min(rows for _, rows in self.runs),
+                    ),
+                )
+                places = sorted(
+                    {self.runs[round(i)][0] for i in np.linspace(0, len(self.runs) - 1, PARTS)}
+                )
                 if len(places) < PARTS:  # few runs: places within the first
                     first, rows = self.runs[0]
-                    places = sorted({first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)})
-                s, *parents, b = (np.concatenate(parts) for parts in zip(*(self.read(place, each) for place in places), strict=True))
+                    places = sorted(
+                        {first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)}
+                    )
+                s, *parents, b = (
+                    np.concatenate(parts)
+                    for parts in zip(*(self.read(place, each) for place in places), strict=True)
+                )
                 self._guess = first_guess(s, parents, b)
                 if self.bits == 24:
                     self.bits = significand(s.astype(np.float32))
@@ -196,11 +261,17 @@ class _Job:
         worker, buffers = _MINE.get(k, self.kind)
         sums = Sums(k, columns)
         with self._told():
-            models = [piece.open(first, rows, buffer) for piece, buffer in zip(self.match.pieces, buffers, strict=True)]
+            models = [
+                piece.open(first, rows, buffer)
+                for piece, buffer in zip(self.match.pieces, buffers, strict=True)
+            ]
         try:
             worker.add(sums, models, rows, columns, guess, self.bits)
         except OverflowError:
-            raise WeightsError(f"tensor {self.match.name}: its numbers are so large that their squares have no value", next="check the file: no working model holds such numbers") from None
+            raise WeightsError(
+                f"tensor {self.match.name}: its numbers are so large that their squares have no value",
+                next="check the file: no working model holds such numbers",
+            ) from None
         return sums
 
     @contextmanager
@@ -209,7 +280,9 @@ class _Job:
         try:
             yield
         except WeightsError as problem:
-            raise WeightsError(f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next) from None
+            raise WeightsError(
+                f"tensor {self.match.name}: {problem.what}", where=problem.where, next=problem.next
+            ) from None
 
     def bytes_of(self, number: int) -> int:
         return self.match.bytes_of(self.runs[number][1])
@@ -233,12 +306,25 @@ def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
     run = min(most, piece.rows, max(1, math.ceil(REQUEST / max(1.0, piece.row_bytes))))
     runs = max(1, round(sample * piece.rows / run))
     if runs == 1:
-        run = min(run, max(1, math.ceil(sample * piece.rows), min(piece.rows, math.ceil(4096 / piece.columns))))
+        run = min(
+            run,
+            max(
+                1, math.ceil(sample * piece.rows), min(piece.rows, math.ceil(4096 / piece.columns))
+            ),
+        )
     if sample >= 1 or runs * run >= piece.rows:
         return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8], "big"))
+    rng = np.random.default_rng(
+        int.from_bytes(hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8], "big")
+    )
     edges = np.linspace(0, piece.rows, runs + 1).astype(int)
-    return _Job(m, [(int(a + rng.integers(0, max(1, b - a - run + 1))), min(run, int(b - a))) for a, b in itertools.pairwise(edges)])
+    return _Job(
+        m,
+        [
+            (int(a + rng.integers(0, max(1, b - a - run + 1))), min(run, int(b - a)))
+            for a, b in itertools.pairwise(edges)
+        ],
+    )
 
 
 class _Journal:
@@ -256,7 +342,11 @@ class _Journal:
                 except msgspec.DecodeError:  # the last line of a run that was killed
                     continue
                 self.done[name] = fit
-        self._write("wb", key.encode(), *(msgspec.json.encode((name, fit)) for name, fit in self.done.items()))
+        self._write(
+            "wb",
+            key.encode(),
+            *(msgspec.json.encode((name, fit)) for name, fit in self.done.items()),
+        )
 
     def add(self, name: str, fit: Fit) -> None:
         if self.path is not None and all(map(math.isfinite, _numbers(fit))):
@@ -269,7 +359,11 @@ class _Journal:
             with self.path.open(mode) as out:
                 out.write(b"".join(line + b"\n" for line in lines))
         except OSError as problem:
-            raise WeightsError(f"what was found cannot be kept: {problem.strerror}", where=str(self.path), next="free some space, or choose another folder with --out") from None
+            raise WeightsError(
+                f"what was found cannot be kept: {problem.strerror}",
+                where=str(self.path),
+                next="free some space, or choose another folder with --out",
+            ) from None
 
 
 def _numbers(fit: Fit) -> Iterator[float]:
@@ -280,10 +374,18 @@ def _numbers(fit: Fit) -> Iterator[float]:
             yield value
 
 
-def _fits(jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Progress], None]) -> tuple[list[Fit], int]:
+def _fits(
+    jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Progress], None]
+) -> tuple[list[Fit], int]:
     """The fit of every tensor, worked on by some threads; sums are put together in the order of rows, so threads change no digit."""
-    fits: dict[int, Fit] = {number: journal.done[job.match.name] for number, job in enumerate(jobs) if job.match.name in journal.done}
-    owed = _announced(jobs, [(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))])
+    fits: dict[int, Fit] = {
+        number: journal.done[job.match.name]
+        for number, job in enumerate(jobs)
+        if job.match.name in journal.done
+    }
+    owed = _announced(
+        jobs, [(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))]
+    )
     planned = sum(job.bytes_of(r) for job in jobs for r in range(len(job.runs)))
     done = sum(jobs[j].bytes_of(r) for j in fits for r in range(len(jobs[j].runs)))
     read = 0
@@ -322,15 +424,29 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
         yield place
 
 
-def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None) -> tuple[list[Look], int]:
+def _looks(
+    matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None
+) -> tuple[list[Look], int]:
     """A second look at matrices that are spread over the model and differ from base and donors; with the bytes that it read."""
-    open_questions = [(m, t.kind != "blend") for m, t in zip(matches, tensors, strict=True) if t.matrix and t.kind in ("near", "arc", "blend") and m.suspect.rows > 1]
+    open_questions = [
+        (m, t.kind != "blend")
+        for m, t in zip(matches, tensors, strict=True)
+        if t.matrix and t.kind in ("near", "arc", "blend") and m.suspect.rows > 1
+    ]
     chosen = evenly(open_questions, LOOKS)
     each = budget / 10 / max(1, len(chosen)) if budget else math.inf
 
     def rows_of(m: Match, ranks: bool) -> int:
         numbers = LOOK_NUMBERS if ranks else LOOK_NUMBERS // 8
-        return max(1, min(m.suspect.rows, LOOK_ROWS, numbers // m.suspect.columns, int(min(1e9, each / m.row_bytes))))
+        return max(
+            1,
+            min(
+                m.suspect.rows,
+                LOOK_ROWS,
+                numbers // m.suspect.columns,
+                int(min(1e9, each / m.row_bytes)),
+            ),
+        )
 
     def one(place: tuple[Match, bool]) -> Look:
         m, ranks = place
@@ -341,4 +457,6 @@ def _looks(matches: list[Match], tensors: list[Tensor], threads: int, budget: in
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen)), sum(m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen)
+        return list(pool.map(one, chosen)), sum(
+            m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen
+        )

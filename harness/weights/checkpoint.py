@@ -21,7 +21,15 @@ from harness.weights.sources import Missing, Source, is_url, open_source, plain_
 INDEX: Final = "model.safetensors.index.json"
 SINGLE: Final = "model.safetensors"
 #: Parts of names that only say in what a model is wrapped.
-WRAPPERS: Final = ("base_model.model.", "_orig_mod.", "module.", "transformer.", "language_model.", "text_model.", "model.")
+WRAPPERS: Final = (
+    "base_model.model.",
+    "_orig_mod.",
+    "module.",
+    "transformer.",
+    "language_model.",
+    "text_model.",
+    "model.",
+)
 PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -34,7 +42,10 @@ class Scale(NamedTuple):
 
     def apply(self, out: Real, first: int) -> None:
         """Scale rows ``first`` on of a matrix, in place."""
-        down, across = np.arange(first, first + len(out)) // self.rows, np.arange(out.shape[1]) // self.columns
+        down, across = (
+            np.arange(first, first + len(out)) // self.rows,
+            np.arange(out.shape[1]) // self.columns,
+        )
         np.multiply(out, self.values[down][:, across], out=out)
 
 
@@ -81,7 +92,11 @@ class Piece(NamedTuple):
     @property
     def row_bytes(self) -> float:
         """Stored bytes of one row."""
-        return self.stored.per_row if isinstance(self.stored, Quantised) else self.columns * np.dtype(RAW[self.dtype]).itemsize
+        return (
+            self.stored.per_row
+            if isinstance(self.stored, Quantised)
+            else self.columns * np.dtype(RAW[self.dtype]).itemsize
+        )
 
     @property
     def wide(self) -> bool:
@@ -95,19 +110,35 @@ class Piece(NamedTuple):
     def open(self, first: int, rows: int, buffer: npt.NDArray[np.uint8] | None = None) -> Opened:
         """Read rows from ``first`` on as they are stored (into ``buffer``, if it is large enough), to be decoded part by part."""
         if isinstance(self.stored, Quantised):
-            values = self.stored.rows(0, 1).reshape(-1, 1)[self.first + first : self.first + first + rows] if len(self.stored.shape) == 1 else self.stored.rows(self.first + first, rows)
+            values = (
+                self.stored.rows(0, 1).reshape(-1, 1)[
+                    self.first + first : self.first + first + rows
+                ]
+                if len(self.stored.shape) == 1
+                else self.stored.rows(self.first + first, rows)
+            )
             return Opened(values, None, None, 0)
         kind = np.dtype(RAW[self.dtype])
         size = rows * self.columns * kind.itemsize
-        raw = buffer[:size] if buffer is not None and len(buffer) >= size else np.empty(size, np.uint8)
-        self.stored.source.read(self.stored.begin + (self.first + first) * kind.itemsize * self.columns, raw)
-        return Opened(raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first)
+        raw = (
+            buffer[:size]
+            if buffer is not None and len(buffer) >= size
+            else np.empty(size, np.uint8)
+        )
+        self.stored.source.read(
+            self.stored.begin + (self.first + first) * kind.itemsize * self.columns, raw
+        )
+        return Opened(
+            raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first
+        )
 
     def announce(self, first: int, rows: int) -> None:
         """Tell where the bytes come from that these rows will be read soon."""
         if not isinstance(self.stored, Quantised):
             size = self.columns * np.dtype(RAW[self.dtype]).itemsize
-            self.stored.source.announce(self.stored.begin + (self.first + first) * size, rows * size)
+            self.stored.source.announce(
+                self.stored.begin + (self.first + first) * size, rows * size
+            )
 
     def read(self, first: int, out: Real) -> None:
         """Fill ``out`` (count x columns) with the rows from ``first`` on."""
@@ -166,11 +197,21 @@ def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
     if path.is_dir():
         return _folder(path)
     if not path.exists():
-        raise WeightsError("there is no such file or folder", where=place, next="give a folder with *.safetensors, a file, a URL, or lab:NAME")
+        raise WeightsError(
+            "there is no such file or folder",
+            where=place,
+            next="give a folder with *.safetensors, a file, a URL, or lab:NAME",
+        )
     if path.suffix == ".gguf":
         return _gguf(path)
     if path.name.endswith(".index.json"):
-        return _made(path.parent.name, place, _shards(read_json(open_source(path)), lambda name: open_source(path.parent / name), place))
+        return _made(
+            path.parent.name,
+            place,
+            _shards(
+                read_json(open_source(path)), lambda name: open_source(path.parent / name), place
+            ),
+        )
     if path.suffix in PICKLED:
         raise _pickled(place)
     return _made(path.stem, place, [open_source(path)])
@@ -178,21 +219,37 @@ def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
 
 def _folder(path: Path) -> Checkpoint:
     if (path / INDEX).is_file():
-        return _made(path.name, str(path), _shards(read_json(open_source(path / INDEX)), lambda name: open_source(path / name), str(path / INDEX)))
+        return _made(
+            path.name,
+            str(path),
+            _shards(
+                read_json(open_source(path / INDEX)),
+                lambda name: open_source(path / name),
+                str(path / INDEX),
+            ),
+        )
     found = sorted(path.glob("*.safetensors"))
     if (path / SINGLE) in found:
         found = [path / SINGLE]
     if found:
         numbered = re.fullmatch(r".*-(\d+)-of-(\d+)\.safetensors", found[0].name)
         if numbered and len(found) != int(numbered[2]):
-            raise WeightsError(f"{len(found)} of {int(numbered[2])} shards are there", where=str(path), next="get the missing files")
+            raise WeightsError(
+                f"{len(found)} of {int(numbered[2])} shards are there",
+                where=str(path),
+                next="get the missing files",
+            )
         return _made(path.name, str(path), [open_source(file) for file in found])
     ggufs = sorted(path.glob("*.gguf"))
     if len(ggufs) == 1:
         return _gguf(ggufs[0])
     if any(file.suffix in PICKLED for file in path.iterdir()):
         raise _pickled(str(path))
-    raise WeightsError(f"the folder holds {len(ggufs) or 'no'} GGUF files and no safetensors", where=str(path), next="give the folder of a checkpoint, or one file")
+    raise WeightsError(
+        f"the folder holds {len(ggufs) or 'no'} GGUF files and no safetensors",
+        where=str(path),
+        next="give the folder of a checkpoint, or one file",
+    )
 
 
 def _remote(url: str, cache: Path | None) -> Checkpoint:
@@ -201,42 +258,82 @@ def _remote(url: str, cache: Path | None) -> Checkpoint:
     if name.endswith(PICKLED):
         raise _pickled(plain_url(url))
     if name.endswith(".gguf"):
-        raise WeightsError("a GGUF file is read from this machine only", where=plain_url(url), next="download it, and give its path")
+        raise WeightsError(
+            "a GGUF file is read from this machine only",
+            where=plain_url(url),
+            next="download it, and give its path",
+        )
     if name.endswith(".index.json"):
         folder = url.rsplit("/", 1)[0]
-        return _made(label, plain_url(url), _shards(read_json(open_source(url)), lambda shard: open_source(f"{folder}/{shard}", cache), plain_url(url)))
+        return _made(
+            label,
+            plain_url(url),
+            _shards(
+                read_json(open_source(url)),
+                lambda shard: open_source(f"{folder}/{shard}", cache),
+                plain_url(url),
+            ),
+        )
     if name.endswith(".safetensors"):
         return _made(label, plain_url(url), [open_source(url, cache)])
     try:
-        return _made(label, plain_url(url), _shards(read_json(open_source(f"{url}/{INDEX}")), lambda shard: open_source(f"{url}/{shard}", cache), plain_url(url)))
+        return _made(
+            label,
+            plain_url(url),
+            _shards(
+                read_json(open_source(f"{url}/{INDEX}")),
+                lambda shard: open_source(f"{url}/{shard}", cache),
+                plain_url(url),
+            ),
+        )
     except Missing:
         try:
             return _made(label, plain_url(url), [open_source(f"{url}/{SINGLE}", cache)])
         except Missing:
-            raise WeightsError(f"there is neither {INDEX} nor {SINGLE}", where=plain_url(url), next="give the URL of the folder that holds the weights, or of one file") from None
+            raise WeightsError(
+                f"there is neither {INDEX} nor {SINGLE}",
+                where=plain_url(url),
+                next="give the URL of the folder that holds the weights, or of one file",
+            ) from None
 
 
 def address_of(url: str) -> tuple[str, str]:
     """A label, and where the files lie: a model's page on huggingface.co is no folder of files."""
     hub = re.fullmatch(r"https://huggingface\.co/([^/]+/[^/]+)(?:/tree/([^/]+))?/?", url)
-    return (hub[1], f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}") if hub else (url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], url.rstrip("/"))
+    return (
+        (hub[1], f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}")
+        if hub
+        else (url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], url.rstrip("/"))
+    )
 
 
 def _shards(index: Any, opened: Any, where: str) -> list[Source]:
     """The files that an index names."""
     mapped = index.get("weight_map")
-    if not isinstance(mapped, dict) or not mapped or not all(isinstance(file, str) for file in mapped.values()):
+    if (
+        not isinstance(mapped, dict)
+        or not mapped
+        or not all(isinstance(file, str) for file in mapped.values())
+    ):
         raise WeightsError("the index has no weight_map", where=where, next="get the file again")
     files = sorted(set(mapped.values()))
     for file in files:
         if "/" in file or "\\" in file or file.startswith("."):
-            raise WeightsError(f"the index names a file outside its folder: {file[:100]!r}", where=where, next="check where the index comes from")
+            raise WeightsError(
+                f"the index names a file outside its folder: {file[:100]!r}",
+                where=where,
+                next="check where the index comes from",
+            )
     sources = []
     for file in files:
         try:
             sources.append(opened(file))
         except WeightsError as problem:
-            raise WeightsError(f"the shard {file} cannot be opened: {problem.what}", where=where, next=f"get the missing file; {sum(f == file for f in mapped.values())} tensors are in it") from None
+            raise WeightsError(
+                f"the shard {file} cannot be opened: {problem.what}",
+                where=where,
+                next=f"get the missing file; {sum(f == file for f in mapped.values())} tensors are in it",
+            ) from None
     return sources
 
 
@@ -244,7 +341,14 @@ def _gguf(path: Path) -> Checkpoint:
     tensors = read_gguf(path)
     pieces = {t.name: _piece(t) for t in tensors}
     found = open_source(path)
-    return Checkpoint(path.stem, str(path), pieces, {}, _digest([(t.name, t.dtype, t.shape) for t in tensors], [found]), (found,))
+    return Checkpoint(
+        path.stem,
+        str(path),
+        pieces,
+        {},
+        _digest([(t.name, t.dtype, t.shape) for t in tensors], [found]),
+        (found,),
+    )
 
 
 def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
@@ -252,14 +356,32 @@ def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
     for source in sources:
         for tensor in read_header(source):
             if tensor.name in stored:
-                raise WeightsError(f"the tensor {tensor.name!r} is in two files", where=source.where, next="give one checkpoint, without the shards of another")
+                raise WeightsError(
+                    f"the tensor {tensor.name!r} is in two files",
+                    where=source.where,
+                    next="give one checkpoint, without the shards of another",
+                )
             stored[tensor.name] = tensor
     pieces, left_out = _pieces(stored, where)
-    return Checkpoint(label, where, _plain(pieces), left_out, _digest([(t.name, t.dtype, t.shape) for t in stored.values()], sources), tuple(sources))
+    return Checkpoint(
+        label,
+        where,
+        _plain(pieces),
+        left_out,
+        _digest([(t.name, t.dtype, t.shape) for t in stored.values()], sources),
+        tuple(sources),
+    )
 
 
 def _digest(tensors: Iterable[Any], sources: list[Source]) -> str:
-    return hashlib.sha256(repr([sorted(map(repr, tensors)), sorted(f"{s.size}" if s.remote is False else s.identity() for s in sources)]).encode()).hexdigest()
+    return hashlib.sha256(
+        repr(
+            [
+                sorted(map(repr, tensors)),
+                sorted(f"{s.size}" if s.remote is False else s.identity() for s in sources),
+            ]
+        ).encode()
+    ).hexdigest()
 
 
 def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], dict[str, str]]:
@@ -268,38 +390,81 @@ def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], di
     left_out: dict[str, str] = {}
     used: set[str] = set()
     for name, tensor in stored.items():
-        beside = {other.removeprefix(f"{name}."): stored[other] for other in (f"{name}.{part}" for part in _FOUR_BIT) if other in stored}
+        beside = {
+            other.removeprefix(f"{name}."): stored[other]
+            for other in (f"{name}.{part}" for part in _FOUR_BIT)
+            if other in stored
+        }
         scb = stored.get(f"{name.removesuffix('.weight')}.SCB")
         if tensor.dtype == "U8" and "absmax" in beside and "quant_map" in beside:
             used.update(f"{name}.{part}" for part in beside)
-            pieces[name] = _piece(four_bit(BitsAndBytes(name, _whole(tensor), {part: _whole(t) for part, t in beside.items()}), where))
+            pieces[name] = _piece(
+                four_bit(
+                    BitsAndBytes(
+                        name, _whole(tensor), {part: _whole(t) for part, t in beside.items()}
+                    ),
+                    where,
+                )
+            )
         elif tensor.dtype == "I8" and scb is not None:
             used.update((scb.name, f"{name.removesuffix('.weight')}.weight_format"))
-            pieces[name] = _piece(int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape))
+            pieces[name] = _piece(
+                int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape)
+            )
         elif tensor.dtype in READABLE:
-            scale = next((stored[f"{name}{suffix}"] for suffix in ("_scale_inv", "_scale") if f"{name}{suffix}" in stored), None) if tensor.dtype.startswith("F8") else None
+            scale = (
+                next(
+                    (
+                        stored[f"{name}{suffix}"]
+                        for suffix in ("_scale_inv", "_scale")
+                        if f"{name}{suffix}" in stored
+                    ),
+                    None,
+                )
+                if tensor.dtype.startswith("F8")
+                else None
+            )
             if scale is not None:
                 used.add(scale.name)
                 fitting = _scale(tensor, scale)
                 if fitting is None:
-                    left_out[name] = f"its scales ({list(scale.shape)}) do not fit its shape ({list(tensor.shape)})"
+                    left_out[name] = (
+                        f"its scales ({list(scale.shape)}) do not fit its shape ({list(tensor.shape)})"
+                    )
                 else:
                     pieces[name] = _piece(tensor)._replace(scale=fitting)
             else:
                 pieces[name] = _piece(tensor)
         else:
-            left_out[name] = f"{tensor.dtype} is no floating-point type" if tensor.dtype[0] in "IUB" else f"{tensor.dtype} is not read"
-    packed = sorted(name for name in left_out if name.endswith((".qweight", ".weight_packed", ".qzeros")) and name not in used)
+            left_out[name] = (
+                f"{tensor.dtype} is no floating-point type"
+                if tensor.dtype[0] in "IUB"
+                else f"{tensor.dtype} is not read"
+            )
+    packed = sorted(
+        name
+        for name in left_out
+        if name.endswith((".qweight", ".weight_packed", ".qzeros")) and name not in used
+    )
     if packed:
         raise WeightsError(
             f"the checkpoint is quantised in a way that is not read exactly here (GPTQ, AWQ or packed: {packed[0]!r})",
             where=where,
             next="give the checkpoint as it was before quantisation, or a GGUF file",
         )
-    return {n: p for n, p in pieces.items() if n not in used}, {n: why for n, why in left_out.items() if n not in used}
+    return {n: p for n, p in pieces.items() if n not in used}, {
+        n: why for n, why in left_out.items() if n not in used
+    }
 
 
-_FOUR_BIT: Final = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state.bitsandbytes__nf4", "quant_state.bitsandbytes__fp4")
+_FOUR_BIT: Final = (
+    "absmax",
+    "quant_map",
+    "nested_absmax",
+    "nested_quant_map",
+    "quant_state.bitsandbytes__nf4",
+    "quant_state.bitsandbytes__fp4",
+)
 
 
 def _whole(tensor: Stored) -> npt.NDArray[Any]:
@@ -324,7 +489,11 @@ def _plain(pieces: dict[str, Piece]) -> dict[str, Piece]:
     plain: dict[str, list[str]] = {}
     for name in pieces:
         plain.setdefault(plain_name(name), []).append(name)
-    return {short if len(names) == 1 else name: pieces[name] for short, names in plain.items() for name in names}
+    return {
+        short if len(names) == 1 else name: pieces[name]
+        for short, names in plain.items()
+        for name in names
+    }
 
 
 def plain_name(name: str) -> str:

@@ -11,7 +11,17 @@ import numpy.typing as npt
 Real = npt.NDArray[Any]
 #: Types that can be compared; others (integers, booleans, complex numbers) are listed and left out.
 READABLE: Final = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
-RAW: Final = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "F8_E4M3": "u1", "F8_E5M2": "u1", "F8_E8M0": "u1", "I8": "i1", "U8": "u1"}
+RAW: Final = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "F8_E4M3": "u1",
+    "F8_E5M2": "u1",
+    "F8_E8M0": "u1",
+    "I8": "i1",
+    "U8": "u1",
+}
 #: Bits of the significand, the leading one counted: a number of magnitude 2**e stands on a grid of 2**(e + 1 - bits).
 SIGNIFICAND: Final = {"F64": 53, "F32": 24, "F16": 11, "BF16": 8, "F8_E4M3": 4, "F8_E5M2": 3}
 
@@ -33,7 +43,11 @@ def _f8(dtype: str, to: np.dtype[Any]) -> Real:
     """The 256 values of an eight-bit type (OCP 8-bit Floating Point and Microscaling Formats specifications)."""
     import ml_dtypes
 
-    kind = {"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2, "F8_E8M0": ml_dtypes.float8_e8m0fnu}[dtype]
+    kind = {
+        "F8_E4M3": ml_dtypes.float8_e4m3fn,
+        "F8_E5M2": ml_dtypes.float8_e5m2,
+        "F8_E8M0": ml_dtypes.float8_e8m0fnu,
+    }[dtype]
     table: Real = np.arange(256, dtype=np.uint8).view(kind).astype(to)
     return table
 
@@ -43,7 +57,11 @@ def rounding(values: Real, bits: int, scratch: Real) -> float:
 
     ``scratch`` has the shape and type of ``values`` and is overwritten.
     """
-    kind, mask = (np.uint32, np.uint32(0x7F800000)) if values.dtype == np.float32 else (np.uint64, np.uint64(0x7FF0000000000000))
+    kind, mask = (
+        (np.uint32, np.uint32(0x7F800000))
+        if values.dtype == np.float32
+        else (np.uint64, np.uint64(0x7FF0000000000000))
+    )
     np.bitwise_and(values.view(kind), mask, out=scratch.view(kind))
     flat = scratch.reshape(-1)
     return float(np.dot(flat, flat)) * 4.0 ** (1 - bits) / 12
@@ -71,4 +89,8 @@ def grid(values: Real, block: int = 32) -> float:
     gaps = np.diff(ordered, axis=1) if block > 1 else np.zeros((len(ordered), 1))
     floor = 1e-6 * np.maximum(np.abs(ordered[:, 0]), np.abs(ordered[:, -1]))[:, None]
     steps = np.where(gaps > floor, gaps, np.inf).min(axis=1)
-    return float(np.where(np.isfinite(steps), steps, 0.0) @ np.where(np.isfinite(steps), steps, 0.0)) * block / 12
+    return (
+        float(np.where(np.isfinite(steps), steps, 0.0) @ np.where(np.isfinite(steps), steps, 0.0))
+        * block
+        / 12
+    )

@@ -54,7 +54,11 @@ def first_guess(s: Real, parents: list[Real], b: Real) -> npt.NDArray[np.float64
     sound = np.isfinite(y) & np.isfinite(x).all(axis=0)
     if not sound.all():
         y, x = y[sound], x[:, sound]
-    guess = np.asarray(np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True) @ (x @ y).astype(np.float64), np.float64)
+    guess = np.asarray(
+        np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True)
+        @ (x @ y).astype(np.float64),
+        np.float64,
+    )
     near = np.rint(guess)
     return np.where(np.abs(guess - near) < 1e-6, near, guess)
 
@@ -81,15 +85,44 @@ class Rounding(NamedTuple):
         if self.bits >= 24 or not self.bits or not self.b.size:
             return Correction(np.zeros(k), np.zeros(k))
         b, x = self.b.astype(np.float32), [(p - self.b).astype(np.float32) for p in self.parents]
-        noise = np.random.default_rng(0).normal(0, spare, b.shape).astype(np.float32) if spare else np.float32(0)
+        noise = (
+            np.random.default_rng(0).normal(0, spare, b.shape).astype(np.float32)
+            if spare
+            else np.float32(0)
+        )
         parts = np.array_split(np.arange(len(b)), PARTS) if len(b) >= PARTS else [np.arange(len(b))]
-        found = np.array([self._solved(ratios, b[rows], [xi[rows] for xi in x], noise[rows] if isinstance(noise, np.ndarray) else noise) for rows in parts]) - ratios
-        return Correction(found.mean(axis=0), found.std(axis=0, ddof=1) / math.sqrt(len(parts)) if len(parts) > 1 else np.abs(found[0]))
+        found = (
+            np.array(
+                [
+                    self._solved(
+                        ratios,
+                        b[rows],
+                        [xi[rows] for xi in x],
+                        noise[rows] if isinstance(noise, np.ndarray) else noise,
+                    )
+                    for rows in parts
+                ]
+            )
+            - ratios
+        )
+        return Correction(
+            found.mean(axis=0),
+            found.std(axis=0, ddof=1) / math.sqrt(len(parts))
+            if len(parts) > 1
+            else np.abs(found[0]),
+        )
 
-    def _solved(self, ratios: npt.NDArray[np.float64], b: Real, x: list[Real], noise: Any) -> npt.NDArray[np.float64]:
+    def _solved(
+        self, ratios: npt.NDArray[np.float64], b: Real, x: list[Real], noise: Any
+    ) -> npt.NDArray[np.float64]:
         at, best, least = ratios.copy(), ratios, math.inf
         for _ in range(STEPS):
-            blend = rounded(np.ascontiguousarray(b + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)) + noise), self.bits)
+            blend = rounded(
+                np.ascontiguousarray(
+                    b + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)) + noise
+                ),
+                self.bits,
+            )
             left = ratios - first_guess(blend, [b + xi for xi in x], b)
             if float(np.abs(left).max()) < least:
                 best, least = at, float(np.abs(left).max())
@@ -137,7 +170,15 @@ class Worker:
         self._ones = np.ones(CHUNK, self.kind)
         self._upper = np.triu_indices(k)
 
-    def add(self, sums: Sums, models: Sequence[Rows], rows: int, columns: int, guess: npt.NDArray[np.float64], bits: int) -> None:
+    def add(
+        self,
+        sums: Sums,
+        models: Sequence[Rows],
+        rows: int,
+        columns: int,
+        guess: npt.NDArray[np.float64],
+        bits: int,
+    ) -> None:
         """Add rows of the suspect, the donors and the base; ``bits`` of the suspect's stored significand, 0 if its numbers stand on a quantisation grid.
 
         Raises
@@ -170,7 +211,9 @@ class Worker:
             sums.bad += bad
             sums.n -= bad
 
-    def _chunk(self, sums: Sums, decoded: list[Real], t: Real, guess: npt.NDArray[np.float64], bits: int) -> bool:
+    def _chunk(
+        self, sums: Sums, decoded: list[Real], t: Real, guess: npt.NDArray[np.float64], bits: int
+    ) -> bool:
         """Add one chunk, overwriting it; False, and nothing added, where a sum is not finite."""
         e, *x, b = decoded
         rows, columns = e.shape
@@ -185,7 +228,9 @@ class Worker:
         e_, b_, t_ = e.reshape(-1), b.reshape(-1), t.reshape(-1)
         ones_r, ones_c = self._ones[:rows], self._ones[:columns]
         by_row = np.empty((sums.parts, rows))
-        by_column = np.empty((sums.parts, columns), self.kind) if sums.by_column is not None else None
+        by_column = (
+            np.empty((sums.parts, columns), self.kind) if sums.by_column is not None else None
+        )
         te, part = np.empty(k), 0
         for first in range(-1, k):
             for i in range(max(first, 0), k):
@@ -196,9 +241,19 @@ class Worker:
                 if first < 0:
                     te[i] = np.dot(t_, t_)
                 part += 1
-        totals, ee, eb, bb = by_row.sum(axis=1), float(np.dot(e_, e_)), float(np.dot(e_, b_)), float(np.dot(b_, b_))
+        totals, ee, eb, bb = (
+            by_row.sum(axis=1),
+            float(np.dot(e_, e_)),
+            float(np.dot(e_, b_)),
+            float(np.dot(b_, b_)),
+        )
         xb = np.array([np.dot(xi.reshape(-1), b_) for xi in x], float)
-        if not (math.isfinite(ee + eb + bb + noise) and np.isfinite(totals).all() and np.isfinite(te).all() and np.isfinite(xb).all()):
+        if not (
+            math.isfinite(ee + eb + bb + noise)
+            and np.isfinite(totals).all()
+            and np.isfinite(te).all()
+            and np.isfinite(xb).all()
+        ):
             return False
         sums.n += e.size
         sums.rows += rows
@@ -250,7 +305,9 @@ class Fit(NamedTuple):
     parents_cosine: tuple[float, ...]
 
 
-def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Rounding | None = None) -> Fit:
+def solved(
+    sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Rounding | None = None
+) -> Fit:
     """What follows from the sums of one tensor; with some of its ``rows``, what rounding has moved is mended."""
     k = len(guess)
     inverse = np.asarray(np.linalg.pinv(sums.xx, rcond=1e-12, hermitian=True), np.float64)
@@ -264,13 +321,19 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Roun
     floor = sums.noise / max(1, sums.n) * np.diag(inverse)
     spare = math.sqrt(max(0.0, rss - sums.noise) / max(1, sums.n))
     close = np.diag(sums.xx).min() < FAR**2 * sums.noise
-    moved = rows.correction(a, spare) if rows is not None and close else Correction(np.zeros(k), np.zeros(k))
+    moved = (
+        rows.correction(a, spare)
+        if rows is not None and close
+        else Correction(np.zeros(k), np.zeros(k))
+    )
     if rows is not None and rows.bits:
         moved = moved._replace(se=np.hypot(moved.se, _held(a, sums, rows.bits)))
     # the free fit: y = sum a_i x_i + c b, solved for the residual of the first guess
     wide = np.block([[sums.xx, sums.xb[:, None]], [sums.xb[None, :], np.array([[sums.bb]])]])
     scale = np.sqrt(np.maximum(np.diag(wide), 1e-300))
-    inverse_wide = np.linalg.pinv(wide / np.outer(scale, scale), rcond=1e-13, hermitian=True) / np.outer(scale, scale)
+    inverse_wide = np.linalg.pinv(
+        wide / np.outer(scale, scale), rcond=1e-13, hermitian=True
+    ) / np.outer(scale, scale)
     right = np.append(sums.xe, sums.eb)
     change = inverse_wide @ right
     free_rss = max(0.0, float(sums.ee - 2 * change @ right + change @ wide @ change))
@@ -283,13 +346,21 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Roun
         read=sums.n + sums.bad,
         not_finite=sums.bad,
         a=tuple(map(float, a + moved.add)),
-        se=tuple(float(math.sqrt(max(v, f, 0.0) + m**2)) for v, f, m in zip(np.diag(variance), floor, moved.se, strict=True)),
+        se=tuple(
+            float(math.sqrt(max(v, f, 0.0) + m**2))
+            for v, f, m in zip(np.diag(variance), floor, moved.se, strict=True)
+        ),
         correction=tuple(map(float, moved.add)),
         correction_se=tuple(map(float, moved.se)),
         df=df,
         free=(*map(float, donors), float(1 - donors.sum() + extra)),
         free_sum_se=math.sqrt(max(0.0, spread * float(inverse_wide[k, k]))),
-        cosine=_ratio(float(xy @ inverse @ xy) if k > 1 else float(xy[0] * abs(xy[0])) / float(sums.xx[0, 0] or 1), yy),
+        cosine=_ratio(
+            float(xy @ inverse @ xy)
+            if k > 1
+            else float(xy[0] * abs(xy[0])) / float(sums.xx[0, 0] or 1),
+            yy,
+        ),
         residual=_share(rss, ss),
         free_residual=_share(free_rss, ss),
         in_rounding=_share(rss, sums.noise),
@@ -300,17 +371,29 @@ def solved(sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Roun
         donor_distance=tuple(_share(d, ss) for d in to_donors),
         parents_distance=tuple(_share(float(sums.xx[i, i]), sums.bb) for i in range(k)),
         parents_in_rounding=tuple(_share(float(sums.xx[i, i]), sums.noise) for i in range(k)),
-        parents_cosine=tuple(float(sums.xb[i] + sums.bb) / math.sqrt(pp[i] * sums.bb) if pp[i] * sums.bb > 0 else math.nan for i in range(k)),
+        parents_cosine=tuple(
+            float(sums.xb[i] + sums.bb) / math.sqrt(pp[i] * sums.bb)
+            if pp[i] * sums.bb > 0
+            else math.nan
+            for i in range(k)
+        ),
     )
 
 
 def _held(a: npt.NDArray[np.float64], sums: Sums, bits: int) -> npt.NDArray[np.float64]:
     """How far ratios move where a tool holds its weights in the stored type: 0.6 is 0.6016 in bf16, and the weights do not sum to 1."""
-    along = np.abs(sums.xb) / np.maximum(np.diag(sums.xx), 1e-300)  # what a wrong weight of the base looks like
-    return np.asarray(2.0**-bits / math.sqrt(3) * np.hypot(np.abs(a) * (1 + along), abs(1 - a.sum()) * along), np.float64)
+    along = np.abs(sums.xb) / np.maximum(
+        np.diag(sums.xx), 1e-300
+    )  # what a wrong weight of the base looks like
+    return np.asarray(
+        2.0**-bits / math.sqrt(3) * np.hypot(np.abs(a) * (1 + along), abs(1 - a.sum()) * along),
+        np.float64,
+    )
 
 
-def _clustered(sums: Sums, delta: npt.NDArray[np.float64], inverse: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], int]:
+def _clustered(
+    sums: Sums, delta: npt.NDArray[np.float64], inverse: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], int]:
     """Covariance of the coefficients with clusters in rows and in columns, and its degrees of freedom."""
     k = len(delta)
     turn = np.zeros((k, sums.parts))  # from the parts to the score x_i (e - sum delta_j x_j)
@@ -331,7 +414,9 @@ def _clustered(sums: Sums, delta: npt.NDArray[np.float64], inverse: npt.NDArray[
     if sums.rows < 2:
         return inverse @ by_column @ inverse, max(1, columns - k)
     single = np.diag(sums.te)
-    both = np.maximum.reduce([np.diag(by_row), np.diag(by_column), np.diag(by_row + by_column - single)])
+    both = np.maximum.reduce(
+        [np.diag(by_row), np.diag(by_column), np.diag(by_row + by_column - single)]
+    )
     meat = by_row + by_column
     meat[np.diag_indices(k)] = both
     return inverse @ meat @ inverse, max(1, min(sums.rows, columns) - k)
@@ -343,4 +428,6 @@ def _share(part: float, whole: float) -> float:
 
 def _ratio(squared: float, whole: float) -> float:
     """The signed root of a share."""
-    return math.copysign(math.sqrt(min(1.0, abs(squared) / whole)), squared) if whole > 0 else math.nan
+    return (
+        math.copysign(math.sqrt(min(1.0, abs(squared) / whole)), squared) if whole > 0 else math.nan
+    )

@@ -66,11 +66,15 @@ def read_header(source: Source) -> list[Stored]:
     source.read(0, first)
     length = int(first.view("<u8")[0])
     if length > LARGEST or length > source.size - 8:
-        raise _bad(source, f"it announces a header of {length:,} bytes, and has {source.size:,} in all")
+        raise _bad(
+            source, f"it announces a header of {length:,} bytes, and has {source.size:,} in all"
+        )
     raw = np.empty(length, np.uint8)
     source.read(8, raw)
     try:
-        header = json.loads(raw.tobytes().decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        header = json.loads(
+            raw.tobytes().decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
+        )
     except (ValueError, RecursionError) as problem:
         raise _bad(source, f"its header is no JSON ({str(problem)[:100]})") from None
     if not isinstance(header, dict):
@@ -96,12 +100,21 @@ def _stored(source: Source, name: str, entry: Any, start: int) -> Stored:
     if not isinstance(dtype, str) or dtype not in BYTES:
         raise _bad(source, f"the tensor {name[:100]!r} has the unknown type {str(dtype)[:40]!r}")
     if not _whole(shape) or len(shape) > 16 or not _whole(offsets) or len(offsets) != 2:
-        raise _bad(source, f"the tensor {name[:100]!r} has a shape or place that is not made of whole numbers")
+        raise _bad(
+            source,
+            f"the tensor {name[:100]!r} has a shape or place that is not made of whole numbers",
+        )
     begin, end = offsets
     if math.prod(shape) * BYTES[dtype] != end - begin:
-        raise _bad(source, f"the tensor {name[:100]!r} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {math.prod(shape) * BYTES[dtype]:,}")
+        raise _bad(
+            source,
+            f"the tensor {name[:100]!r} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {math.prod(shape) * BYTES[dtype]:,}",
+        )
     if start + end > source.size:
-        raise _bad(source, f"the tensor {name[:100]!r} ends at byte {start + end:,}, the file at {source.size:,}: it was cut off, or the header is wrong")
+        raise _bad(
+            source,
+            f"the tensor {name[:100]!r} ends at byte {start + end:,}, the file at {source.size:,}: it was cut off, or the header is wrong",
+        )
     return Stored(name, dtype, tuple(shape), start + begin, source)
 
 
@@ -121,4 +134,8 @@ def _no_constant(word: str) -> Any:
 
 
 def _bad(source: Source, what: str) -> WeightsError:
-    return WeightsError(f"this is no sound safetensors file: {what}", where=source.where, next="get the file again, or check it with the tool that wrote it")
+    return WeightsError(
+        f"this is no sound safetensors file: {what}",
+        where=source.where,
+        next="get the file again, or check it with the tool that wrote it",
+    )

@@ -25,19 +25,36 @@ def count(checkpoint: Checkpoint) -> int:
     return len(_layers(checkpoint))
 
 
-def aligned(suspect: Checkpoint, parents: Sequence[Checkpoint]) -> dict[int, tuple[int, ...]] | None:
+def aligned(
+    suspect: Checkpoint, parents: Sequence[Checkpoint]
+) -> dict[int, tuple[int, ...]] | None:
     """For each layer of the suspect the nearest layer, in whichever parent; None where that is everywhere the layer of the same number.
 
     A layer that is near none keeps its own number.
     """
     names = _telling(suspect, parents)
-    mine = {layer: [_numbers(suspect.pieces[_at(name, layer)]) for name in names] for layer in _layers(suspect) if all(_at(name, layer) in suspect.pieces for name in names)}
-    theirs = [{layer: [_numbers(p.pieces[_at(name, layer)]) for name in names] for layer in _layers(p) if all(_at(name, layer) in p.pieces for name in names)} for p in parents]
+    mine = {
+        layer: [_numbers(suspect.pieces[_at(name, layer)]) for name in names]
+        for layer in _layers(suspect)
+        if all(_at(name, layer) in suspect.pieces for name in names)
+    }
+    theirs = [
+        {
+            layer: [_numbers(p.pieces[_at(name, layer)]) for name in names]
+            for layer in _layers(p)
+            if all(_at(name, layer) in p.pieces for name in names)
+        }
+        for p in parents
+    ]
     if not names or not mine or not all(theirs):
         return None
     found: dict[int, tuple[int, ...]] = {}
     for layer, numbers in mine.items():
-        far = [(_distance(numbers, other), abs(there - layer), there) for one in theirs for there, other in one.items()]
+        far = [
+            (_distance(numbers, other), abs(there - layer), there)
+            for one in theirs
+            for there, other in one.items()
+        ]
         distance, _, best = min(far)
         found[layer] = tuple(best if distance < NEAR and best in one else layer for one in theirs)
     return None if all(set(places) == {layer} for layer, places in found.items()) else found
@@ -52,9 +69,17 @@ def _telling(suspect: Checkpoint, parents: Sequence[Checkpoint]) -> list[str]:
     kinds = []
     for one in (suspect, *parents):
         last = max(_layers(one), default=-1)
-        kinds.append({re.sub(rf"(?<=\.){last}(?=\.)|^{last}(?=\.)", "{}", name, count=1): piece for name, piece in one.pieces.items() if layer_of(name) == last and piece.columns > 1})
+        kinds.append(
+            {
+                re.sub(rf"(?<=\.){last}(?=\.)|^{last}(?=\.)", "{}", name, count=1): piece
+                for name, piece in one.pieces.items()
+                if layer_of(name) == last and piece.columns > 1
+            }
+        )
     common = [kind for kind in kinds[0] if all(kind in other for other in kinds)]
-    return sorted(common, key=lambda kind: (-kinds[0][kind].rows * kinds[0][kind].columns, kind))[:TENSORS]
+    return sorted(common, key=lambda kind: (-kinds[0][kind].rows * kinds[0][kind].columns, kind))[
+        :TENSORS
+    ]
 
 
 def _at(name: str, layer: int) -> str:
@@ -71,5 +96,7 @@ def _numbers(piece: Piece) -> npt.NDArray[np.float32]:
 def _distance(mine: list[npt.NDArray[np.float32]], theirs: list[npt.NDArray[np.float32]]) -> float:
     if any(a.shape != b.shape for a, b in zip(mine, theirs, strict=True)):
         return math.inf
-    shares = [math.dist(a, b) / max(1e-30, math.hypot(*a)) for a, b in zip(mine, theirs, strict=True)]
+    shares = [
+        math.dist(a, b) / max(1e-30, math.hypot(*a)) for a, b in zip(mine, theirs, strict=True)
+    ]
     return float(np.mean(shares)) if np.isfinite(shares).all() else math.inf

@@ -55,7 +55,11 @@ class Matched(NamedTuple):
     renamed: list[str]
 
 
-def match(suspect: Checkpoint, parents: Sequence[Checkpoint], layers: dict[int, tuple[int, ...]] | None = None) -> Matched:
+def match(
+    suspect: Checkpoint,
+    parents: Sequence[Checkpoint],
+    layers: dict[int, tuple[int, ...]] | None = None,
+) -> Matched:
     """Bring the tensors of all checkpoints together.
 
     Parameters
@@ -84,15 +88,25 @@ def match(suspect: Checkpoint, parents: Sequence[Checkpoint], layers: dict[int, 
             unmatched[name] = f"not in {', '.join(missing)}"
             continue
         others = [p for p in found if p is not None]
-        different = [f"{one.label} {list(p.shape)}" for one, p in zip(parents, others, strict=True) if p.shape != piece.shape and (p.rows, p.columns) != (piece.rows, piece.columns)]
+        different = [
+            f"{one.label} {list(p.shape)}"
+            for one, p in zip(parents, others, strict=True)
+            if p.shape != piece.shape and (p.rows, p.columns) != (piece.rows, piece.columns)
+        ]
         if different:
-            unmatched[name] = f"shapes differ: {suspect.label} {list(piece.shape)}, {', '.join(different)}"
+            unmatched[name] = (
+                f"shapes differ: {suspect.label} {list(piece.shape)}, {', '.join(different)}"
+            )
         elif not piece.rows * piece.columns:
             unmatched[name] = "it holds no number"
         else:
             matches.append(Match(name, piece, tuple(others)))
     for one, pieces in zip(parents, theirs, strict=True):
-        unmatched |= {f"{name} ({one.label})": f"not in {suspect.label}" for name in pieces if name not in mine and layers is None}
+        unmatched |= {
+            f"{name} ({one.label})": f"not in {suspect.label}"
+            for name in pieces
+            if name not in mine and layers is None
+        }
     for one in everyone:
         unmatched |= {f"{name} ({one.label})": why for name, why in one.left_out.items()}
     if not matches:
@@ -152,10 +166,26 @@ def _moved(name: str, layers: dict[int, tuple[int, ...]] | None, parent: int) ->
     return _LAYER.sub(lambda m: m[0].replace(m[1], str(layers[layer][parent])), name, count=1)
 
 
-def _unstack(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
+def _unstack(
+    named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]
+) -> None:
     """Experts that one checkpoint holds as a stack and another one by one."""
-    stacked = [{name: found for name in pieces if (found := _STACKED.fullmatch(name)) and len(pieces[name].shape) == 3} for pieces in named]
-    single = [{re.sub(r"\.experts\.\d+\.", ".experts.", name).removesuffix(".weight") for name in pieces if re.search(r"\.experts\.\d+\.", name)} for pieces in named]
+    stacked = [
+        {
+            name: found
+            for name in pieces
+            if (found := _STACKED.fullmatch(name)) and len(pieces[name].shape) == 3
+        }
+        for pieces in named
+    ]
+    single = [
+        {
+            re.sub(r"\.experts\.\d+\.", ".experts.", name).removesuffix(".weight")
+            for name in pieces
+            if re.search(r"\.experts\.\d+\.", name)
+        }
+        for pieces in named
+    ]
     apart = set().union(*single)
     for pieces, mine, one in zip(named, stacked, everyone, strict=True):
         for name, found in mine.items():
@@ -166,20 +196,38 @@ def _unstack(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], rena
             piece = pieces.pop(name)
             experts, rows, columns = piece.shape
             for expert in range(experts):
-                pieces[f"{found[1]}.{expert}.{what}.weight"] = piece.part(expert * rows, rows, (rows, columns))
+                pieces[f"{found[1]}.{expert}.{what}.weight"] = piece.part(
+                    expert * rows, rows, (rows, columns)
+                )
             renamed.append(f"{one.label}: {name} is a stack of {experts} experts; taken apart")
 
 
-def _unfuse(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
+def _unfuse(
+    named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]
+) -> None:
     """Projections that one checkpoint holds in one matrix and another apart; the sizes of the parts are those of the other."""
     for pieces, one in zip(named, everyone, strict=True):
         for name in list(pieces):
-            parts = [name.replace(f".{fused}.", f".{part}.") for fused, split in FUSED.items() if f".{fused}." in name for part in split]
-            other = next((others for others in named if parts and others is not pieces and all(part in others for part in parts)), None)
+            parts = [
+                name.replace(f".{fused}.", f".{part}.")
+                for fused, split in FUSED.items()
+                if f".{fused}." in name
+                for part in split
+            ]
+            other = next(
+                (
+                    others
+                    for others in named
+                    if parts and others is not pieces and all(part in others for part in parts)
+                ),
+                None,
+            )
             if other is None:
                 continue
             sizes = [other[part].rows for part in parts]
-            if sum(sizes) != pieces[name].rows or any(other[part].columns != pieces[name].columns for part in parts):
+            if sum(sizes) != pieces[name].rows or any(
+                other[part].columns != pieces[name].columns for part in parts
+            ):
                 continue
             piece, at = pieces.pop(name), 0
             for part, rows in zip(parts, sizes, strict=True):
@@ -195,4 +243,6 @@ def _tie(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed:
     for pieces, one in zip(named, everyone, strict=True):
         if "lm_head.weight" not in pieces and "embed_tokens.weight" in pieces:
             pieces["lm_head.weight"] = pieces["embed_tokens.weight"]
-            renamed.append(f"{one.label}: no lm_head.weight is stored; the embedding stands for it (tied)")
+            renamed.append(
+                f"{one.label}: no lm_head.weight is stored; the embedding stands for it (tied)"
+            )

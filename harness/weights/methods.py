@@ -50,14 +50,29 @@ def pooled(values: Sequence[float], errors: Sequence[float]) -> Pooled:
     df = len(v) - 1
     tau2 = max(0.0, (q - df) / (w.sum() - (w @ w) / w.sum())) if df else 0.0
     w = 1 / (e**2 + tau2)
-    return Pooled(float((w @ v) / w.sum()), float(1 / math.sqrt(w.sum())), math.sqrt(tau2), float(distributions.chi2.sf(q, df)) if df else math.nan, len(v))
+    return Pooled(
+        float((w @ v) / w.sum()),
+        float(1 / math.sqrt(w.sum())),
+        math.sqrt(tau2),
+        float(distributions.chi2.sf(q, df)) if df else math.nan,
+        len(v),
+    )
 
 
 def over(tensors: Sequence[Tensor], donor: int) -> Pooled:
     """One donor's ratio over some tensors. What rounding may move is not averaged away: it can be the same in all of them."""
-    found = pooled([t.fit.a[donor] for t in tensors], [math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.correction_se[donor] ** 2)) for t in tensors])
+    found = pooled(
+        [t.fit.a[donor] for t in tensors],
+        [
+            math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.correction_se[donor] ** 2))
+            for t in tensors
+        ],
+    )
     same = pooled([t.fit.a[donor] for t in tensors], [t.fit.se[donor] for t in tensors]).p
-    return found._replace(p=same, se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))))
+    return found._replace(
+        p=same,
+        se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))),
+    )
 
 
 class Tensor(NamedTuple):
@@ -91,7 +106,14 @@ LIMITS: Final = [
 class Case:
     """All that the rules look at. Typical values are medians over tensors, weighted by size."""
 
-    def __init__(self, tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[str], stacked: dict[int, tuple[int, ...]] | None, suspect: str) -> None:
+    def __init__(
+        self,
+        tensors: Sequence[Tensor],
+        looks: Sequence[Look],
+        labels: Sequence[str],
+        stacked: dict[int, tuple[int, ...]] | None,
+        suspect: str,
+    ) -> None:
         *self.donors, self.base = labels
         self.suspect, self.labels, self.looks, self.stacked = suspect, list(labels), looks, stacked
         self.matrices = [t for t in tensors if t.matrix] or list(tensors)
@@ -100,7 +122,9 @@ class Case:
 
     def share(self, *kinds: Kind) -> float:
         """Share of the numbers that are in tensors of some kinds."""
-        return sum(t.fit.elements for t in self.telling if t.kind in kinds) / sum(t.fit.elements for t in self.telling)
+        return sum(t.fit.elements for t in self.telling if t.kind in kinds) / sum(
+            t.fit.elements for t in self.telling
+        )
 
     def typical(self, of: Callable[[Fit], float]) -> float:
         return _typical([of(t.fit) for t in self.telling], [t.fit.elements for t in self.telling])
@@ -136,20 +160,42 @@ class Case:
         """A median over the second looks."""
         return float(np.median([of(one) for one in self.looks]))
 
-    def says(self, method: Method, sentence: str, *evidence: str, limit: str | None = None, ratios: list[float] | None = None) -> Verdict:
+    def says(
+        self,
+        method: Method,
+        sentence: str,
+        *evidence: str,
+        limit: str | None = None,
+        ratios: list[float] | None = None,
+    ) -> Verdict:
         """A verdict with the measures that every one has."""
         measured: list[str] = []
         if self.stacked is None and self.telling:
-            said = ", ".join(f"{d} {p.mean:.4f} +- {1.96 * p.se:.2g} (95 %), spread between tensors {p.spread:.2g}" for d, p in zip(self.donors, self.pooled, strict=True))
+            said = ", ".join(
+                f"{d} {p.mean:.4f} +- {1.96 * p.se:.2g} (95 %), spread between tensors {p.spread:.2g}"
+                for d, p in zip(self.donors, self.pooled, strict=True)
+            )
             measured = [
                 f"ratio over {len(self.telling)} matrices: {said}",
                 f"residual of that line: {self.residual:.3g} times the rounding of the stored type; cosine of the fit {self.cosine:.4f}",
                 f"what no combination of the parents explains: {100 * self.unexplained:.2g} % of a tensor's length",
             ]
-        return Verdict(method, sentence, [*measured, *evidence], [*LIMITS, *([limit] if limit else [])], self.ratios if ratios is None else ratios)
+        return Verdict(
+            method,
+            sentence,
+            [*measured, *evidence],
+            [*LIMITS, *([limit] if limit else [])],
+            self.ratios if ratios is None else ratios,
+        )
 
 
-def decide(tensors: Sequence[Tensor], looks: Sequence[Look], labels: Sequence[str], stacked: dict[int, tuple[int, ...]] | None, suspect: str) -> Verdict:
+def decide(
+    tensors: Sequence[Tensor],
+    looks: Sequence[Look],
+    labels: Sequence[str],
+    stacked: dict[int, tuple[int, ...]] | None,
+    suspect: str,
+) -> Verdict:
     """The way of making the suspect that fits best. ``labels`` name the donors, then the base."""
     case = Case(tensors, looks, labels, stacked, suspect)
     found = next(verdict for rule in RULES if (verdict := rule(case)) is not None)
@@ -163,7 +209,13 @@ def _too_close(c: Case) -> Verdict | None:
     apart = _typical([max(t.fit.parents_in_rounding) for t in c.matrices], sizes)
     far = _typical([t.fit.base_in_rounding for t in c.matrices], sizes)
     said = f"donor and base differ by {apart:.2g} times the rounding of the stored type, {c.suspect} and {c.base} by {far:.2g} times; a ratio takes {CLOSE:g} times"
-    return Verdict("cannot tell", f"{_and(c.labels)} differ by hardly more than the rounding of their numbers; {c.suspect} cannot be placed between them.", [said], list(LIMITS), [])
+    return Verdict(
+        "cannot tell",
+        f"{_and(c.labels)} differ by hardly more than the rounding of their numbers; {c.suspect} cannot be placed between them.",
+        [said],
+        list(LIMITS),
+        [],
+    )
 
 
 def _independent(c: Case) -> Verdict | None:
@@ -180,11 +232,20 @@ def _low_rank(c: Case) -> Verdict | None:
     """A LoRA: most matrices that changed differ from one parent by a low rank."""
     if c.share("near", "unrelated") <= 0.3:
         return None
-    ranks = {c.base: [one.base_rank for one in c.looks if one.base_rank is not None], c.donors[0]: [one.donor_rank for one in c.looks if one.donor_rank is not None]}
-    typical = {place: int(np.median(found)) for place, found in ranks.items() if len(found) >= max(2, len(c.looks) // 3)}
+    ranks = {
+        c.base: [one.base_rank for one in c.looks if one.base_rank is not None],
+        c.donors[0]: [one.donor_rank for one in c.looks if one.donor_rank is not None],
+    }
+    typical = {
+        place: int(np.median(found))
+        for place, found in ranks.items()
+        if len(found) >= max(2, len(c.looks) // 3)
+    }
     if not typical:
         return None
-    place = min(typical, key=lambda name: typical[name])  # where the donor is a LoRA itself, both are low
+    place = min(
+        typical, key=lambda name: typical[name]
+    )  # where the donor is a LoRA itself, both are low
     return c.says(
         "LoRA on the base" if place == c.base else "LoRA on the donor",
         f"{c.suspect} is {place} plus a change of rank {typical[place]} (a LoRA merged in), exact to rounding.",
@@ -193,12 +254,21 @@ def _low_rank(c: Case) -> Verdict | None:
 
 
 def _hardly_related(c: Case) -> Verdict | None:
-    return c.says("cannot tell", f"{c.suspect} is neither clearly related to {_and(c.labels)} nor clearly apart from them.") if c.unexplained > RELATED else None
+    return (
+        c.says(
+            "cannot tell",
+            f"{c.suspect} is neither clearly related to {_and(c.labels)} nor clearly apart from them.",
+        )
+        if c.unexplained > RELATED
+        else None
+    )
 
 
 def _stacked(c: Case) -> Verdict | None:
     copied = c.share("same as base", "same as donor")
-    if c.stacked is None and (copied <= 0.95 or min(c.share("same as base"), c.share("same as donor")) <= 0.02):
+    if c.stacked is None and (
+        copied <= 0.95 or min(c.share("same as base"), c.share("same as donor")) <= 0.02
+    ):
         return None
     return c.says(
         "layer stacking",
@@ -209,10 +279,25 @@ def _stacked(c: Case) -> Verdict | None:
 
 def _the_same(c: Case) -> Verdict | None:
     if c.share("same as donor") > 0.95:
-        which = c.donors[int(np.argmin([sum(t.fit.donors_in_rounding[i] for t in c.telling) for i in range(len(c.donors))]))]
-        return c.says("donor itself", f"{c.suspect} is {which}: {100 * c.share('same as donor'):.0f} % of its numbers are in tensors that are the same to the bit.")
+        which = c.donors[
+            int(
+                np.argmin(
+                    [
+                        sum(t.fit.donors_in_rounding[i] for t in c.telling)
+                        for i in range(len(c.donors))
+                    ]
+                )
+            )
+        ]
+        return c.says(
+            "donor itself",
+            f"{c.suspect} is {which}: {100 * c.share('same as donor'):.0f} % of its numbers are in tensors that are the same to the bit.",
+        )
     if c.share("same as base") > 0.95:
-        return c.says("base itself", f"{c.suspect} is {c.base}: {100 * c.share('same as base'):.0f} % of its numbers are in tensors that are the same to the bit.")
+        return c.says(
+            "base itself",
+            f"{c.suspect} is {c.base}: {100 * c.share('same as base'):.0f} % of its numbers are in tensors that are the same to the bit.",
+        )
     return None
 
 
@@ -220,13 +305,23 @@ def _sparse(c: Case) -> Verdict | None:
     """TIES and DARE: many numbers are the base's, more than rounding leaves there, and the others are a multiple."""
     if not c.looks:
         return None
-    zeros, kept, within = c.look(lambda one: one.zeros), c.look(lambda one: one.kept), c.look(lambda one: one.kept_in_rounding)
-    if not DROPPED < zeros - c.look(lambda one: one.zeros_expected) < 0.995 or within >= max(c.residual / 2, 2 * EXACT):
+    zeros, kept, within = (
+        c.look(lambda one: one.zeros),
+        c.look(lambda one: one.kept),
+        c.look(lambda one: one.kept_in_rounding),
+    )
+    if not DROPPED < zeros - c.look(lambda one: one.zeros_expected) < 0.995 or within >= max(
+        c.residual / 2, 2 * EXACT
+    ):
         return None
     auc = float(np.median([one.auc for one in c.looks if not math.isnan(one.auc)] or [math.nan]))
     method: Method = "TIES" if auc < 0.1 else "DARE" if 0.4 < auc < 0.6 else "sparse merge"
-    which = {"TIES": "the smallest differences", "DARE": "drawn whatever the difference"}.get(method, "neither the smallest nor a random draw")
-    density = c.look(lambda one: one.moved) if method == "TIES" else 1 - zeros  # what is not clear is small, and TIES drops it
+    which = {"TIES": "the smallest differences", "DARE": "drawn whatever the difference"}.get(
+        method, "neither the smallest nor a random draw"
+    )
+    density = (
+        c.look(lambda one: one.moved) if method == "TIES" else 1 - zeros
+    )  # what is not clear is small, and TIES drops it
     times = "" if len(c.donors) > 1 else f", {kept:.3f} times"
     return c.says(
         method,
@@ -256,14 +351,27 @@ def _on_the_line(c: Case) -> Verdict | None:
         return None
     a = c.ratios
     if c.near_one and c.quantised and min(abs(a[0]), abs(a[0] - 1)) < AWAY / 2:
-        return c.says("quantised copy", f"{c.suspect} is {c.near_one}, quantised: what differs is the rounding of its type.")
+        return c.says(
+            "quantised copy",
+            f"{c.suspect} is {c.near_one}, quantised: what differs is the rounding of its type.",
+        )
     margin = max(0.01, 4 * max(p.se for p in c.pooled))
     if sum(a) > 1 + margin or min(a) < -margin:
-        said = _and([f"{one:.3f} times the difference of {d}" for one, d in zip(a, c.donors, strict=True)])
-        return c.says("task arithmetic", f"{c.suspect} is {c.base} plus {said}, exact to rounding (task arithmetic: the weights are no mixture).")
+        said = _and(
+            [f"{one:.3f} times the difference of {d}" for one, d in zip(a, c.donors, strict=True)]
+        )
+        return c.says(
+            "task arithmetic",
+            f"{c.suspect} is {c.base} plus {said}, exact to rounding (task arithmetic: the weights are no mixture).",
+        )
     if c.near_one and min(abs(a[0]), abs(a[0] - 1)) < AT:
         return c.says("quantised copy", f"{c.suspect} is {c.near_one}, rounded to another type.")
-    said = " + ".join([*(f"{one:.3f} {d}" for one, d in zip(a, c.donors, strict=True)), f"{1 - sum(a):.3f} {c.base}"])
+    said = " + ".join(
+        [
+            *(f"{one:.3f} {d}" for one, d in zip(a, c.donors, strict=True)),
+            f"{1 - sum(a):.3f} {c.base}",
+        ]
+    )
     return c.says(
         "linear merge",
         f"{c.suspect} is a linear merge, {said}, exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.",
@@ -273,9 +381,18 @@ def _on_the_line(c: Case) -> Verdict | None:
 
 def _coarse(c: Case) -> Verdict | None:
     """A quantised copy: one parent, on a coarser grid."""
-    if not c.near_one or not c.looks or c.look(lambda one: one.levels) >= 0.5 or c.look(lambda one: one.in_grid) >= EXACT:
+    if (
+        not c.near_one
+        or not c.looks
+        or c.look(lambda one: one.levels) >= 0.5
+        or c.look(lambda one: one.in_grid) >= EXACT
+    ):
         return None
-    how = "quantised" if c.quantised else "quantised and stored wide: its rows hold few different values"
+    how = (
+        "quantised"
+        if c.quantised
+        else "quantised and stored wide: its rows hold few different values"
+    )
     return c.says("quantised copy", f"{c.suspect} is {c.near_one}, {how}.")
 
 
@@ -284,11 +401,17 @@ def _beside_the_line(c: Case) -> Verdict | None:
     if _found(c):
         return None
     if not all(p.se < AWAY / 2 for p in c.pooled):
-        return c.says("cannot tell", f"{c.suspect} is near {c.base}; whether {_and(c.donors)} is in it, too, these numbers cannot tell.")
+        return c.says(
+            "cannot tell",
+            f"{c.suspect} is near {c.base}; whether {_and(c.donors)} is in it, too, these numbers cannot tell.",
+        )
     if c.typical(lambda fit: fit.base_in_rounding) <= (EXACT if c.quantised else COPIED):
         return c.says("quantised copy", f"{c.suspect} is {c.base}, up to the rounding of its type.")
     way = _and([f"{100 * p.mean:.1f} % of the way" for p in c.pooled])
-    return c.says("fine-tune of the base", f"{c.suspect} is near {c.base}, and its difference to {c.base} does not point towards {_and(c.donors)}: {way}.")
+    return c.says(
+        "fine-tune of the base",
+        f"{c.suspect} is near {c.base}, and its difference to {c.base} does not point towards {_and(c.donors)}: {way}.",
+    )
 
 
 def _changed(c: Case) -> Verdict:
@@ -296,14 +419,31 @@ def _changed(c: Case) -> Verdict:
     found = _found(c)
     if len(found) == 1 and abs(c.pooled[found[0]].mean - 1) < AWAY:
         donor = c.donors[found[0]]
-        return c.says("fine-tune of the donor", f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: it was made from {donor} (trained further, or rounded).")
-    said = _and([f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found])
+        return c.says(
+            "fine-tune of the donor",
+            f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: it was made from {donor} (trained further, or rounded).",
+        )
+    said = _and(
+        [f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found]
+    )
     limit = "Fine-tunes of one base on the same data share directions without any merge; a checkpoint from the midst of the donor's own training lies near the line, too."
     if max(abs(c.pooled[i].mean) for i in found) < LARGE:
-        return c.says("fine-tune of the base", f"{c.suspect} is near {c.base}; it shares {said}, which fine-tunes on the same data may do.", limit=limit)
+        return c.says(
+            "fine-tune of the base",
+            f"{c.suspect} is near {c.base}; it shares {said}, which fine-tunes on the same data may do.",
+            limit=limit,
+        )
     if c.cosine < STILL_POINTS:
-        return c.says("cannot tell", f"{c.suspect} shares {said}, but most of what sets it apart points elsewhere (cosine of the fit {c.cosine:.3f}).", limit=limit)
-    return c.says("linear merge, changed afterwards", f"{c.suspect} holds {said}, but not exactly: a merge that was changed afterwards (cosine of the fit {c.cosine:.3f}).", limit=limit)
+        return c.says(
+            "cannot tell",
+            f"{c.suspect} shares {said}, but most of what sets it apart points elsewhere (cosine of the fit {c.cosine:.3f}).",
+            limit=limit,
+        )
+    return c.says(
+        "linear merge, changed afterwards",
+        f"{c.suspect} holds {said}, but not exactly: a merge that was changed afterwards (cosine of the fit {c.cosine:.3f}).",
+        limit=limit,
+    )
 
 
 #: In this order: what is certain before what is likely.
@@ -336,12 +476,20 @@ def _typical(values: Sequence[float], sizes: Sequence[int]) -> float:
     return float(v[order][min(place, len(v) - 1)])
 
 
-def _stack(telling: Sequence[Tensor], stacked: dict[int, tuple[int, ...]] | None, donors: Sequence[str], base: str) -> str:
+def _stack(
+    telling: Sequence[Tensor],
+    stacked: dict[int, tuple[int, ...]] | None,
+    donors: Sequence[str],
+    base: str,
+) -> str:
     """Runs of layers, such as "layers 0-3 are 0-3 of base"."""
     runs: list[list[int | str]] = []
     for layer in sorted({t.layer for t in telling if t.layer is not None}):
         mine = [t for t in telling if t.layer == layer]
-        far = [sum(t.fit.base_distance for t in mine), *(sum(t.fit.donor_distance[i] for t in mine) for i in range(len(donors)))]
+        far = [
+            sum(t.fit.base_distance for t in mine),
+            *(sum(t.fit.donor_distance[i] for t in mine) for i in range(len(donors))),
+        ]
         nearest = int(np.argmin(far))
         whose = (base, *donors)[nearest]
         there = layer if stacked is None else stacked[layer][nearest - 1]

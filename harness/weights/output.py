@@ -65,7 +65,9 @@ class Found(msgspec.Struct):
 
 def found(checked: Checked) -> Found:
     """A check in the form of `weights.json`."""
-    informative = [t for t in checked.tensors if t.kind not in ("parents equal", "too close")] or checked.tensors
+    informative = [
+        t for t in checked.tensors if t.kind not in ("parents equal", "too close")
+    ] or checked.tensors
     components = list(dict.fromkeys(t.component for t in informative))
     return Found(
         suspect=checked.suspect.label,
@@ -75,13 +77,25 @@ def found(checked: Checked) -> Found:
         evidence=checked.verdict.evidence,
         limits=checked.verdict.limits,
         ratios=checked.verdict.ratios,
-        components=[summary(name, None, [t for t in informative if t.component == name]) for name in components],
-        layers=[
-            summary(name, layer, [t for t in informative if t.component == name and t.layer == layer])
+        components=[
+            summary(name, None, [t for t in informative if t.component == name])
             for name in components
-            for layer in sorted({t.layer for t in informative if t.component == name}, key=lambda n: -1 if n is None else n)
         ],
-        outliers=[line for name in components for line in outliers([t for t in informative if t.component == name])],
+        layers=[
+            summary(
+                name, layer, [t for t in informative if t.component == name and t.layer == layer]
+            )
+            for name in components
+            for layer in sorted(
+                {t.layer for t in informative if t.component == name},
+                key=lambda n: -1 if n is None else n,
+            )
+        ],
+        outliers=[
+            line
+            for name in components
+            for line in outliers([t for t in informative if t.component == name])
+        ],
         tensors=len(checked.tensors),
         unmatched=checked.matched.unmatched,
         renamed=checked.matched.renamed,
@@ -97,7 +111,9 @@ def found(checked: Checked) -> Found:
 def summary(component: str, layer: int | None, tensors: Sequence[Tensor]) -> Summary:
     """The ratio of the first donor over some tensors, with a 95 % interval."""
     found = over(tensors, 0)
-    reach = float(distributions.t.ppf(0.975, len(tensors) - 1 if len(tensors) > 1 else tensors[0].fit.df))
+    reach = float(
+        distributions.t.ppf(0.975, len(tensors) - 1 if len(tensors) > 1 else tensors[0].fit.df)
+    )
     kinds = [str(t.kind) for t in tensors]
     return Summary(
         component,
@@ -120,7 +136,11 @@ def outliers(tensors: Sequence[Tensor]) -> list[str]:
     values = np.array([t.fit.a[0] for t in tensors])
     middle = float(np.median(values))
     spread = 1.4826 * float(np.median(np.abs(values - middle)))
-    return [f"{t.name}: {a:.4f}, the others of {t.component} {middle:.4f}" for t, a in zip(tensors, values, strict=True) if abs(a - middle) > max(OUT * spread, OUT * t.fit.se[0], OUT_BY)]
+    return [
+        f"{t.name}: {a:.4f}, the others of {t.component} {middle:.4f}"
+        for t, a in zip(tensors, values, strict=True)
+        if abs(a - middle) > max(OUT * spread, OUT * t.fit.se[0], OUT_BY)
+    ]
 
 
 def frame(checked: Checked) -> pd.DataFrame:
@@ -161,14 +181,24 @@ def frame(checked: Checked) -> pd.DataFrame:
             "distance_to_base": f.base_distance,
             **{_name("distance_to_donor", i): f.donor_distance[i] for i in range(len(donors))},
             **{_name("parents_distance", i): f.parents_distance[i] for i in range(len(donors))},
-            **{_name("parents_in_rounding", i): f.parents_in_rounding[i] for i in range(len(donors))},
+            **{
+                _name("parents_in_rounding", i): f.parents_in_rounding[i]
+                for i in range(len(donors))
+            },
             "note": None,
         }
         rows.append(row)
-    rows += [{"tensor": name, "finding": "not compared", "note": why} for name, why in checked.matched.unmatched.items()]
+    rows += [
+        {"tensor": name, "finding": "not compared", "note": why}
+        for name, why in checked.matched.unmatched.items()
+    ]
     made = pd.DataFrame(rows)
     for column in made.columns[[pd.api.types.is_float_dtype(kind) for kind in made.dtypes]]:
-        made[column] = made[column].map(lambda value: value if pd.isna(value) or not math.isfinite(value) else float(f"{value:.10g}"))
+        made[column] = made[column].map(
+            lambda value: (
+                value if pd.isna(value) or not math.isfinite(value) else float(f"{value:.10g}")
+            )
+        )
     for column in ("layer", "elements", "elements_read", "not_finite"):
         made[column] = made[column].astype("Int64")
     return made.replace([math.inf, -math.inf], math.nan)
@@ -187,9 +217,22 @@ def _name(column: str, donor: int) -> str:
 
 def picture(of: Found) -> str:
     """The ratio by layer and component, as an SVG element."""
-    components = sorted({s.component for s in of.layers}, key=lambda name: -sum(s.elements for s in of.layers if s.component == name))[: len(charts.COLOURS)]
-    series = {name: [charts.Placed(s.layer, s.ratio, s.low, s.high) for s in of.layers if s.component == name] for name in components}
-    return charts.layers(series, f"share of {of.parents[0]} in {of.suspect} by layer and component, with 95 % intervals; the same numbers stand in weights.csv", of.parents[0], of.parents[-1])
+    components = sorted(
+        {s.component for s in of.layers},
+        key=lambda name: -sum(s.elements for s in of.layers if s.component == name),
+    )[: len(charts.COLOURS)]
+    series = {
+        name: [
+            charts.Placed(s.layer, s.ratio, s.low, s.high) for s in of.layers if s.component == name
+        ]
+        for name in components
+    }
+    return charts.layers(
+        series,
+        f"share of {of.parents[0]} in {of.suspect} by layer and component, with 95 % intervals; the same numbers stand in weights.csv",
+        of.parents[0],
+        of.parents[-1],
+    )
 
 
 class Written(NamedTuple):
@@ -220,14 +263,20 @@ def lines(of: Found) -> list[str]:
     said = [of.sentence, *(f"  {line}" for line in of.evidence), ""]
     said += [f"  {'component':18} {'tensors':>7} {'ratio':>8}  95 % interval       found"]
     for s in of.components:
-        said.append(f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  {s.low:>7.4f} to {s.high:<7.4f}  {', '.join(f'{kind} {n}' for kind, n in s.found.items())}")
+        said.append(
+            f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  {s.low:>7.4f} to {s.high:<7.4f}  {', '.join(f'{kind} {n}' for kind, n in s.found.items())}"
+        )
     said += ["", *(f"outlier: {line}" for line in of.outliers[:LISTED])]
     said += [f"not compared: {name}: {why}" for name, why in list(of.unmatched.items())[:LISTED]]
     if len(of.unmatched) > LISTED:
-        said.append(f"... and {len(of.unmatched) - LISTED} more that were not compared; all stand in weights.csv")
+        said.append(
+            f"... and {len(of.unmatched) - LISTED} more that were not compared; all stand in weights.csv"
+        )
     said += of.renamed[:LISTED]
     if of.not_finite:
         said.append(f"{of.not_finite:,} numbers are NaN or infinite; they are in no sum")
     if of.sample < 1:
-        said.append(f"read: a seeded sample, {of.bytes_read / 1e9:.3g} GB of {of.bytes_whole / 1e9:.3g} GB (seed {of.seed})")
+        said.append(
+            f"read: a seeded sample, {of.bytes_read / 1e9:.3g} GB of {of.bytes_whole / 1e9:.3g} GB (seed {of.seed})"
+        )
     return [*said, *of.limits]

@@ -8,7 +8,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bar
 
 from harness.weights.check import Progress
@@ -20,7 +26,13 @@ class Watch:
     """Shows what `check` tells, on stderr."""
 
     def __init__(self, live: bool) -> None:
-        columns = (TextColumn("read"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("read"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = Bar(*columns, console=Console(stderr=True), transient=True) if live else None
         self._task = self._bar.add_task("read", total=None) if self._bar else None
         self._began = self._said = time.monotonic()
@@ -31,7 +43,12 @@ class Watch:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._bar:
             self._bar.stop()
 
@@ -46,5 +63,13 @@ class Watch:
             return
         self._said = now
         speed = (progress.done - self._from) / max(1e-9, now - self._began)
-        left = f"{(progress.planned - progress.done) / speed:.0f} s left" if speed > 0 else "unknown time left"
-        print(f"{progress.done / 1e9:.2f} of {progress.planned / 1e9:.2f} GB read, {speed / 1e6:.0f} MB/s, {left}", file=sys.stderr, flush=True)
+        left = (
+            f"{(progress.planned - progress.done) / speed:.0f} s left"
+            if speed > 0
+            else "unknown time left"
+        )
+        print(
+            f"{progress.done / 1e9:.2f} of {progress.planned / 1e9:.2f} GB read, {speed / 1e6:.0f} MB/s, {left}",
+            file=sys.stderr,
+            flush=True,
+        )

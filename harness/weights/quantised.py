@@ -52,7 +52,11 @@ GGUF_NAMES: Final = {
 
 def gguf_name(name: str) -> str:
     """Hugging Face's name of a tensor of a GGUF file; unknown names are kept."""
-    known = {"token_embd.weight": "embed_tokens.weight", "output_norm.weight": "norm.weight", "output.weight": "lm_head.weight"}
+    known = {
+        "token_embd.weight": "embed_tokens.weight",
+        "output_norm.weight": "norm.weight",
+        "output.weight": "lm_head.weight",
+    }
     found = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)
     if found and found[2] in GGUF_NAMES:
         return f"layers.{found[1]}.{GGUF_NAMES[found[2]]}.{found[3]}"
@@ -71,35 +75,80 @@ def read_gguf(path: Path) -> list[Quantised]:
 
     try:
         reader = gguf.GGUFReader(path)
-        told = {key: reader.fields[key].contents() for key in reader.fields if key.startswith(("general.architecture", "llama.attention.head_count"))}
+        told = {
+            key: reader.fields[key].contents()
+            for key in reader.fields
+            if key.startswith(("general.architecture", "llama.attention.head_count"))
+        }
         tensors = list(reader.tensors)
-    except (ValueError, KeyError, IndexError, OSError, OverflowError, TypeError, MemoryError) as problem:
-        raise WeightsError(f"this is no sound GGUF file: {' '.join(str(problem).split())[:200]}", where=str(path), next="get the file again") from None
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        OSError,
+        OverflowError,
+        TypeError,
+        MemoryError,
+    ) as problem:
+        raise WeightsError(
+            f"this is no sound GGUF file: {' '.join(str(problem).split())[:200]}",
+            where=str(path),
+            next="get the file again",
+        ) from None
     heads = int(told.get("llama.attention.head_count") or 0)
     key_heads = int(told.get("llama.attention.head_count_kv") or heads)
-    rotated = {"attn_q": heads, "attn_k": key_heads} if told.get("general.architecture") == "llama" else {}
+    rotated = (
+        {"attn_q": heads, "attn_k": key_heads}
+        if told.get("general.architecture") == "llama"
+        else {}
+    )
     made = []
     for tensor in tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape.tolist()))
         rows = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
         kind = gguf.GGMLQuantizationType(tensor.tensor_type)
-        part = tensor.name.split(".")[2] if tensor.name.startswith("blk.") and tensor.name.count(".") >= 3 else ""
+        part = (
+            tensor.name.split(".")[2]
+            if tensor.name.startswith("blk.") and tensor.name.count(".") >= 3
+            else ""
+        )
         order = _unrotated(rows, rotated[part]) if len(shape) == 2 and rotated.get(part) else None
-        made.append(Quantised(gguf_name(tensor.name), f"GGUF {kind.name}", shape, tensor.n_bytes / max(1, rows), _gguf_rows(tensor.data, kind, rows, order, path, tensor.name)))
+        made.append(
+            Quantised(
+                gguf_name(tensor.name),
+                f"GGUF {kind.name}",
+                shape,
+                tensor.n_bytes / max(1, rows),
+                _gguf_rows(tensor.data, kind, rows, order, path, tensor.name),
+            )
+        )
     return made
 
 
-def _gguf_rows(data: npt.NDArray[Any], kind: Any, rows: int, order: npt.NDArray[np.intp] | None, path: Path, name: str) -> Rows:
+def _gguf_rows(
+    data: npt.NDArray[Any],
+    kind: Any,
+    rows: int,
+    order: npt.NDArray[np.intp] | None,
+    path: Path,
+    name: str,
+) -> Rows:
     table = data.reshape(rows, -1)
 
     def read(first: int, count: int) -> npt.NDArray[np.float32]:
         from gguf.quants import dequantize
 
-        wanted = table[first : first + count] if order is None else table[order[first : first + count]]
+        wanted = (
+            table[first : first + count] if order is None else table[order[first : first + count]]
+        )
         try:
             return np.asarray(dequantize(np.ascontiguousarray(wanted), kind), np.float32)
         except NotImplementedError:
-            raise WeightsError(f"{name}: the type {kind.name} cannot be dequantised exactly", where=str(path), next="give the checkpoint in another type, such as F16, Q8_0 or Q4_K") from None
+            raise WeightsError(
+                f"{name}: the type {kind.name} cannot be dequantised exactly",
+                where=str(path),
+                next="give the checkpoint in another type, such as F16, Q8_0 or Q4_K",
+            ) from None
 
     return read
 
@@ -120,27 +169,46 @@ class BitsAndBytes(NamedTuple):
 def int8(found: BitsAndBytes, shape: tuple[int, ...]) -> Quantised:
     """LLM.int8(): ``weight * SCB / 127`` by row (Dettmers et al. 2022, eq. 3)."""
     scale = found.parts["SCB"].astype(np.float32).reshape(-1, 1) / np.float32(127)
-    return Quantised(found.name, "bitsandbytes int8", shape, shape[-1], lambda first, count: found.weight.reshape(shape)[first : first + count].astype(np.float32) * scale[first : first + count])
+    return Quantised(
+        found.name,
+        "bitsandbytes int8",
+        shape,
+        shape[-1],
+        lambda first, count: (
+            found.weight.reshape(shape)[first : first + count].astype(np.float32)
+            * scale[first : first + count]
+        ),
+    )
 
 
 def four_bit(found: BitsAndBytes, where: str) -> Quantised:
     """NF4 and FP4: two numbers a byte, high half first, each an index into ``quant_map``, times the block's absolute maximum; the maxima may be
     quantised themselves (Dettmers et al. 2023, QLoRA, section 3).
     """
-    state = next((value for key, value in found.parts.items() if key.startswith("quant_state.")), None)
+    state = next(
+        (value for key, value in found.parts.items() if key.startswith("quant_state.")), None
+    )
     try:
         said = json.loads(state.astype(np.uint8).tobytes()) if state is not None else {}
         shape, block = tuple(int(n) for n in said["shape"]), int(said["blocksize"])
         absmax = found.parts["absmax"]
         if "nested_absmax" in found.parts:
-            nested = np.repeat(found.parts["nested_absmax"].astype(np.float32), int(said["nested_blocksize"]))[: len(absmax)]
-            absmax = found.parts["nested_quant_map"].astype(np.float32)[absmax] * nested + np.float32(said["nested_offset"])
+            nested = np.repeat(
+                found.parts["nested_absmax"].astype(np.float32), int(said["nested_blocksize"])
+            )[: len(absmax)]
+            absmax = found.parts["nested_quant_map"].astype(np.float32)[
+                absmax
+            ] * nested + np.float32(said["nested_offset"])
         values = found.parts["quant_map"].astype(np.float32)
         packed = found.weight.reshape(-1).view(np.uint8)
         if len(packed) * 2 < int(np.prod(shape)) or block % 2 or shape[-1] % 2:
             raise ValueError("odd sizes")
     except (ValueError, KeyError, TypeError, IndexError) as problem:
-        raise WeightsError(f"{found.name}: what bitsandbytes stored beside it cannot be read ({problem})", where=where, next="give the checkpoint as it was before quantisation") from None
+        raise WeightsError(
+            f"{found.name}: what bitsandbytes stored beside it cannot be read ({problem})",
+            where=where,
+            next="give the checkpoint as it was before quantisation",
+        ) from None
     columns = shape[-1]
 
     def read(first: int, count: int) -> npt.NDArray[np.float32]:

@@ -39,23 +39,52 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
         The folder holds fewer than two checkpoints that share matrices with the suspect.
     """
     mine = open_checkpoint(suspect)
-    others = [one for place in sorted(folder.iterdir()) if (one := _opened(place)) is not None and one.where != mine.where]
+    others = [
+        one
+        for place in sorted(folder.iterdir())
+        if (one := _opened(place)) is not None and one.where != mine.where
+    ]
     names = sorted(name for name, piece in mine.pieces.items() if piece.columns > 1)
-    related = [one for one in others if sum(_same(one, mine, name) for name in names) > len(names) / 2]
+    related = [
+        one for one in others if sum(_same(one, mine, name) for name in names) > len(names) / 2
+    ]
     common = [name for name in names if all(_same(one, mine, name) for one in related)]
     if len(related) < 2 or not common:
         raise WeightsError(
-            f"{len(related)} checkpoints there have the suspect's tensors in the same shapes; a pair is needed", where=str(folder), next="put the candidates there, each as a folder or a file"
+            f"{len(related)} checkpoints there have the suspect's tensors in the same shapes; a pair is needed",
+            where=str(folder),
+            next="put the candidates there, each as a folder or a file",
         )
     chosen = evenly(common, TENSORS)
-    vectors = [[_numbers(one.pieces[name], name, seed) for name in chosen] for one in (mine, *related)]
+    vectors = [
+        [_numbers(one.pieces[name], name, seed) for name in chosen] for one in (mine, *related)
+    ]
     lengths = np.array([np.linalg.norm(v) for v in vectors[0]]) + 1e-300
     found = [
-        Pair((one.where,), (one.label,), float(np.median([np.linalg.norm(s - p) for s, p in zip(vectors[0], v, strict=True)] / lengths)), 1.0) for one, v in zip(related, vectors[1:], strict=True)
+        Pair(
+            (one.where,),
+            (one.label,),
+            float(
+                np.median(
+                    [np.linalg.norm(s - p) for s, p in zip(vectors[0], v, strict=True)] / lengths
+                )
+            ),
+            1.0,
+        )
+        for one, v in zip(related, vectors[1:], strict=True)
     ]
-    for (first, v), (second, w) in itertools.combinations(zip(related, vectors[1:], strict=True), 2):
+    for (first, v), (second, w) in itertools.combinations(
+        zip(related, vectors[1:], strict=True), 2
+    ):
         fits = [_line(s, p, q) for s, p, q in zip(vectors[0], v, w, strict=True)]
-        found.append(Pair((first.where, second.where), (first.label, second.label), float(np.median([rest for rest, _ in fits] / lengths)), float(np.median([a for _, a in fits]))))
+        found.append(
+            Pair(
+                (first.where, second.where),
+                (first.label, second.label),
+                float(np.median([rest for rest, _ in fits] / lengths)),
+                float(np.median([a for _, a in fits])),
+            )
+        )
     return sorted(found, key=lambda pair: (pair.unexplained, len(pair.places)))
 
 
@@ -72,13 +101,17 @@ def _same(one: Checkpoint, other: Checkpoint, name: str) -> bool:
 
 def _numbers(piece: Piece, name: str, seed: int) -> npt.NDArray[np.float64]:
     rows = min(piece.rows, max(1, NUMBERS // piece.columns))
-    first = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:6], "big") % (piece.rows - rows + 1)
+    first = int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:6], "big") % (
+        piece.rows - rows + 1
+    )
     out = np.empty((rows, piece.columns), np.float64)
     piece.read(first, out)
     return np.where(np.isfinite(out), out, 0.0).reshape(-1)
 
 
-def _line(s: npt.NDArray[np.float64], p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _line(
+    s: npt.NDArray[np.float64], p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]
+) -> tuple[float, float]:
     """How far s is from the line through p and q, and where on it: 1 at p, 0 at q."""
     x, y = p - q, s - q
     a = float(x @ y) / max(1e-300, float(x @ x))

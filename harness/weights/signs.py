@@ -28,7 +28,16 @@ DROPPED: Final = 0.02
 #: Share of a difference's energy that is no rank of its own, but the arithmetic's.
 NOTHING: Final = 1e-10
 
-Kind = Literal["same as base", "same as donor", "blend", "arc", "near", "unrelated", "parents equal", "too close"]
+Kind = Literal[
+    "same as base",
+    "same as donor",
+    "blend",
+    "arc",
+    "near",
+    "unrelated",
+    "parents equal",
+    "too close",
+]
 
 
 def kind_of(fit: Fit, quantised: bool = False) -> Kind:
@@ -45,8 +54,13 @@ def kind_of(fit: Fit, quantised: bool = False) -> Kind:
         return "too close"
     if arc(fit) is not None:
         return "arc"
-    within = EXACT * max(1.0, *map(abs, fit.free))  # beyond the parents, their own rounding is stretched, too
-    points = fit.cosine > POINTS or (quantised and max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True)) > FOUND)
+    within = EXACT * max(
+        1.0, *map(abs, fit.free)
+    )  # beyond the parents, their own rounding is stretched, too
+    points = fit.cosine > POINTS or (
+        quantised
+        and max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True)) > FOUND
+    )
     return "blend" if fit.in_rounding <= within and points else "near"
 
 
@@ -72,7 +86,11 @@ def arc(fit: Fit) -> Arc | None:
     t = math.atan2(ratio * math.sin(angle), 1 + ratio * math.cos(angle)) / angle
     expected = (math.sin(t * angle) + math.sin((1 - t) * angle)) / math.sin(angle) - 1
     seen = donor + base - 1
-    if seen < 5 * fit.free_sum_se or abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se) or fit.free_in_rounding > min(2 * EXACT, 0.95 * fit.in_rounding):
+    if (
+        seen < 5 * fit.free_sum_se
+        or abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se)
+        or fit.free_in_rounding > min(2 * EXACT, 0.95 * fit.in_rounding)
+    ):
         return None
     return Arc(angle, t)
 
@@ -118,10 +136,23 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
         within = math.sqrt(float(rest @ rest) / max(1e-300, float(step[kept] @ step[kept]) / 12))
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
     levels = [len(np.unique(row)) for row in s[:8]], [len(np.unique(row)) for row in b[:8]]
-    base_rank, donor_rank = (_rank(y, s, bits), _rank(s - donors[0], s, bits)) if ranks and bits else (None, None)
+    base_rank, donor_rank = (
+        (_rank(y, s, bits), _rank(s - donors[0], s, bits)) if ranks and bits else (None, None)
+    )
     nearest = min(float((y * y).sum()), float(((s - donors[0]) ** 2).sum()))
     auc = _auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan
-    return Look(zeros, expected, float((y != 0).mean()), ratio, within, auc, base_rank, donor_rank, float(np.median(levels[0]) / np.median(levels[1])), math.sqrt(nearest / max(1e-300, grid(s))))
+    return Look(
+        zeros,
+        expected,
+        float((y != 0).mean()),
+        ratio,
+        within,
+        auc,
+        base_rank,
+        donor_rank,
+        float(np.median(levels[0]) / np.median(levels[1])),
+        math.sqrt(nearest / max(1e-300, grid(s))),
+    )
 
 
 def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> float:
@@ -136,15 +167,23 @@ def _rank(difference: Real, s: Real, bits: int) -> int | None:
     if not difference.any():
         return None
     noise, scratch = 0.0, np.empty_like(s)
-    for rounded in (s, difference, difference):  # a change is rounded when it is computed, and when it is scaled, before it is added
+    for rounded in (
+        s,
+        difference,
+        difference,
+    ):  # a change is rounded when it is computed, and when it is scaled, before it is added
         noise += rounding(np.ascontiguousarray(rounded), bits, scratch)
     d = difference.astype(np.float64)
     if d.shape[0] > d.shape[1]:
         d = d.T
-    values = np.linalg.svd(np.linalg.qr(d.T, mode="r"), compute_uv=False) ** 2  # no product of d with itself: it would drown what is small
+    values = (
+        np.linalg.svd(np.linalg.qr(d.T, mode="r"), compute_uv=False) ** 2
+    )  # no product of d with itself: it would drown what is small
     edge = 1.5 * noise / d.size * (math.sqrt(d.shape[0]) + math.sqrt(d.shape[1])) ** 2
     rank = int((values > edge).sum())
-    exact = int(np.searchsorted(-np.cumsum(values[::-1])[::-1], -NOTHING * float(values.sum())))  # so many leave nothing worth a rank
+    exact = int(
+        np.searchsorted(-np.cumsum(values[::-1])[::-1], -NOTHING * float(values.sum()))
+    )  # so many leave nothing worth a rank
     rank = min(rank, exact) if exact else rank
     low = 1 <= rank <= min(d.shape) // 4 and float(values[rank:].sum()) <= 4 * noise
     return rank if low else None

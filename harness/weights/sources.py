@@ -59,7 +59,11 @@ class LocalFile:
             self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             found = os.fstat(self._file)
         except OSError as problem:
-            raise WeightsError(f"the file cannot be opened: {problem.strerror}", where=self.where, next="give a file that you may read") from None
+            raise WeightsError(
+                f"the file cannot be opened: {problem.strerror}",
+                where=self.where,
+                next="give a file that you may read",
+            ) from None
         self.size, self._changed = found.st_size, found.st_mtime_ns
         self._lock = threading.Lock()
 
@@ -69,9 +73,17 @@ class LocalFile:
             try:
                 got = self._some(view[done:], start + done)
             except OSError as problem:
-                raise WeightsError(f"reading failed at byte {start + done:,}: {problem.strerror}", where=self.where, next="check the disk, then run the same command again") from None
+                raise WeightsError(
+                    f"reading failed at byte {start + done:,}: {problem.strerror}",
+                    where=self.where,
+                    next="check the disk, then run the same command again",
+                ) from None
             if not got:
-                raise WeightsError(f"the file ends at byte {start + done:,}; {start + len(view):,} were announced", where=self.where, next="get the file again: it was cut off")
+                raise WeightsError(
+                    f"the file ends at byte {start + done:,}; {start + len(view):,} were announced",
+                    where=self.where,
+                    next="get the file again: it was cut off",
+                )
             done += got
 
     def announce(self, start: int, length: int) -> None:
@@ -105,7 +117,12 @@ class RemoteFile:
         self._opened: Any = _Obstore(url) if urlsplit(url).scheme in NATIVE else _Fsspec(url)
         about = _persistently(self._opened.about, self.where, "asking for its size")
         self.size, self._tag = int(about["size"]), str(about["tag"])
-        self._cache = cache / hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()[:24] if cache else None
+        self._cache = (
+            cache
+            / hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()[:24]
+            if cache
+            else None
+        )
 
     def announce(self, start: int, length: int) -> None:
         """Nothing: many threads read at once."""
@@ -119,7 +136,11 @@ class RemoteFile:
             into[:] = np.fromfile(kept, np.uint8)
             return
         if start + len(into) > self.size:
-            raise WeightsError(f"the file ends at byte {self.size:,}; {start + len(into):,} were announced", where=self.where, next="the published file is cut off, or its index is of another one")
+            raise WeightsError(
+                f"the file ends at byte {self.size:,}; {start + len(into):,} were announced",
+                where=self.where,
+                next="the published file is cut off, or its index is of another one",
+            )
 
         def ask() -> Any:
             got = np.frombuffer(self._opened.read(start, len(into)), np.uint8)
@@ -127,7 +148,9 @@ class RemoteFile:
                 raise OSError(f"{len(got):,} bytes came instead of {len(into):,}")
             return got
 
-        into[:] = _persistently(ask, self.where, f"reading bytes {start:,} to {start + len(into):,}")
+        into[:] = _persistently(
+            ask, self.where, f"reading bytes {start:,} to {start + len(into):,}"
+        )
         if kept is not None:
             _keep(kept, into)
 
@@ -138,7 +161,11 @@ class _Obstore:
             import obstore
             from obstore.store import from_url
         except ImportError:
-            raise WeightsError("reading from a URL needs the package obstore", where=plain_url(url), next="pip install 'truename[remote]'") from None
+            raise WeightsError(
+                "reading from a URL needs the package obstore",
+                where=plain_url(url),
+                next="pip install 'truename[remote]'",
+            ) from None
         parts = urlsplit(url)
         folder, _, self._name = parts.path.rpartition("/")
         self._query = f"?{parts.query}" if parts.query else ""
@@ -148,16 +175,24 @@ class _Obstore:
             options["default_headers"] = {"authorization": f"Bearer {token}"}
         self._obstore: Any = obstore
         try:
-            self._store: Any = from_url(f"{parts.scheme}://{parts.netloc}{folder}", client_options=options)
+            self._store: Any = from_url(
+                f"{parts.scheme}://{parts.netloc}{folder}", client_options=options
+            )
         except Exception as problem:
-            raise WeightsError(f"the URL cannot be used: {_short(problem)}", where=plain_url(url), next="write it as https://HOST/FOLDER, s3://BUCKET/FOLDER, gs://... or az://...") from None
+            raise WeightsError(
+                f"the URL cannot be used: {_short(problem)}",
+                where=plain_url(url),
+                next="write it as https://HOST/FOLDER, s3://BUCKET/FOLDER, gs://... or az://...",
+            ) from None
 
     def about(self) -> dict[str, Any]:
         found = self._obstore.head(self._store, self._name + self._query)
         return {"size": found["size"], "tag": found.get("e_tag") or found.get("last_modified")}
 
     def read(self, start: int, length: int) -> Any:
-        return self._obstore.get_range(self._store, self._name + self._query, start=start, length=length)
+        return self._obstore.get_range(
+            self._store, self._name + self._query, start=start, length=length
+        )
 
 
 class _Fsspec:
@@ -167,11 +202,21 @@ class _Fsspec:
 
             self._system, self._path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as problem:
-            raise WeightsError(f"the URL cannot be used: {_short(problem)}", where=plain_url(url), next="install the package that fsspec names for this scheme, or use https") from None
+            raise WeightsError(
+                f"the URL cannot be used: {_short(problem)}",
+                where=plain_url(url),
+                next="install the package that fsspec names for this scheme, or use https",
+            ) from None
 
     def about(self) -> dict[str, Any]:
         found = self._system.info(self._path)
-        return {"size": found["size"], "tag": found.get("ETag") or found.get("etag") or found.get("mtime") or found.get("created")}
+        return {
+            "size": found["size"],
+            "tag": found.get("ETag")
+            or found.get("etag")
+            or found.get("mtime")
+            or found.get("created"),
+        }
 
     def read(self, start: int, length: int) -> Any:
         return self._system.cat_file(self._path, start=start, end=start + length)
@@ -188,13 +233,27 @@ def _persistently(ask: Any, where: str, what: str) -> Any:
             said = _short(problem)
             missing = type(problem).__name__ in ("NotFoundError", "FileNotFoundError")
             if missing:
-                raise Missing("there is no such file", where=where, next="check the address") from None
+                raise Missing(
+                    "there is no such file", where=where, next="check the address"
+                ) from None
             if type(problem).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
-                raise WeightsError(f"the host refuses: {said}", where=where, next="for gated models set HF_TOKEN; for buckets the cloud's own credentials") from None
+                raise WeightsError(
+                    f"the host refuses: {said}",
+                    where=where,
+                    next="for gated models set HF_TOKEN; for buckets the cloud's own credentials",
+                ) from None
             if "range" in said.lower() and "support" in said.lower():
-                raise WeightsError("the host does not answer range requests, so every read would fetch the whole file", where=where, next="download the checkpoint, and give its folder") from None
+                raise WeightsError(
+                    "the host does not answer range requests, so every read would fetch the whole file",
+                    where=where,
+                    next="download the checkpoint, and give its folder",
+                ) from None
             if attempt == ATTEMPTS - 1:
-                raise WeightsError(f"{what} failed {ATTEMPTS} times: {said}", where=where, next="run the same command again; what was read is kept") from None
+                raise WeightsError(
+                    f"{what} failed {ATTEMPTS} times: {said}",
+                    where=where,
+                    next="run the same command again; what was read is kept",
+                ) from None
             threading.Event().wait(0.2 * 4**attempt)
     raise AssertionError
 
@@ -237,13 +296,21 @@ def open_source(place: str | Path, cache: Path | None = None) -> Source:
 def read_json(source: Source, most: int = 200_000_000) -> Mapping[str, Any]:
     """A small JSON object."""
     if source.size > most:
-        raise WeightsError(f"the file is too large to be what it should be ({source.size:,} bytes)", where=source.where, next="check the file")
+        raise WeightsError(
+            f"the file is too large to be what it should be ({source.size:,} bytes)",
+            where=source.where,
+            next="check the file",
+        )
     raw = np.empty(source.size, np.uint8)
     source.read(0, raw)
     try:
         found = json.loads(raw.tobytes())
     except (ValueError, RecursionError) as problem:
-        raise WeightsError(f"the file is no JSON: {_short(problem)}", where=source.where, next="get the file again") from None
+        raise WeightsError(
+            f"the file is no JSON: {_short(problem)}", where=source.where, next="get the file again"
+        ) from None
     if not isinstance(found, dict):
-        raise WeightsError("the file holds no JSON object", where=source.where, next="get the file again")
+        raise WeightsError(
+            "the file holds no JSON object", where=source.where, next="get the file again"
+        )
     return found

@@ -18,7 +18,9 @@ HEAD: Final = "0002"
 FIRST: Final = "0001"
 #: Tables that came with the second: where they are, the journal is not of before there were revisions.
 SECOND_BROUGHT: Final = frozenset({"audits", "alarms", "deliveries"})
-version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+version = sa.Table(
+    "alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)
+)
 
 
 def revision_of(engine: Engine) -> str | None:
@@ -45,7 +47,11 @@ def at_once(engine: Engine) -> Iterator[Connection]:
 
 def revision_in(connection: Connection) -> str | None:
     """The revision of a database, within a transaction."""
-    return connection.execute(sa.select(version.c.version_num)).scalar() if sa.inspect(connection).has_table(version.name) else None
+    return (
+        connection.execute(sa.select(version.c.version_num)).scalar()
+        if sa.inspect(connection).has_table(version.name)
+        else None
+    )
 
 
 def stamp(connection: Connection, revision: str) -> None:

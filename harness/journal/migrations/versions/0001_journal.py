@@ -26,7 +26,12 @@ def upgrade() -> None:
         sa.Column("plan_sha256", sa.String(64), nullable=False),
         sa.Column("versions", sa.Text, nullable=False),
     )
-    op.create_table("targets", _place("run"), sa.Column("target", sa.String(64), primary_key=True), sa.Column("capabilities", sa.Text, nullable=False))
+    op.create_table(
+        "targets",
+        _place("run"),
+        sa.Column("target", sa.String(64), primary_key=True),
+        sa.Column("capabilities", sa.Text, nullable=False),
+    )
     op.create_table(
         "trials",
         _place("run"),
@@ -39,8 +44,16 @@ def upgrade() -> None:
         sa.Column("question", sa.String(200), nullable=False),
         sa.Column("messages", sa.Text, nullable=False),
     )
-    op.create_table("contexts", _place("run"), sa.Column("context", sa.String(32), primary_key=True), sa.Column("content", sa.Text, nullable=False))
-    counts = [sa.Column(name, sa.Integer, nullable=False) for name in ("failed", "unsupported", "truncated")]
+    op.create_table(
+        "contexts",
+        _place("run"),
+        sa.Column("context", sa.String(32), primary_key=True),
+        sa.Column("content", sa.Text, nullable=False),
+    )
+    counts = [
+        sa.Column(name, sa.Integer, nullable=False)
+        for name in ("failed", "unsupported", "truncated")
+    ]
     op.create_table(
         "responses",
         _place("run"),
