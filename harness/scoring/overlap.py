@@ -25,23 +25,17 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.campaign.identities import load_backstories
-from harness.scoring import training
-from harness.scoring.normalize import normalize
+from harness.scoring.null import Null, null
+from harness.scoring.tokens import places, words
 
 MIN_RUN: Final = 8
 SEED: Final = 4
 #: A near-verbatim run may skip or change so many tokens at a time.
 EDITS: Final = 3
 CHUNK: Final = 1000
-NULL: Final = Path(__file__).with_name("null")
 #: Of a k-gram that stands in very many places only the first ones are followed.
 PLACES: Final = 256
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-_TOKEN: Final = re.compile(
-    "[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|(?:[^\\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[\u0300-\u036f\u0900-\u0dff])+"
-)
-#: The same tokens in plain text, faster.
-_ASCII: Final = re.compile("[a-z0-9]+")
 
 Ids = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
@@ -80,90 +74,6 @@ class Reference(NamedTuple):
 
 
 NOTHING: Final = Overlap(None, None, 0, 0.0, 0.0, 0, 1.0, 0.0, (), ())
-
-
-def words(text: str) -> list[str]:
-    """Tokens of ``text``."""
-    folded = normalize(text, join=False).text
-    return (_ASCII if folded.isascii() else _TOKEN).findall(folded)
-
-
-def places(text: str) -> list[tuple[int, int]]:
-    """Start and end of each token in the original text (characters)."""
-    normal = normalize(text, join=False)
-    return [normal.span(m.start(), m.end()) for m in _TOKEN.finditer(normal.text)]
-
-
-_NONE: Final[Counter[str]] = Counter()
-
-
-class Null:
-    """What any model says: words after up to three others, backed off to fewer with absolute discounting.
-
-    ``P(w | c) = max(0, n(cw) - D) / n(c) + D t(c) / n(c) P(w | shorter c)`` with t(c) the different words seen after c
-    (Ney, Essen and Kneser 1994, doi:10.1006/csla.1994.1001). D is small on purpose: a phrase that boilerplate holds is
-    taken to be likely, which errs on the side of the model that is tested.
-    """
-
-    UNKNOWN: Final = 1 / 50_000
-    DISCOUNT: Final = 0.1
-    ORDER: Final = 4
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self.after: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-        for text in texts:
-            said = words(text)
-            for at, word in enumerate(said):
-                for length in range(min(at, self.ORDER - 1) + 1):
-                    self.after[tuple(said[at - length : at])][word] += 1
-        self.single = self.after[()]
-        self.totals = {context: found.total() for context, found in self.after.items()}
-
-    def _chance(self, context: tuple[str, ...], word: str) -> float:
-        less = self._chance(context[1:], word) if context else self.UNKNOWN
-        total = self.totals.get(context, 0)
-        if not total:
-            return less
-        found = self.after[context]
-        return (
-            max(0.0, found[word] - self.DISCOUNT) / total
-            + self.DISCOUNT * len(found) / total * less
-        )
-
-    def rarity(self, run: Sequence[str]) -> float:
-        """-log10 of the probability of a run of tokens; what lies in phrases of the null, or between them, weighs nothing.
-
-        A phrase is `ORDER` tokens; fewer than `SEED` tokens between two phrases are a variation of boilerplate.
-        """
-        usual = [False] * len(run)
-        for at in range(self.ORDER - 1, len(run)):
-            if self.after.get(tuple(run[at - self.ORDER + 1 : at]), _NONE)[run[at]]:
-                usual[at - self.ORDER + 1 : at + 1] = [True] * self.ORDER
-        found, start = 0.0, 0
-        for is_usual, stretch in groupby(usual):
-            length = len(list(stretch))
-            if not is_usual and length >= SEED:
-                found -= sum(
-                    math.log10(self._chance(tuple(run[max(0, at - self.ORDER + 1) : at]), run[at]))
-                    for at in range(start, start + length)
-                )
-            start += length
-        return found
-
-
-@lru_cache(maxsize=1)
-def null() -> Null:
-    """The shipped null: replies of no model in particular, and the sentences of the classifier."""
-    texts = [
-        line
-        for path in sorted(NULL.glob("*.txt"))
-        for line in path.read_text("utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
-    said = {
-        s.line: re.sub("[\ue000-\ue003]", " ", s.text) for s in training.sentences()
-    }  # one form of each line
-    return Null(chain(texts, said.values()))
 
 
 class _Level(NamedTuple):
@@ -232,7 +142,7 @@ class References:
             if (m.group(2) or m.group(1)[0].isupper())
             for w in words(m.group())
         }
-        return frozenset(w for w in found if w not in self.chance.single)
+        return frozenset(w for w in found if w not in self.chance)
 
     def _levels(self) -> list[_Level]:
         levels = []

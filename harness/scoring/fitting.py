@@ -1,0 +1,208 @@
+"""What scoring knows by heart, made from written texts: the classifier's weights and the null's counts.
+
+`python -m harness.scoring.fitting` (`make classifier`) writes both into `fitted/`, which ships; nothing is
+fitted at a user's machine. The same texts and features give the same arrays, and `sources` tells of what
+texts and features they were made: a test fails where those have changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.scoring import classifier, normalize, null, training, unlisted
+from harness.scoring.classifier import Linear, Models
+from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
+
+#: Replies of no model in particular.
+BOILERPLATE: Final = Path(__file__).with_name("null")
+LEAST_SEEN: Final = 2
+#: The inverse of the regularisation. From 0.15 to 1.5 it is right in as many of 250 replies that
+#: nothing was learned of, and the weaker it is in more of those that were.
+STRENGTH: Final = 0.5
+#: Sentences that are looked at together while fitting.
+TOGETHER: Final = 4000
+#: Of so many written sentences one tells whether the features are still those of the fit.
+LOOKED_AT: Final = 40
+
+
+class _Known(NamedTuple):
+    """Features of windows or sentences, with the label and the written line of each."""
+
+    found: Found
+    labels: list[Any]
+    lines: npt.NDArray[np.int64]
+
+
+def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[str]]:
+    """Normalised text with its marks, and the role of each. Half of what only looks like a name is marked too: it teaches what is none."""
+    normal = normalize.normalize(sentence.text)
+    text, said, at = normal.text, list(sentence.roles), 0
+    pieces: list[str] = []
+    roles: list[str] = []
+    for candidate in sorted(unlisted.unlisted(normal, [], training.uncapitalised_words())):
+        if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
+            before = sum(c in MARKS for c in text[at : candidate.start])
+            roles += [*said[:before], "other"]
+            said = said[before:]
+            pieces += [text[at : candidate.start], UNLISTED]
+            at = candidate.end
+    return "".join([*pieces, text[at:]]), [*roles, *said]
+
+
+def fit() -> Models:
+    """Fit all three models on the written sentences (seconds; the same bytes in give the same weights)."""
+    roles: list[_Known] = []
+    hedged: list[_Known] = []
+    refuses: list[_Known] = []
+    rng = random.Random(1)
+    written = training.sentences()
+    while some := list(islice(written, TOGETHER)):
+        masked = [_masked(sentence, rng) for sentence in some]
+        tokens = Tokens(numbered(text for text, _ in masked))
+        marks = tokens.marks()
+        lines = np.array(
+            [s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known],
+            dtype=np.int64,
+        )
+        roles.append(
+            _Known(
+                tokens.windows(marks).found, [role for _, known in masked for role in known], lines
+            )
+        )
+        own = np.array([any(role.startswith("self") for role in known) for _, known in masked])
+        aside = ~own & (
+            np.array([s.section in ("refuses", "none") for s in some])
+            | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own())
+        )
+        reply = tokens.reply_of_sentences
+        for kept, section, which, keep in (
+            (hedged, "hedged", own, tokens.unmarked()),
+            (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool)),
+        ):
+            chosen = which[reply]
+            here = [some[r] for r in reply[chosen].tolist()]
+            kept.append(
+                _Known(
+                    tokens.bags(chosen, keep),
+                    [s.section == section for s in here],
+                    np.array([s.line for s in here], dtype=np.int64),
+                )
+            )
+    return Models(_fitted(roles), _fitted(hedged), _fitted(refuses, balanced=True))
+
+
+def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:
+    """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.linear_model import LogisticRegression
+
+    labels = [label for some in known for label in some.labels]
+    lines = np.concatenate([some.lines for some in known])
+    hashed, plain = (
+        np.concatenate([some.found.hashed for some in known]),
+        csr_matrix(np.concatenate([some.found.plain for some in known]), dtype=np.float32),
+    )
+    ends = np.concatenate(
+        ([0], np.cumsum(np.concatenate([np.diff(some.found.ends) for some in known])))
+    )
+    known.clear()
+    seen = np.flatnonzero(np.bincount(hashed, minlength=BUCKETS) >= LEAST_SEEN)
+    columns = np.full(BUCKETS, -1, dtype=np.int32)
+    columns[seen] = np.arange(len(seen))
+    hashed = columns[hashed]
+    ends = np.concatenate(([0], np.cumsum(hashed >= 0)))[ends]
+    hashed = hashed[hashed >= 0]
+    matrix = hstack(
+        [
+            csr_matrix(
+                (np.ones(len(hashed), dtype=np.float32), hashed, ends),
+                shape=(len(labels), len(seen)),
+            ),
+            plain,
+        ],
+        format="csr",
+    )
+    matrix.sum_duplicates()
+    weights = 1 / np.sqrt(
+        np.bincount(lines)[lines]
+    )  # a line in many forms would outweigh the others
+    model = LogisticRegression(
+        C=STRENGTH, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None
+    ).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
+    return Linear.from_seen(
+        seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
+    )
+
+
+def _weights(fitted: Models) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of all models, with the weights of those buckets alone that have any."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for name, linear in fitted._asdict().items():
+        seen = np.flatnonzero(linear.hashed.any(axis=1))
+        arrays |= {
+            f"{name}_seen": seen.astype(np.int32),
+            f"{name}_weights": np.concatenate((linear.hashed[seen], linear.plain)),
+            f"{name}_intercepts": linear.intercepts,
+        }
+    return arrays
+
+
+def _usual() -> Iterator[str]:
+    """Texts that tell nothing of a model: boilerplate, and one form of each written line."""
+    for path in sorted(BOILERPLATE.glob("*.txt")):
+        lines = path.read_text("utf-8").splitlines()
+        yield from (line for line in lines if line and not line.startswith("#"))
+    forms = {sentence.line: sentence.text for sentence in training.sentences()}
+    yield from (re.sub("[\ue000-\ue003]", " ", text) for text in forms.values())
+
+
+def sources() -> str:
+    """SHA-256 of what is fitted to: every written text, and the features of some of the sentences."""
+    said = hashlib.sha256()
+    for path in sorted(chain(training.FOLDER.glob("*.txt"), BOILERPLATE.glob("*.txt"))):
+        said.update(path.name.encode() + path.read_bytes())
+    rng = random.Random(1)
+    some = [_masked(sentence, rng) for sentence in islice(training.sentences(), 0, None, LOOKED_AT)]
+    tokens = Tokens(numbered(text for text, _ in some))
+    every_sentence = np.ones(len(tokens.reply_of_sentences), dtype=bool)
+    every_token = np.ones(tokens.count, dtype=bool)
+    for found in (tokens.windows(tokens.marks()).found, tokens.bags(every_sentence, every_token)):
+        said.update(found.hashed.astype("<i8").tobytes())
+        said.update(found.ends.astype("<i8").tobytes())
+        said.update(found.plain.astype("<f4").tobytes())
+    said.update("".join(role for _, roles in some for role in roles).encode())
+    return said.hexdigest()
+
+
+def fitted_sources(path: Path) -> str:
+    """What `sources` said when a file of `fitted/` was made."""
+    with np.load(path, allow_pickle=False) as stored:
+        return str(stored["sources"])
+
+
+def _write(path: Path, arrays: dict[str, npt.NDArray[Any]], made_of: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    scratch = path.with_name(f".{path.name}")
+    np.savez_compressed(scratch, sources=np.array(made_of), **arrays)
+    os.replace(scratch, path)
+
+
+def main() -> None:
+    """Write the classifier's weights and the null's counts."""
+    made_of = sources()
+    _write(null.FITTED, null.Null.of(_usual()).arrays(), made_of)
+    _write(classifier.FITTED, _weights(fit()), made_of)
+
+
+if __name__ == "__main__":
+    main()
