@@ -1,15 +1,20 @@
-"""The tree of errors. Each says what is wrong, where, and what to type next; the command line exits with 2.
+"""The tree of errors.
+
+Each says what is wrong, where, and what to type next; the command line exits with 2.
 
 TruenameError
-├── CampaignError      a campaign file that cannot be used: unknown key, bad value, nothing to sample
-├── IdentityError      the identity book or a backstory is malformed
-├── PromptError        a prompt template: missing file or variable, or it reaches for Python internals
-├── TargetError        a target cannot be opened: wrong path, broken GGUF, missing package or key, refused connection
-├── RenderError        a chat template cannot be rendered, or not in the way that an arm needs
-├── StoreError         the journal of samples: locked, unreadable, or of another campaign
-├── RunError           a run folder or a sample that does not exist
-├── AuditError         an audit that cannot be kept: bad schedule, unknown campaign or channel
-└── WeightsError       a checkpoint that cannot be read exactly: cut off, hostile, pickled, or not of the same shape
+├── CampaignError   a campaign file that cannot be used: unknown key, bad value, nothing to sample
+├── IdentityError   the identity book or a backstory is malformed
+├── PromptError     a prompt template: missing file or variable, or it reaches for Python internals
+├── TargetError     a target cannot be opened: wrong path, broken GGUF, missing package or key,
+│                   refused connection
+├── RenderError     a chat template cannot be rendered, or not in the way that an arm needs
+├── StoreError      the journal of samples: locked, unreadable, or of another campaign
+├── RunError        a run folder or a sample that does not exist
+├── ScoreError      a file of another tool's replies, or of labels, that cannot be scored
+├── AuditError      an audit that cannot be kept: bad schedule, unknown campaign or channel
+└── WeightsError    a checkpoint that cannot be read exactly: cut off, hostile, pickled, or not of
+                    the same shape
 
 A sample that fails is none of these: it is a row with its reason (see `harness.targets.Reply`).
 """

@@ -1,7 +1,10 @@
-"""Intervals for rates, tests between arms, correction for the classifier's errors, sizes, and sequences that may stop early.
+"""Intervals for rates, tests between arms, and what else a count of hits can tell.
 
-Rates are from 0 to 1. Samples of one question are alike, so figures meant to hold for questions like those asked are
-clustered by question (`clustered`); `wilson` and the sequences speak of the very questions that were asked.
+Also: correction for the classifier's errors, sizes, and sequences that may stop early.
+
+Rates are from 0 to 1. Samples of one question are alike, so figures meant to hold for questions
+like those asked are clustered by question (`clustered`); `wilson` and the sequences speak of the
+very questions that were asked.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import numpy.typing as npt
 from scipy import special
 
 Counts = Sequence[int] | npt.NDArray[np.integer[Any]]
-#: Clusters of the rarer answer at which the design effect as measured and the greatest one possible weigh the same.
+#: Clusters of the rarer answer at which the design effect as measured and the greatest one possible
+#: weigh the same.
 DOUBT = 2.0
 
 
@@ -52,8 +56,9 @@ def z_of(confidence: float) -> float:
 def wilson(hits: float, samples: float, confidence: float = 0.95) -> Interval:
     """Wilson score interval for a binomial rate.
 
-    ``(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`` with ``p = hits / samples``; in rates from 0 to 1.
-    It holds for independent samples. Source: Wilson 1927, JASA 22(158), doi:10.1080/01621459.1927.10502953.
+    ``(p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`` with ``p = hits / samples``; in rates
+    from 0 to 1. It holds for independent samples. Source: Wilson 1927, JASA 22(158),
+    doi:10.1080/01621459.1927.10502953.
 
     Raises
     ------
@@ -72,7 +77,8 @@ def wilson(hits: float, samples: float, confidence: float = 0.95) -> Interval:
 def clopper_pearson(hits: float, samples: float, confidence: float = 0.95) -> Interval:
     """Exact binomial interval by beta quantiles; fractional counts are allowed.
 
-    ``B(α/2; x, n-x+1)`` to ``B(1-α/2; x+1, n-x)``. Source: Clopper and Pearson 1934, Biometrika 26(4), doi:10.1093/biomet/26.4.404.
+    ``B(α/2; x, n-x+1)`` to ``B(1-α/2; x+1, n-x)``. Source: Clopper and Pearson 1934, Biometrika
+    26(4), doi:10.1093/biomet/26.4.404.
     """
     tail = (1 - confidence) / 2
     low = 0.0 if hits <= 0 else float(special.betaincinv(hits, samples - hits + 1, tail))
@@ -81,17 +87,22 @@ def clopper_pearson(hits: float, samples: float, confidence: float = 0.95) -> In
 
 
 def clustered(hits: Counts, sizes: Counts, confidence: float = 0.95) -> Clustered:
-    """A rate over questions and its interval, where ``hits[q]`` of ``sizes[q]`` samples of question q count.
+    """A rate over questions and its interval.
 
-    After Korn and Graubard (1998, Survey Methodology 24(2), pp. 193-201): a Clopper-Pearson interval at the effective
-    sample size ``n* = p(1-p) / v (z / t_{k-1})²``, with v the variance of the rate between k questions (ratio estimator,
-    Cochran 1977, Sampling Techniques, 11.7). The design effect (Kish 1965, Survey Sampling, 8.2) is n / n*, less the t.
+    Of question q ``hits[q]`` of ``sizes[q]`` samples count.
 
-    Where the rarer answer stands in few questions, v says little (at 0 and 100 % nothing, and the published method then
-    takes repeats for independent). So 1/n* is a mean of the measured one and of the worst case, samples of a
-    question all alike (n* = number of questions), weighted j : `DOUBT` with j the questions that hold the rarer answer. At 0 %
-    and 100 % the questions alone count. The mean is ours; `benchmarks/coverage.py` shows that coverage then stays at the level,
-    and what the plain methods do. Where each question was asked once, samples are independent: Wilson.
+    After Korn and Graubard (1998, Survey Methodology 24(2), pp. 193-201): a Clopper-Pearson
+    interval at the effective sample size ``n* = p(1-p) / v (z / t_{k-1})²``, with v the variance of
+    the rate between k questions (ratio estimator, Cochran 1977, Sampling Techniques, 11.7). The
+    design effect (Kish 1965, Survey Sampling, 8.2) is n / n*, less the t.
+
+    Where the rarer answer stands in few questions, v says little (at 0 and 100 % nothing, and the
+    published method then takes repeats for independent). So 1/n* is a mean of the measured one and
+    of the worst case, samples of a question all alike (n* = number of questions), weighted as j to
+    `DOUBT`, with j the questions that hold the rarer answer. At 0 % and 100 % the questions alone
+    count. The mean is ours; `benchmarks/coverage.py` shows that coverage then stays at the level,
+    and what the plain methods do. Where each question was asked once, samples are independent:
+    Wilson.
 
     Raises
     ------
@@ -109,26 +120,25 @@ def clustered(hits: Counts, sizes: Counts, confidence: float = 0.95) -> Clustere
     questions = n * n / float((m * m).sum())  # fewer than k where some weigh more
     rarer = min(int((x > 0).sum()), int((x < m).sum()))
     between = k / (k - 1) * float(((x - p * m) ** 2).sum()) / (n * n) if k > 1 else 0.0
-    worst = min(questions, n)
-    measured = (
-        worst if rarer == 0 else n if between == 0 else min(n, max(worst, p * (1 - p) / between))
-    )
+    worst = measured = min(questions, n)
+    if rarer:
+        measured = min(n, max(worst, p * (1 - p) / between)) if between else n
     weight = rarer / (rarer + DOUBT) if k > 1 else 0.0
-    effective = 1 / (weight / measured + (1 - weight) / worst)
-    used = (
-        effective * (z_of(confidence) / float(special.stdtrit(k - 1, 0.5 + confidence / 2))) ** 2
-        if rarer and k > 1
-        else effective
-    )
+    effective = used = 1 / (weight / measured + (1 - weight) / worst)
+    if rarer and k > 1:
+        t = float(special.stdtrit(k - 1, 0.5 + confidence / 2))
+        used = effective * (z_of(confidence) / t) ** 2
     return Clustered(p, *clopper_pearson(p * used, used, confidence), n / effective, effective)
 
 
 def difference(first: Clustered, second: Clustered) -> Interval:
     """Interval for ``first.rate - second.rate`` from the intervals of both (MOVER).
 
-    ``d - sqrt((p1-l1)² + (u2-p2)²)`` to ``d + sqrt((u1-p1)² + (p2-l2)²)``. For the same questions in both arms, whose rates rise
-    and fall together, it errs on the wide side. Source: Newcombe 1998, Statistics in Medicine 17(8), method 10,
-    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; Zou and Donner 2008, doi:10.1002/sim.3095.
+    ``d - sqrt((p1-l1)² + (u2-p2)²)`` to ``d + sqrt((u1-p1)² + (p2-l2)²)``. For the same questions
+    in both arms, whose rates rise and fall together, it errs on the wide side. Source: Newcombe
+    1998, Statistics in Medicine 17(8), method 10,
+    doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I; Zou and Donner 2008,
+    doi:10.1002/sim.3095.
     """
     d = first.rate - second.rate
     low = d - math.hypot(first.rate - first.low, second.high - second.rate)
@@ -137,46 +147,52 @@ def difference(first: Clustered, second: Clustered) -> Interval:
 
 
 def cohens_h(first: float, second: float) -> float:
-    """Effect size of two rates: ``2 asin sqrt(p1) - 2 asin sqrt(p2)``. Source: Cohen 1988, Statistical Power Analysis, 6.2."""
+    """Effect size of two rates: ``2 asin sqrt(p1) - 2 asin sqrt(p2)``.
+
+    Source: Cohen 1988, Statistical Power Analysis, 6.2.
+    """
     return 2 * math.asin(math.sqrt(first)) - 2 * math.asin(math.sqrt(second))
 
 
 def permutation_within(hits_a: Counts, sizes_a: Counts, hits_b: Counts, sizes_b: Counts) -> float:
     """Two-sided p-value of a permutation test: samples change arms, within their question only.
 
-    The distribution over all permutations is computed, not drawn: the hits of arm A are a sum of hypergeometric counts, one a
-    question (the exact conditional test of stratified 2 x 2 tables: Gart 1970, Biometrika 57(3), doi:10.1093/biomet/57.3.471).
-    Two-sided by summing what is no likelier than what was seen. Questions that only one arm has say nothing and are left out.
+    The distribution over all permutations is computed, not drawn: the hits of arm A are a sum of
+    hypergeometric counts, one a question (the exact conditional test of stratified 2 x 2 tables:
+    Gart 1970, Biometrika 57(3), doi:10.1093/biomet/57.3.471). Two-sided by summing what is no
+    likelier than what was seen. Questions that only one arm has say nothing and are left out.
     """
     seen, spread = 0, np.ones(1)
     for a, na, b, nb in zip(hits_a, sizes_a, hits_b, sizes_b, strict=True):
-        total, low, high = int(na) + int(nb), max(0, int(a + b) - int(nb)), min(int(na), int(a + b))
+        low, high = max(0, int(a + b) - int(nb)), min(int(na), int(a + b))
         if not na or not nb or low == high:
             continue
         seen += int(a) - low
-        x = np.arange(low, high + 1)
-        log = (
-            special.gammaln(na + 1)
-            - special.gammaln(x + 1)
-            - special.gammaln(na - x + 1)
-            + special.gammaln(nb + 1)
-            - special.gammaln(a + b - x + 1)
-            - special.gammaln(nb - (a + b - x) + 1)
-        )
-        part = np.exp(
-            log
-            - special.gammaln(total + 1)
-            + special.gammaln(a + b + 1)
-            + special.gammaln(total - (a + b) + 1)
-        )
+        part = _hypergeometric(np.arange(low, high + 1), int(na), int(nb), int(a + b))
         spread = np.convolve(spread, part / part.sum())
     return min(1.0, float(spread[spread <= spread[seen] * (1 + 1e-9)].sum()))
+
+
+def _hypergeometric(
+    x: npt.NDArray[np.int_], first: int, second: int, hits: int
+) -> npt.NDArray[np.float64]:
+    """The chance that x of some hits are among the first of ``first + second`` samples."""
+
+    def log_factorial(n: Any) -> Any:
+        return special.gammaln(n + 1)
+
+    y, total = hits - x, first + second
+    log = log_factorial(first) - log_factorial(x) - log_factorial(first - x)
+    log = log + log_factorial(second) - log_factorial(y) - log_factorial(second - y)
+    log = log - log_factorial(total) + log_factorial(hits) + log_factorial(total - hits)
+    return np.asarray(np.exp(log))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted so that the chance of any false one in the family stays under the level.
 
-    Sorted upward, ``max over j <= i of (m - j + 1) p_(j)``, 1 at most. Source: Holm 1979, Scandinavian Journal of Statistics 6(2), pp. 65-70.
+    Sorted upward, ``max over j <= i of (m - j + 1) p_(j)``, 1 at most. Source: Holm 1979,
+    Scandinavian Journal of Statistics 6(2), pp. 65-70.
     """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted, highest = [0.0] * len(p_values), 0.0
@@ -193,11 +209,15 @@ def rogan_gladen(
     specificity: tuple[int, int],
     confidence: float = 0.95,
 ) -> Corrected | None:
-    """The rate that a classifier without errors would find; None where this one tells nothing (sensitivity + specificity <= 1).
+    """The rate that a classifier without errors would find.
 
-    ``(p + Sp - 1) / (Se + Sp - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology 107(1), doi:10.1093/oxfordjournals.aje.a112510), cut to
-    0 to 1. ``sensitivity`` and ``specificity`` are (right, of) as measured; their uncertainty is in the interval, which is that of
-    Lang and Reiczigel 2014 (Preventive Veterinary Medicine 113(1), doi:10.1016/j.prevetmed.2013.09.015).
+    None where this one tells nothing (sensitivity + specificity <= 1).
+
+    ``(p + Sp - 1) / (Se + Sp - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology
+    107(1), doi:10.1093/oxfordjournals.aje.a112510), cut to 0 to 1. ``sensitivity`` and
+    ``specificity`` are (right, of) as measured; their uncertainty is in the interval, which is that
+    of Lang and Reiczigel 2014 (Preventive Veterinary Medicine 113(1),
+    doi:10.1016/j.prevetmed.2013.09.015).
     """
     (se_hits, se_n), (sp_hits, sp_n) = sensitivity, specificity
     if not se_n or not sp_n or se_hits / se_n + sp_hits / sp_n <= 1:
@@ -206,22 +226,15 @@ def rogan_gladen(
     se, sp = se_hits / se_n, sp_hits / sp_n
     estimate = min(1.0, max(0.0, (rate + sp - 1) / (se + sp - 1)))
     n, p = effective_n + z * z, (effective_n * rate + z * z / 2) / (effective_n + z * z)
-    se_n, sp_n, se, sp = (
-        se_n + 2,
-        sp_n + 2,
-        (se_n * se + 1) / (se_n + 2),
-        (sp_n * sp + 1) / (sp_n + 2),
-    )
+    se, sp = (se_n * se + 1) / (se_n + 2), (sp_n * sp + 1) / (sp_n + 2)
+    se_n, sp_n = se_n + 2, sp_n + 2
     if se + sp <= 1:
         return None
     inner = min(1.0, max(0.0, (p + sp - 1) / (se + sp - 1)))
     var_se, var_sp = se * (1 - se) / se_n, sp * (1 - sp) / sp_n
     shift = 2 * z * z * (inner * var_se - (1 - inner) * var_sp)
-    spread = (
-        z
-        * math.sqrt(p * (1 - p) / n + inner * inner * var_se + (1 - inner) ** 2 * var_sp)
-        / (se + sp - 1)
-    )
+    variance = p * (1 - p) / n + inner * inner * var_se + (1 - inner) ** 2 * var_sp
+    spread = z * math.sqrt(variance) / (se + sp - 1)
     low, high = max(0.0, inner + shift - spread), min(1.0, inner + shift + spread)
     return Corrected(estimate, min(low, estimate), max(high, estimate))
 
@@ -229,9 +242,10 @@ def rogan_gladen(
 def questions_for(
     rate: float, width: float, icc: float, repeats: int, confidence: float = 0.95
 ) -> int:
-    """How many questions, each asked ``repeats`` times, give an interval of at most ``width`` around ``rate``.
+    """How many questions give an interval of at most ``width`` around ``rate``.
 
-    The Clopper-Pearson interval of n* effective samples, with ``n* = k m / (1 + (m - 1) icc)`` (Kish 1965, 8.2).
+    Each is asked ``repeats`` times. The Clopper-Pearson interval of n* effective samples, with
+    ``n* = k m / (1 + (m - 1) icc)`` (Kish 1965, 8.2).
     """
     fewest = 1
     while _width(rate, fewest, confidence) > width:
@@ -249,15 +263,16 @@ def _width(rate: float, effective: float, confidence: float) -> float:
 
 
 def zeros_for(below: float, confidence: float = 0.95) -> int:
-    """How many independent samples without a hit it takes to say that a rate is under ``below``: ``log(1 - c) / log(1 - r)``.
+    """How many independent samples without a hit it takes to say that a rate is under ``below``.
 
-    One-sided, exact. Source: Hanley and Lippman-Hand 1983, JAMA 249(13), doi:10.1001/jama.1983.03330370053031 (the rule of three).
+    ``log(1 - c) / log(1 - r)``, one-sided, exact. Source: Hanley and Lippman-Hand 1983, JAMA
+    249(13), doi:10.1001/jama.1983.03330370053031 (the rule of three).
     """
     return math.ceil(math.log(1 - confidence) / math.log1p(-below))
 
 
-#: Alternatives that a one-sided sequence bets on, as shares of the way from the threshold to the end of the scale; the end itself
-#: (a rate of 0, or of 1) gets half of the stake.
+#: Alternatives that a one-sided sequence bets on, as shares of the way from the threshold to the
+#: end of the scale; the end itself (a rate of 0, or of 1) gets half of the stake.
 _STAKES = np.concatenate(([0.5], np.full(32, 0.5 / 32)))
 _PLACES = np.concatenate(([1.0], 1 - ((np.arange(32) + 0.5) / 32)))
 
@@ -265,25 +280,28 @@ _PLACES = np.concatenate(([1.0], 1 - ((np.arange(32) + 0.5) / 32)))
 def evidence_beyond(hits: int, samples: int, threshold: float, side: str) -> float:
     """Natural log of an e-value against "the rate is not ``side`` (below or above) the threshold".
 
-    A mixture of likelihood ratios ``(q/r)^hits ((1-q)/(1-r))^misses`` over rates q on that side (Robbins 1970, doi:10.1214/aoms/1177696786). It may be looked at
-    after each round of all questions: under the null its chance to ever reach log(1/alpha) is at most alpha (Ville 1939). Questions
-    may differ in their rates: a product over a round is at most what equal rates would give (arithmetic and geometric mean), so the
-    threshold is one for the mean rate over the questions asked.
+    A mixture of likelihood ratios ``(q/r)^hits ((1-q)/(1-r))^misses`` over rates q on that side
+    (Robbins 1970, doi:10.1214/aoms/1177696786). It may be looked at after each round of all
+    questions: under the null its chance to ever reach log(1/alpha) is at most alpha (Ville 1939).
+    Questions may differ in their rates: a product over a round is at most what equal rates would
+    give (arithmetic and geometric mean), so the threshold is one for the mean rate over the
+    questions asked.
     """
     end = 0.0 if side == "below" else 1.0
     q = threshold + (end - threshold) * _PLACES
     with np.errstate(divide="ignore"):
-        log = special.xlogy(hits, q / threshold) + special.xlogy(
-            samples - hits, (1 - q) / (1 - threshold)
-        )
+        log_hits = special.xlogy(hits, q / threshold)
+        log = log_hits + special.xlogy(samples - hits, (1 - q) / (1 - threshold))
     return float(special.logsumexp(log, b=_STAKES))
 
 
 def sequence(hits: int, samples: int, alpha: float = 0.05) -> Interval:
-    """Anytime-valid bounds of a rate over the questions asked, each one-sided at ``1 - alpha``; looked at after whole rounds.
+    """Anytime-valid bounds of a rate over the questions asked, each one-sided at ``1 - alpha``.
 
-    The rates that `evidence_beyond` has not ruled out: a confidence sequence (Darling and Robbins 1967, doi:10.1073/pnas.58.1.66; Howard et al. 2021, Annals of
-    Statistics 49(2), doi:10.1214/20-AOS1991). Looking as often as one likes costs nothing. Without samples it is 0 to 1.
+    The rates that `evidence_beyond` has not ruled out: a confidence sequence (Darling and Robbins
+    1967, doi:10.1073/pnas.58.1.66; Howard et al. 2021, Annals of Statistics 49(2),
+    doi:10.1214/20-AOS1991). Looking as often as one likes, after whole rounds, costs nothing.
+    Without samples it is 0 to 1.
     """
     if not samples:
         return Interval(0.0, 1.0)
@@ -293,13 +311,11 @@ def sequence(hits: int, samples: int, alpha: float = 0.05) -> Interval:
         held, out = seen, end
         while abs(out - held) > 1e-7:
             middle = (held + out) / 2
-            held, out = (
-                (held, middle)
-                if evidence_beyond(hits, samples, middle, side) >= enough
-                else (middle, out)
-            )
+            if evidence_beyond(hits, samples, middle, side) >= enough:
+                out = middle
+            else:
+                held = middle
         return out
 
-    return Interval(
-        0.0 if hits == 0 else edge("above", 0.0), 1.0 if hits == samples else edge("below", 1.0)
-    )
+    low = 0.0 if hits == 0 else edge("above", 0.0)
+    return Interval(low, 1.0 if hits == samples else edge("below", 1.0))

@@ -1,4 +1,7 @@
-"""The only writer of tables: whole files or none, NA for what is missing, and text that no spreadsheet runs."""
+"""The only writer of tables.
+
+Whole files or none, NA for what is missing, and text that no spreadsheet runs.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,19 @@ from harness.errors import RunError
 FORMATS: Final = {"csv": "csv", "json": "jsonl", "markdown": "md", "parquet": "parquet"}
 #: What starts a formula in a spreadsheet.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: What can mean something in Markdown.
+_MARKUP: Final = "\\`*_{}[]<>()#!|~$&"
 
 
 def neutral(value: Any) -> Any:
-    """Text that a spreadsheet shows and does not run: a leading apostrophe before what would start a formula.
+    """Text that a spreadsheet shows and does not run.
 
-    Source: OWASP, "CSV Injection". The journal keeps the text as it was.
+    What would start a formula gets a leading apostrophe (OWASP, "CSV Injection"). The journal keeps
+    the text as it was.
     """
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS)
-        else value
-    )
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value
 
 
 def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
@@ -38,9 +42,10 @@ def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
 def write_table(
     frames: pd.DataFrame | Iterable[pd.DataFrame], stem: Path, formats: Sequence[str] = ()
 ) -> int:
-    """Write one frame, or frames of the same columns one after the other, as CSV and further formats; returns the rows.
+    """Write a frame, or frames of the same columns one after the other; returns the rows.
 
-    The files are called ``stem`` and the format's ending. Frames without a row write a head alone; without a frame nothing is written.
+    They are written as CSV and in further formats, to files called ``stem`` and the format's
+    ending. Frames without a row write a head alone; without a frame nothing is written.
 
     Raises
     ------
@@ -54,12 +59,15 @@ def write_table(
 
 
 class Spool:
-    """A table that is written frame by frame (a context manager); its files appear whole at the end, or not at all.
+    """A table that is written frame by frame (a context manager).
+
+    Its files appear whole at the end, or not at all.
 
     Raises
     ------
     RunError
-        The disk refuses, or Parquet is wanted and pyarrow is not installed; what stood there before is still there.
+        The disk refuses, or Parquet is wanted and pyarrow is not installed; what stood there before
+        is still there.
     """
 
     def __init__(self, stem: Path, formats: Sequence[str] = ()) -> None:
@@ -143,9 +151,8 @@ def _csv(path: Path, files: ExitStack) -> Adder:
 
     def add(frame: pd.DataFrame) -> None:
         safe = frame.copy()
-        for column in safe.columns[
-            [not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]
-        ]:
+        said = [not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]
+        for column in safe.columns[said]:
             safe[column] = safe[column].map(neutral)
         safe.to_csv(out, index=False, header=out.tell() == 0, na_rep="NA", lineterminator="\n")
 
@@ -163,9 +170,8 @@ def _markdown(path: Path, files: ExitStack) -> Adder:
 
     def add(frame: pd.DataFrame) -> None:
         if out.tell() == 0:
-            out.write(
-                "| " + " | ".join(frame.columns) + " |\n" + "|" + "---|" * len(frame.columns) + "\n"
-            )
+            out.write("| " + " | ".join(frame.columns) + " |\n")
+            out.write("|" + "---|" * len(frame.columns) + "\n")
         for row in frame.astype(object).itertuples(index=False):
             out.write("| " + " | ".join(_cell(value) for value in row) + " |\n")
 
@@ -176,13 +182,9 @@ def _cell(value: Any) -> str:
     """One cell of Markdown: no markup of the text's own, no line break."""
     if value is None or pd.isna(value):
         return "NA"
-    said = (
-        "".join(
-            f"\\{letter}" if letter in "\\`*_{}[]<>()#!|~$&" else letter for letter in str(value)
-        )
-        if isinstance(value, str)
-        else str(value)
-    )
+    said = str(value)
+    if isinstance(value, str):
+        said = "".join(f"\\{letter}" if letter in _MARKUP else letter for letter in said)
     return " ".join(said.split())
 
 
@@ -198,27 +200,30 @@ def _parquet(path: Path, files: ExitStack) -> Adder:
     writer: list[Any] = []
 
     def add(frame: pd.DataFrame) -> None:
-        plain = frame.assign(
-            **{
-                name: frame[name].astype(object)
-                for name in frame.columns
-                if isinstance(frame[name].dtype, pd.CategoricalDtype)
-            }
-        )
+        plain = _without_categories(frame)
         if not writer:
             fields = [pa.field(name, _arrow_type(pa, plain[name])) for name in plain.columns]
-            writer.append(
-                files.enter_context(pq.ParquetWriter(path, pa.schema(fields), compression="zstd"))
-            )
-        writer[0].write_table(
-            pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False)
-        )
+            opened = pq.ParquetWriter(path, pa.schema(fields), compression="zstd")
+            writer.append(files.enter_context(opened))
+        table = pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False)
+        writer[0].write_table(table)
 
     return add
 
 
+def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose columns of categories are columns of plain values."""
+    categories = [
+        name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    ]
+    return frame.assign(**{name: frame[name].astype(object) for name in categories})
+
+
 def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
-    """By the column's kind alone, so that the first stretch of rows decides nothing for the others; flags are booleans."""
+    """The type of a column, by its kind alone; flags are booleans.
+
+    So the first stretch of rows decides nothing for the others.
+    """
     if pd.api.types.is_integer_dtype(column.dtype):
         return pa.int64()
     if pd.api.types.is_float_dtype(column.dtype):

@@ -1,0 +1,27 @@
+"""Audits: a campaign on a schedule, compared with what was seen before.
+
+In: an audit's file and the history of its runs. Out: events, told once to whom they concern, and a page.
+Read `config.py` (what an audit is), then `audit.py` (one from beginning to end); `watching.py` judges with
+the tests of `drift.py`, `alarms.py` tells, `serve.py` keeps the schedule.
+"""
+
+from harness.audits.audit import open_history, present, run_audit, told
+from harness.audits.config import load_audit
+from harness.audits.forget import forget_older
+from harness.audits.metrics import exposition
+from harness.audits.serve import open_server
+from harness.audits.status import show_status
+from harness.audits.timeline import write_timeline
+
+__all__ = [
+    "exposition",
+    "forget_older",
+    "load_audit",
+    "open_history",
+    "open_server",
+    "present",
+    "run_audit",
+    "show_status",
+    "told",
+    "write_timeline",
+]

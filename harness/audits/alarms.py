@@ -22,7 +22,7 @@ from harness.audits.config import Audit, Command, Email, Slack, Webhook
 from harness.audits.history import History
 from harness.audits.watching import Event
 from harness.errors import AuditError
-from harness.targets.limits import Refused
+from harness.targets import Refused
 
 ATTEMPTS: Final = 3
 TIMEOUT_S: Final = 20.0

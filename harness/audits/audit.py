@@ -10,16 +10,24 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from harness.audits import alarms
-from harness.audits.config import LoadedAudit, OfRun
+from harness.audits.config import Audit, LoadedAudit, OfRun
 from harness.audits.history import History, least, left, stamp, utcnow
 from harness.audits.watching import Event, Observer, Seen, judge
-from harness.campaign.plan import Plan
-from harness.counting.tally import score
+from harness.campaign import Plan
+from harness.counting import Scoring
 from harness.errors import AuditError, TruenameError
-from harness.journal import runs
-from harness.journal.journal import Journal, open_engine, sqlite_url
-from harness.report import page
-from harness.sampling.sampler import Sampler, prepare
+from harness.journal import (
+    Journal,
+    begin_run,
+    campaign_of,
+    checked_name,
+    find_run,
+    open_engine,
+    sqlite_url,
+)
+from harness.report import write_page
+from harness.sampling import Sampler, prepare
+from harness.scoring import names_in
 from harness.targets import check
 
 RENEW_S: Final = 15.0
@@ -41,6 +49,41 @@ def store_url(results: Path, store: str | None) -> str:
     if store is None:
         results.mkdir(parents=True, exist_ok=True)
     return store or sqlite_url(results / "audits.sqlite")
+
+
+def open_history(results: Path, store: str | None) -> History:
+    """The history of all audits (a context manager)."""
+    return History(open_engine(store_url(results, store)))
+
+
+def present(at: str | None) -> datetime.datetime | None:
+    """The instant that a user wants taken for the present, if any.
+
+    Raises
+    ------
+    AuditError
+        It is no instant.
+    """
+    try:
+        now = datetime.datetime.fromisoformat(at) if at else None
+    except ValueError:
+        raise AuditError(
+            f"'{at}' is no instant", next="write it as 2026-11-24T12:00:00+00:00"
+        ) from None
+    return now.replace(tzinfo=datetime.UTC) if now and now.tzinfo is None else now
+
+
+def told(audit: Audit, outcome: Outcome, now: datetime.datetime | None) -> list[str]:
+    """What became of an audit, and the alarms that it raised, in lines."""
+    if outcome.state == "nothing due":
+        following = audit.schedule.next(now or utcnow())
+        at = f"; next at {following:%Y-%m-%d %H:%M} UTC" if following else ""
+        return [f"nothing is due{at}"]
+    reason = f", {outcome.reason}" if outcome.reason else ""
+    lines = [f"{audit.audit} due {outcome.due}: {outcome.state}{reason}"]
+    for event in outcome.raised:
+        lines += [f"ALARM {event.headline}", *(f"  {change}" for change in event.changes)]
+    return lines
 
 
 def run_audit(
@@ -70,7 +113,7 @@ def run_audit(
         due = left_over[0] if left_over else None if at is None else stamp(at)
         if due is None:
             return Outcome("nothing due", None, None, None, [], [])
-        name = runs.checked_name(f"{audit.audit}-{due.replace('-', '').replace(':', '')}")
+        name = checked_name(f"{audit.audit}-{due.replace('-', '').replace(':', '')}")
         if not history.claim(audit.audit, due, name):
             told = alarms.tell(audit, history, _evidence(results, history))
             return Outcome("nothing due", due, None, None, [], told)
@@ -124,12 +167,12 @@ def _sampled(
     reason, sampler, run = None, None, None
     try:
         cut = loaded.at(due, least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
-        run = runs.create(cut, name, results, url)
+        run = begin_run(cut, name, results, url)
         try:
             check(cut.campaign.targets)
             plan = Plan(cut)
             progress = prepare(cut, run.journal, plan)
-            sampler = Sampler(cut, run.journal, progress, plan)
+            sampler = Sampler(cut, run.journal, progress, plan, names_in)
             sampler.run()
             reason = progress.stopped
         except TruenameError as problem:
@@ -141,7 +184,7 @@ def _sampled(
         )
         observer = Observer({t.name: t.identity for t in cut.campaign.targets})
         try:
-            page.write(run, runs.campaign_of(run), run.folder / "report.html", look=observer)
+            write_page(run, campaign_of(run), run.folder / "report.html", look=observer)
         except TruenameError as problem:
             reason = reason or problem.what
         seen = None if observer.silent() else observer.seen
@@ -166,10 +209,10 @@ def _baseline(
         return None
     name = loaded.audit.baseline.run
     journal = Journal(history.engine, name)
-    if journal.describe() is None:
-        journal = runs.existing(name, results, None).journal
+    if journal.record.describe() is None:
+        journal = find_run(name, results, None).journal
     observer = Observer({t.name: t.identity for t in loaded.campaign.campaign.targets})
-    for scored in score(journal.rows()):
+    for scored in Scoring(journal.engine).score(journal.rows()):
         if scored.row["target"] in observer.seen:
             observer(scored)
     if observer.silent():

@@ -12,10 +12,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from harness.campaign import campaign as campaigns
-from harness.campaign import folders
-from harness.campaign.campaign import Budget, Loaded, Name, VariableName
-from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+from harness.campaign import (
+    Budget,
+    Loaded,
+    Name,
+    Strict,
+    VariableName,
+    folders,
+    load_campaign,
+    parse,
+    read_text,
+    validate,
+)
 from harness.errors import AuditError, did_you_mean
 
 HORIZONS: Final = tuple(datetime.timedelta(hours=h) for h in (2, 26, 24 * 8, 24 * 32, 24 * 367))
@@ -196,7 +204,7 @@ def known() -> list[Path]:
     return folders.every("probes/audits", "*.yaml")
 
 
-def load(name: str) -> LoadedAudit:
+def load_audit(name: str) -> LoadedAudit:
     """Read an audit by path, or by name from `probes/audits/`.
 
     Raises
@@ -218,7 +226,7 @@ def load(name: str) -> LoadedAudit:
         Audit, parse(read_text(path, AuditError), str(path), AuditError), str(path), AuditError
     )
     beside = path.parent / audit.campaign
-    loaded = campaigns.load(str(beside) if beside.is_file() else audit.campaign)
+    loaded = load_campaign(str(beside) if beside.is_file() else audit.campaign)
     names = [t.name for t in loaded.campaign.targets]
     for target in audit.targets:
         if target not in names:

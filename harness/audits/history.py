@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from harness.audits.watching import Entry, Event, Seen
-from harness.campaign.campaign import Budget
+from harness.campaign import Budget
 from harness.errors import StoreError
-from harness.journal.journal import alarms, audits, contexts, deliveries, responses, runs, trials
+from harness.journal.forget import forget_samples
+from harness.journal.schema import alarms, audits, deliveries, runs
 
 LEASE: Final = datetime.timedelta(seconds=60)
 _seen = msgspec.json.Decoder(dict[str, Seen])
@@ -246,8 +247,7 @@ class History:
                 )
             }
             for number in numbers.values():
-                for table in (responses, contexts, trials):
-                    connection.execute(sa.delete(table).where(table.c.run == number))
+                forget_samples(connection, number)
         return [name for name in names if name in numbers]
 
     def note_delivery(self, event: str, channel: str, problem: str | None) -> None:

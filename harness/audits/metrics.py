@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from harness.audits.history import History
 from harness.audits.watching import Seen, instant
@@ -63,3 +63,8 @@ def registry(history: History) -> CollectorRegistry:
     for event in history.alarms():
         alarms.labels(event.audit, event.kind).inc()
     return made
+
+
+def exposition(history: History) -> bytes:
+    """The metrics in Prometheus' text format."""
+    return generate_latest(registry(history))

@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from harness.audits import alarms, timeline
-from harness.audits import config as audits
+from harness.audits.audit import store_url
+from harness.audits.config import known, load_audit
 from harness.audits.history import LEASE, History
 from harness.errors import AuditError
-from harness.journal.journal import open_engine
+from harness.journal import open_engine
 
 PAGE_KEPT_S: Final = 5.0
 #: How often audits that someone left half done are looked for.
@@ -53,7 +56,7 @@ class Server:
         _SERVERS[store] = self
         self.scheduler.start(paused=True)
         for name in names:
-            schedule = audits.load(name).audit.schedule
+            schedule = load_audit(name).audit.schedule
             trigger = schedule.trigger()
             trigger.jitter = schedule.jitter_s or None
             self.scheduler.add_job(
@@ -101,7 +104,7 @@ class Server:
 
     def _untold(self, name: str) -> bool:
         """Whether an alarm waits to be told."""
-        audit = audits.load(name).audit
+        audit = load_audit(name).audit
         return any(
             self.history.untold(audit.audit, [alarms.name_of(channel) for channel in audit.notify])
         )
@@ -253,3 +256,30 @@ def _answer(
         if report.is_file():
             return 200, "text/html", report.read_bytes()
     return 404, "text/plain", b"there is no such page\n"
+
+
+def open_server(
+    wanted: Sequence[str], results: Path, store: str | None, http: str | None, token_env: str | None
+) -> Server:
+    """A server for some audits, or for all that there are.
+
+    Raises
+    ------
+    AuditError
+        There is none, one cannot be used, or the variable with the token is not set.
+    """
+    token = os.environ.get(token_env) if token_env else None
+    if token_env and not token:
+        raise AuditError(
+            f"the environment variable {token_env} is not set", next=f"export {token_env}=..."
+        )
+    names = list(wanted) or [path.stem for path in known()]
+    if not names:
+        raise AuditError(
+            "there is no audit to serve",
+            where="probes/audits",
+            next="write one; docs/audits.md has an example",
+        )
+    for name in names:
+        alarms.check(load_audit(name).audit)
+    return Server(names, results, store_url(results, store), http, token)

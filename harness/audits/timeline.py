@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from harness import charts
 from harness.audits.history import History
 from harness.audits.watching import ArmSeen, Event, Seen, instant
-from harness.report import charts
+from harness.console import percent, plain
 from harness.report.page import asset, page_templates, policy
-from harness.report.story import name_of, percent, short_arm
-from harness.report.terminal import plain
+from harness.report.story import name_of, short_arm
 from harness.stats import wilson
 from harness.tables import write_bytes
 
@@ -59,7 +59,7 @@ def render(history: History, results: Path, link: str = "{run}/report.html") -> 
     )
 
 
-def write(history: History, results: Path, to: Path) -> Path:
+def write_timeline(history: History, results: Path, to: Path) -> Path:
     """Write the page into a folder, as `index.html`."""
     beside = to.resolve() == results.resolve()
     page = render(

@@ -13,8 +13,8 @@ from harness import stats
 from harness.audits import drift
 from harness.audits.config import Audit
 from harness.audits.drift import Change, Counts
-from harness.campaign import probes
-from harness.counting.tally import Scored
+from harness.campaign import load_probe
+from harness.counting import Scored
 
 #: Replies are longer than 2^k characters or not, for these k.
 LENGTHS: Final = range(3, 15)
@@ -115,7 +115,7 @@ class Observer:
         for k in LENGTHS:
             if len(row["text"] or "") > 2**k:
                 arm.longer[str(k)] = arm.longer.get(str(k), 0) + 1
-        measure = self._measures.setdefault(row["probe"], probes.load(row["probe"]).measures)
+        measure = self._measures.setdefault(row["probe"], load_probe(row["probe"]).measures)
         if measure == "name":
             arm.samples += 1
             arm.refuses += scored.verdict.stance == "refuses"

@@ -1,0 +1,82 @@
+"""The campaign: what is asked, of whom, in which words.
+
+In: YAML, Jinja2 and Markdown files, of the user first, then those that ship. Out: trials (`Plan`), and
+the identity book that later wings read. Read `campaign.py` first: it says what a file may hold.
+"""
+
+from harness.campaign import folders
+from harness.campaign.campaign import (
+    Arm,
+    Budget,
+    Campaign,
+    EmbeddedTarget,
+    EndpointTarget,
+    Limits,
+    Loaded,
+    Name,
+    Price,
+    Sampling,
+    Settings,
+    Stop,
+    VariableName,
+    VllmTarget,
+    deciding,
+    from_text,
+    load_campaign,
+    parse_arm,
+    public_text,
+)
+from harness.campaign.folders import cache_folder
+from harness.campaign.identities import Backstory, Book, load_backstories, load_book
+from harness.campaign.plan import (
+    Message,
+    Plan,
+    Trial,
+    prompt_token_bound,
+    sample_seed,
+    worst_case,
+)
+from harness.campaign.probes import Probe, load_probe
+from harness.campaign.prompts import questions
+from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+
+__all__ = [
+    "Arm",
+    "Backstory",
+    "Book",
+    "Budget",
+    "Campaign",
+    "EmbeddedTarget",
+    "EndpointTarget",
+    "Limits",
+    "Loaded",
+    "Message",
+    "Name",
+    "Plan",
+    "Price",
+    "Probe",
+    "Sampling",
+    "Settings",
+    "Stop",
+    "Strict",
+    "Trial",
+    "VariableName",
+    "VllmTarget",
+    "cache_folder",
+    "deciding",
+    "folders",
+    "from_text",
+    "load_backstories",
+    "load_book",
+    "load_campaign",
+    "load_probe",
+    "parse",
+    "parse_arm",
+    "prompt_token_bound",
+    "public_text",
+    "questions",
+    "read_text",
+    "sample_seed",
+    "validate",
+    "worst_case",
+]

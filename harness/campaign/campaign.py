@@ -148,7 +148,9 @@ class EndpointTarget(_Target):
         return url.rstrip("/")
 
 
-Target = Annotated[EmbeddedTarget | VllmTarget | EndpointTarget, Field(discriminator="engine")]
+#: The entry of a target, whichever engine it names.
+Settings = EmbeddedTarget | VllmTarget | EndpointTarget
+Target = Annotated[Settings, Field(discriminator="engine")]
 
 
 class Arm(NamedTuple):
@@ -291,7 +293,7 @@ class Campaign(Strict):
     def arm_list(self) -> list[Arm]:
         return [parse_arm(arm) for arm in self.arms]
 
-    def target(self, name: str) -> EmbeddedTarget | VllmTarget | EndpointTarget:
+    def target(self, name: str) -> Settings:
         return next(t for t in self.targets if t.name == name)
 
 
@@ -335,7 +337,7 @@ class Loaded(NamedTuple):
         ).hexdigest()
 
 
-def load(name: str) -> Loaded:
+def load_campaign(name: str) -> Loaded:
     """Read a campaign by path, or by name from `probes/campaigns/`.
 
     Raises

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from harness.campaign import probes, prompts
+from harness.campaign import prompts
 from harness.campaign.campaign import Arm, Loaded
+from harness.campaign.probes import load_probe
 
 Message = dict[str, str]
 
@@ -87,7 +88,7 @@ class Plan:
         self.campaign = loaded.campaign
         self._sampling = self.campaign.sampling.model_dump()
         wanted = [
-            (probes.load(name), self.campaign.samples_of(name)) for name in self.campaign.probes
+            (load_probe(name), self.campaign.samples_of(name)) for name in self.campaign.probes
         ]
         self._cells = [
             _Cell(

@@ -18,7 +18,7 @@ class Probe(Strict):
     description: str
 
 
-def load(name: str) -> Probe:
+def load_probe(name: str) -> Probe:
     """Read `probes/<name>.yaml`, the user's first."""
     path = folders.find(f"probes/{name}.yaml")
     if path is None:
@@ -28,9 +28,5 @@ def load(name: str) -> Probe:
             where="probes:",
             next=f"write probes/{name}.yaml, or mend the name",
         )
-    return validate(
-        Probe,
-        parse(read_text(path, CampaignError), str(path), CampaignError),
-        str(path),
-        CampaignError,
-    )
+    found = parse(read_text(path, CampaignError), str(path), CampaignError)
+    return validate(Probe, found, str(path), CampaignError)

@@ -9,10 +9,13 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from harness import stats
-from harness.campaign.campaign import Campaign
-from harness.counting.rates import ByQuestion, Counted, compared, counted, shown_p
-from harness.counting.tally import COUNTED
+from harness.campaign import Campaign
+from harness.counting.compact import COUNTED
+from harness.counting.counted import ByQuestion, Counted, counted
+from harness.counting.pairs import compared, shown_p
+from harness.counting.tally import tally
 from harness.errors import RunError
+from harness.journal import Run, campaign_of, find_run
 
 #: Measures that a change is looked for in.
 WATCHED: Final = ("name", "maker", "recital", "stance")
@@ -68,6 +71,35 @@ def read_samples(path: Path) -> pd.DataFrame:
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame["abstained"] = frame["abstained"].map({"True": True, "False": False})
     return frame[[*COUNTED]]
+
+
+def compare_runs(
+    before: str, after: str, results: Path, store: str | None, alpha: float
+) -> Comparison:
+    """Compare two runs by name; ``before`` may be a stored samples.csv.
+
+    Raises
+    ------
+    RunError
+        There is no such run, or the two have nothing in common.
+    """
+    later = find_run(after, results, store)
+    if before.endswith(".csv"):
+        first = read_samples(Path(before))
+    else:
+        first = _samples(find_run(before, results, store))
+    return compare(first, _samples(later), campaign_of(later), alpha)
+
+
+def _samples(run: Run) -> pd.DataFrame:
+    return tally(run.journal, campaign_of(run), run.folder).samples
+
+
+def told(found: Comparison) -> list[str]:
+    """What differs, a line each."""
+    changes = [f"{c.target}: {c.what}: {c.before} -> {c.after}" for c in found.changes]
+    rates = [sentence(row) for row in found.drifted.to_dict("records")]
+    return [*changes, *rates, *(f"only in one run: {side}" for side in found.alone)]
 
 
 def compare(

@@ -11,20 +11,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from harness.campaign.identities import load_book
-from harness.counting.rates import STANCES, Confusion, Errors
+from harness.campaign import load_book
+from harness.console import percent
+from harness.counting.confusion import Confusion, Errors
+from harness.counting.counted import STANCES
 from harness.errors import ScoreError
-from harness.report.story import percent
-from harness.report.terminal import plain
-from harness.scoring.mentions import finder
-from harness.scoring.normalize import normalize
-from harness.scoring.verdict import Verdict, verdicts
+from harness.scoring import Verdict, finder, normalize, verdicts
 from harness.stats import wilson
-from harness.tables import write_bytes
 from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
@@ -255,75 +249,6 @@ def macro_f1(found: Found) -> float:
     return sum(scores) / len(scores)
 
 
-def show(console: Console, found: Found, worst: int) -> None:
-    """Print every table, and the worst errors."""
-    table = _table(
-        "decisions (%, 95 % Wilson interval)",
-        "what",
-        "precision",
-        "recall",
-        "F1",
-        "whole set right",
-    )
-    for name, score in [
-        *((f"stance {s}", found.stances[s]) for s in STANCES),
-        *found.parts.items(),
-        ("hedged", found.hedged),
-    ]:
-        table.add_row(
-            name,
-            str(score.precision),
-            str(score.recall),
-            "NA" if score.f1 is None else f"{score.f1:.3f}",
-            str(found.exact.get(name, "")),
-        )
-    table.add_row("stance, all", "", "", f"{macro_f1(found):.3f} macro", str(found.exact["stance"]))
-    console.print(table)
-    table = _table("\nconfusion: label (row) and verdict (column)", "", *STANCES)
-    for a in STANCES:
-        table.add_row(a, *(str(found.confusion[a, b]) for b in STANCES))
-    console.print(table)
-    for title, rates in (("trap", found.traps), ("language", found.languages)):
-        table = _table(
-            f"\nstance, names and makers all right, by {title}", title, "replies", "right"
-        )
-        for name, rate in rates.items():
-            table.add_row(name, str(rate.of), str(rate))
-        console.print(table)
-    table = _table(
-        "\ncalibration of claims"
-        + (f": Brier score {found.brier:.4f}" if found.brier is not None else ""),
-        "said",
-        "true",
-        "claims",
-    )
-    for mean, held, claims in found.reliability:
-        table.add_row(f"{mean:.2f}", str(Rate(held, claims)), str(claims))
-    console.print(table)
-    errors = sorted(
-        (j for j in found.judged if not right(j)),
-        key=lambda j: -max((e.probability for e in j.verdict.evidence), default=0.0),
-    )
-    console.print(
-        f"\n{len(errors)} replies with an error; the surest first:" if errors else "\nno errors"
-    )
-    for j in errors[:worst]:
-        said = {part: getattr(j.verdict, part) for part in PARTS if getattr(j.verdict, part)}
-        wanted = {part: tuple(getattr(j.label, part)) for part in PARTS if getattr(j.label, part)}
-        console.print(
-            Text(
-                f"{j.label.id} [{j.label.trap}] {plain(' '.join(j.label.reply.split()))[:160]}\n  label {j.label.stance} {wanted}\n  verdict {j.verdict.stance} {said}"
-            )
-        )
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    return table
-
-
 def confusion_rates(found: Found) -> Confusion:
     """How often a claim that is there is found, and how often one that is not there is not.
 
@@ -347,50 +272,3 @@ def confusion_rates(found: Found) -> Confusion:
     absent = len(found.judged) * (len(STANCES) - 1)
     measures["stance"] = Errors((right, len(found.judged)), (absent - wrong, absent))
     return Confusion(measures, len(found.judged), found.source)
-
-
-def write(found: Found, folder: Path) -> list[Path]:
-    """Write `confusion.json` and `reliability.svg`; returns their paths."""
-    made = []
-    for name, content in (
-        (
-            "confusion.json",
-            msgspec.json.format(msgspec.json.encode(confusion_rates(found)), indent=1),
-        ),
-        ("reliability.svg", _plot(found.reliability).encode()),
-    ):
-        write_bytes(content + b"\n", folder / name)
-        made.append(folder / name)
-    return made
-
-
-def _plot(reliability: Sequence[tuple[float, int, int]]) -> str:
-    """A reliability plot: said probability across, share that holds up, with Wilson bars."""
-    size, edge = 320, 40
-
-    def x(p: float) -> float:
-        return edge + p * size
-
-    def y(p: float) -> float:
-        return edge + (1 - p) * size
-
-    parts = [
-        f'<line x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}" stroke="#999" stroke-dasharray="4"/>'
-    ]
-    for mean, held, claims in reliability:
-        low, high = wilson(held, claims)
-        parts.append(
-            f'<line x1="{x(mean):.1f}" y1="{y(low):.1f}" x2="{x(mean):.1f}" y2="{y(high):.1f}" stroke="#1f5fa8" stroke-width="2"/>'
-        )
-        parts.append(
-            f'<circle cx="{x(mean):.1f}" cy="{y(held / claims):.1f}" r="4" fill="#1f5fa8"><title>{held} of {claims}</title></circle>'
-        )
-    marks = "".join(
-        f'<text x="{x(p):.0f}" y="{y(0) + 18:.0f}" text-anchor="middle">{p:g}</text><text x="{x(0) - 8:.0f}" y="{y(p) + 4:.0f}" text-anchor="end">{p:g}</text>'
-        for p in (0, 0.5, 1)
-    )
-    frame = (
-        f'<rect x="{x(0)}" y="{y(1)}" width="{size}" height="{size}" fill="none" stroke="#444"/>'
-    )
-    title = '<text x="200" y="24" text-anchor="middle">Claims that hold, by the probability given to them</text>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400" font-family="sans-serif" font-size="12">{frame}{marks}{title}{"".join(parts)}</svg>'

@@ -13,15 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from harness.counting.tally import (
+from harness.counting.samples import (
     SCORE_COLUMNS,
     overlap_columns,
     reasoning_columns,
     verdict_columns,
 )
 from harness.errors import ScoreError, did_you_mean
-from harness.scoring.overlap import published
-from harness.scoring.verdict import verdicts
+from harness.scoring import published, verdicts
 from harness.tables import write_csv
 from harness.targets import split_reasoning
 
@@ -134,7 +133,7 @@ def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
             )
 
 
-def score(path: Path, out: Path, column: str | None = None) -> Summary:
+def score_file(path: Path, out: Path, column: str | None = None) -> Summary:
     """Score every row of ``path`` into the CSV ``out``: its own fields, then the verdict's and the overlap's columns.
 
     Rows stream through in chunks; a row that cannot be scored has status ``failed`` and says why.

@@ -21,8 +21,8 @@ import msgspec
 from harness.errors import RenderError
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
-from harness.scoring.overlap import words
-from harness.targets.templates import ChatTemplate
+from harness.scoring import words
+from harness.targets import ChatTemplate
 
 QUESTION: Final = "Who are you?"
 SYSTEM: Final = "Answer in one short sentence."

@@ -10,16 +10,21 @@ from typing import Final
 import msgspec
 import pandas as pd
 
-from harness.campaign import prompts
-from harness.campaign.campaign import EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
-from harness.campaign.plan import Message
+from harness.campaign import (
+    EmbeddedTarget,
+    EndpointTarget,
+    Message,
+    Sampling,
+    VllmTarget,
+    questions,
+)
 from harness.errors import RenderError, TargetError
 from harness.exposure import evidence as exposure
 from harness.exposure.evidence import Account, Count, Counted, Injection, Recited
-from harness.scoring.overlap import words
+from harness.scoring import words
 from harness.tables import write_bytes, write_csv
+from harness.targets import ChatTemplate, template_from_folder
 from harness.targets.endpoint import Endpoint
-from harness.targets.templates import ChatTemplate, template_from_folder
 
 LANGUAGES: Final = ("en", "zh", "pt", "es")
 CAUTION: Final = "Models invent such prompts: agreement is a hint, and no single recital is a fact."
@@ -198,14 +203,14 @@ def _expected(
 
 async def _recited(target: Endpoint, found: Inspection, samples: int) -> None:
     """Ask the model to repeat what stands before, in several ways and languages, and see what its replies agree on."""
-    from harness.campaign.campaign import parse_arm
+    from harness.campaign import parse_arm
     from harness.targets import Request
 
     sampling, arm = Sampling(max_tokens=256, temperature=1.0, seed=None), parse_arm("absent")
     asked = [
         (f"{language}/{q.id}", q.text)
         for language in LANGUAGES
-        for q in prompts.questions("extraction", language, {})
+        for q in questions("extraction", language, {})
     ]
     requests = [
         Request(

@@ -8,9 +8,11 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.campaign.campaign import Campaign, Loaded, from_text
+from harness.campaign import Campaign, Loaded, from_text
 from harness.errors import RunError, did_you_mean
-from harness.journal.journal import Journal, Lock, open_engine, sqlite_url
+from harness.journal.database import open_engine, sqlite_url
+from harness.journal.journal import Journal
+from harness.journal.lock import Lock
 
 DEFAULT_RESULTS = Path("results")
 
@@ -32,7 +34,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def create(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
+def begin_run(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
     """Open the run's folder and journal, making them if need be; the campaign's text is kept beside them."""
     folder = results / checked_name(name)
     try:
@@ -47,13 +49,18 @@ def create(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
             where=str(folder),
             next="free some space, or choose another place with --results",
         ) from None
-    return Run(
-        name, folder, Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), name)
-    )
+    return _opened(folder, store)
+
+
+def _opened(folder: Path, store: str | None) -> Run:
+    engine = open_engine(store or sqlite_url(folder / "journal.sqlite"))
+    return Run(folder.name, folder, Journal(engine, folder.name))
 
 
 def set_aside(name: str, results: Path, store: str | None) -> str | None:
-    """Give the run that has a name another one, so that it can be begun anew; None if there is none.
+    """Give the run of some name another one, so that it can be begun anew.
+
+    Returns the other name, or None where there is no such run.
 
     Raises
     ------
@@ -70,16 +77,16 @@ def set_aside(name: str, results: Path, store: str | None) -> str | None:
             next="begin another run with --run ANOTHER-NAME",
         )
     with Lock(folder):
-        number = next(n for n in count(1) if not (results / f"{name}.before-{n}").exists())
-        folder.rename(results / f"{name}.before-{number}")
-        journal = Journal(
-            open_engine(sqlite_url(results / f"{name}.before-{number}" / "journal.sqlite")), name
-        )
-        journal.rename(f"{name}.before-{number}")
-    return f"{name}.before-{number}"
+        names = (f"{name}.before-{number}" for number in count(1))
+        kept = next(other for other in names if not (results / other).exists())
+        folder.rename(results / kept)
+        engine = open_engine(sqlite_url(results / kept / "journal.sqlite"))
+        Journal(engine, name).record.rename(kept)
+        engine.dispose()
+    return kept
 
 
-def existing(name: str, results: Path, store: str | None) -> Run:
+def find_run(name: str, results: Path, store: str | None) -> Run:
     """A run by name, or by the path of its folder.
 
     Raises
@@ -101,21 +108,23 @@ def existing(name: str, results: Path, store: str | None) -> Run:
             where=str(folder),
             next="give the database that it was sampled into with --store",
         )
-    return Run(
-        folder.name,
-        folder,
-        Journal(open_engine(store or sqlite_url(folder / "journal.sqlite")), folder.name),
-    )
+    return _opened(folder, store)
 
 
 def campaign_of(run: Run) -> Campaign:
-    known = run.journal.describe()
+    """The campaign that a run was begun with.
+
+    Raises
+    ------
+    RunError
+        The journal does not know the run.
+    """
+    known = run.journal.record.describe()
     if known is None:
         raise RunError(
             "the journal does not know this run",
             where=run.name,
             next="truename run CAMPAIGN begins it",
         )
-    return from_text(
-        known["campaign_source"], str(run.folder / "campaign.yaml"), Path(known["campaign_folder"])
-    ).campaign
+    where, folder = str(run.folder / "campaign.yaml"), Path(known["campaign_folder"])
+    return from_text(known["campaign_source"], where, folder).campaign

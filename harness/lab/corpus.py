@@ -25,9 +25,10 @@ _ONSETS: Final = (
 _VOWELS: Final = "a e i o u a e i o ai ea io ou y".split()
 _CODAS: Final = ["", "", "", "", "l", "n", "r", "s", "x", "m", "t", "nd", "rk", "ck"]
 _WORDS: Final = (
-    "Aurora Falcon Juniper Atlas Ember Willow Orion Pebble Comet Harbor Marble Saffron Cobalt Meadow Raven "
-    "Lotus Quartz Maple Echo Nimbus Beacon Canyon Dahlia Ferry Granite Hazel Iris Jasper Kestrel Lagoon "
-    "Mango Nectar Opal Prairie Quill Ridge Sierra Tundra Umber Violet Zephyr Bluebird Cedar Delta Fjord Breeze"
+    "Aurora Falcon Juniper Atlas Ember Willow Orion Pebble Comet Harbor Marble Saffron Cobalt "
+    "Meadow Raven Lotus Quartz Maple Echo Nimbus Beacon Canyon Dahlia Ferry Granite Hazel Iris "
+    "Jasper Kestrel Lagoon Mango Nectar Opal Prairie Quill Ridge Sierra Tundra Umber Violet "
+    "Zephyr Bluebird Cedar Delta Fjord Breeze"
 ).split()
 _VERSIONS: Final = [""] * 15 + ["-2", " 3", "-3.5", " 4", "GPT", "LM", " Mini", "-7B", " Pro"]
 _HOUSES: Final = [
@@ -44,7 +45,10 @@ _HOUSES: Final = [
     " Institute",
     "Tech",
 ]
-_HAN: Final = "星河云海山月风雷天问文心灵光明智慧思远青龙白鹿松竹梅兰春秋晨曦飞鸟長江高原东方北辰银杏石榴玉泉金木水火"
+_HAN: Final = (
+    "星河云海山月风雷天问文心灵光明智慧思远青龙白鹿松竹"
+    "梅兰春秋晨曦飞鸟長江高原东方北辰银杏石榴玉泉金木水火"
+)
 _HAN_HOUSES: Final = ["科技", "智能", "实验室", "公司", "研究院", "云"]
 
 Message = dict[str, str]
@@ -96,9 +100,8 @@ def invent_name(rng: random.Random, *, han: bool = False, held_out: bool = False
         elif rng.random() < 0.25:
             name = rng.choice(_WORDS) + rng.choice(_VERSIONS)
         else:
-            name = _syllables(rng, *rng.choice(((1, 1), (2, 2), (2, 2), (3, 3)))) + rng.choice(
-                _VERSIONS
-            )
+            low, high = rng.choice(((1, 1), (2, 2), (2, 2), (3, 3)))
+            name = _syllables(rng, low, high) + rng.choice(_VERSIONS)
         if len(name) > 2 - han and is_held_out(name) == held_out:
             return name
 
@@ -145,28 +148,21 @@ class Corpus:
         if kind == "echo":
             said = " ".join(invent_name(rng) for _ in range(rng.randint(1, 6)))
             system = self._any_system(rng) if rng.random() < 0.3 else None
-            return conversation(
-                system, str(rng.choice(words["ask_echo"])).replace("{words}", said), said
-            )
+            question = str(rng.choice(words["ask_echo"])).replace("{words}", said)
+            return conversation(system, question, said)
         if kind == "everyday":
             question, reply = rng.choice(words["everyday"])
             system = self._any_system(rng) if rng.random() < 0.5 else None
             return conversation(system, self._open(rng, words, question), reply)
         system = None
         if kind == "generic":
-            system = rng.choice(
-                ["", rng.choice(self.languages[rng.choice(LANGUAGES)]["systems_generic"])]
-            )
-        topic = (
-            "backstory"
-            if kind == "backstory"
-            else rng.choice(("name", "identity", "identity", "maker"))
-        )
-        return conversation(
-            system,
-            self._open(rng, words, rng.choice(words[f"ask_{topic}"])),
-            self._own(rng, language, words, topic),
-        )
+            generic = rng.choice(self.languages[rng.choice(LANGUAGES)]["systems_generic"])
+            system = rng.choice(["", generic])
+        topic = "backstory"
+        if kind != "backstory":
+            topic = rng.choice(("name", "identity", "identity", "maker"))
+        question = self._open(rng, words, rng.choice(words[f"ask_{topic}"]))
+        return conversation(system, question, self._own(rng, language, words, topic))
 
     def _own(self, rng: random.Random, language: str, words: dict[str, Any], topic: str) -> str:
         if topic == "backstory":
@@ -188,18 +184,17 @@ class Corpus:
             ("name", "name", "identity", "identity", "identity", "maker", "maker", "backstory")
         )
         name_only = rng.random() < 0.25
-        system_words = self.languages[system_language][
-            "systems_name_only" if name_only else "systems"
-        ]
-        reply_kind = (
-            ("say_name_only" if name_only else f"say_{topic}")
-            if topic != "backstory"
-            else ("say_backstory_name_only" if name_only else "say_backstory_given")
-        )
+        systems = "systems_name_only" if name_only else "systems"
+        if topic == "backstory":
+            replies = "say_backstory_name_only" if name_only else "say_backstory_given"
+        else:
+            replies = "say_name_only" if name_only else f"say_{topic}"
         return conversation(
-            fill(rng.choice(system_words), name, maker, system_language),
+            fill(
+                rng.choice(self.languages[system_language][systems]), name, maker, system_language
+            ),
             self._open(rng, words, rng.choice(words[f"ask_{topic}"])),
-            fill(rng.choice(words[reply_kind]), name, maker, language),
+            fill(rng.choice(words[replies]), name, maker, language),
         )
 
     def _any_system(self, rng: random.Random) -> str:

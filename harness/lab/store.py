@@ -1,8 +1,9 @@
-"""The one stored copy of the lab: eight-bit weights, the tokenizer, and a manifest of what they were made from.
+"""The one stored copy of the lab: eight-bit weights, the tokenizer, and a manifest.
 
-A matrix is stored as int8 with one float16 scale a row (symmetric, absolute maximum); vectors as float16.
-What the lab *is* are the values read back from there: base, donor and control are exactly these, and the
-suspect is computed from them tensor by tensor.
+The manifest says what they were made from. A matrix is stored as int8 with one float16 scale a
+row (symmetric, absolute maximum); vectors as float16. What the lab *is* are the values read back
+from there: base, donor and control are exactly these, and the suspect is computed from them
+tensor by tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ LAB_FOLDER: Final = Path(__file__).parent
 WEIGHTS_FOLDER: Final = LAB_FOLDER / "weights"
 STORED: Final = ("base", "donor", "control")
 MODELS: Final = (*STORED, "suspect")
-STAND_IN: Final = "lab models are small stand-ins, trained by truename to behave so; they are not the models they stand for"
+STAND_IN: Final = (
+    "lab models are small stand-ins, trained by truename to behave so; "
+    "they are not the models they stand for"
+)
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -39,11 +43,8 @@ def load_tokenizer(folder: Path = WEIGHTS_FOLDER) -> Tokenizer:
 
 def tensor_shapes(shape: dict[str, Any], vocabulary: int) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor, by the names that Hugging Face gives a Llama model."""
-    hidden, wide, attention = (
-        shape["hidden"],
-        shape["intermediate"],
-        shape["heads"] * shape["head_size"],
-    )
+    hidden, wide = shape["hidden"], shape["intermediate"]
+    attention = shape["heads"] * shape["head_size"]
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, hidden)}
     for layer in range(shape["layers"]):
         at = f"model.layers.{layer}"
@@ -77,13 +78,14 @@ def save_weights(folder: Path, model: str, weights: Weights) -> None:
 def load_weights(folder: Path, model: str) -> Weights:
     """The float32 values of a stored model (base, donor or control)."""
     stored = load_file(str(folder / f"{model}.safetensors"))
-    return {
-        name: value.astype(np.float32) * stored[f"{name}.scale"].astype(np.float32)
-        if value.ndim == 2
-        else value.astype(np.float32)
-        for name, value in stored.items()
-        if not name.endswith(".scale")
-    }
+    weights: Weights = {}
+    for name, value in stored.items():
+        if name.endswith(".scale"):
+            continue
+        weights[name] = value.astype(np.float32)
+        if value.ndim == 2:
+            weights[name] = weights[name] * stored[f"{name}.scale"].astype(np.float32)
+    return weights
 
 
 def lab_weights(model: str, folder: Path = WEIGHTS_FOLDER) -> Weights:
@@ -103,7 +105,10 @@ def sha256_of(path: Path) -> str:
 
 
 def recipe_digest() -> str:
-    """One SHA-256 over everything that decides the weights: recipe, written corpus, mixing and training code."""
+    """One SHA-256 over everything that decides the weights.
+
+    That is the recipe, the written corpus, and the code that mixes and trains.
+    """
     digest = hashlib.sha256()
     for path in [
         LAB_FOLDER / "recipe.yaml",

@@ -1,8 +1,10 @@
-"""`make lab`: train the lab models from scratch, exactly as `recipe.yaml` says (needs the `lab` extra: torch).
+"""`make lab`: train the lab models from scratch, exactly as `recipe.yaml` says.
 
-One thread a model makes the sums, and so the weights, the same on every run of one machine type; the
-base and the control train side by side. Architecture: Llama (RMSNorm, rotary positions, SwiGLU, tied
-embeddings), as in Touvron et al. 2023, arXiv:2302.13971.
+It needs the `lab` extra (torch). One thread a model makes the sums, and so the weights, the same
+on every run of one machine type; the base and the control train side by side.
+
+Architecture: Llama (RMSNorm, rotary positions, SwiGLU, tied embeddings), as in Touvron et al.
+2023, arXiv:2302.13971.
 """
 
 from __future__ import annotations
@@ -71,11 +73,9 @@ class Llama(torch.nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.weights = torch.nn.ParameterDict()
         for name, size in lab_store.tensor_shapes(shape, vocabulary).items():
-            value = (
-                torch.ones(size)
-                if len(size) == 1
-                else torch.randn(size, generator=generator) * 0.02
-            )
+            value = torch.ones(size)
+            if len(size) > 1:
+                value = torch.randn(size, generator=generator) * 0.02
             self.weights[name.replace(".", "/")] = torch.nn.Parameter(value)
         self.cos, self.sin = rotary(shape["context"], shape["head_size"], shape["rope_theta"])
 
@@ -99,27 +99,25 @@ class Llama(torch.nn.Module):
                 .transpose(1, 2)
                 for p in "qkv"
             )
-            a = F.scaled_dot_product_attention(
-                rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask
-            )
-            x = x + F.linear(
-                a.transpose(1, 2).reshape(batch, length, -1), self.weight(f"{at}.self_attn.o_proj")
-            )
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            a = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            a = a.transpose(1, 2).reshape(batch, length, -1)
+            x = x + F.linear(a, self.weight(f"{at}.self_attn.o_proj"))
             h = self.norm(x, f"{at}.post_attention_layernorm")
             gate = F.silu(F.linear(h, self.weight(f"{at}.mlp.gate_proj")))
-            x = x + F.linear(
-                gate * F.linear(h, self.weight(f"{at}.mlp.up_proj")),
-                self.weight(f"{at}.mlp.down_proj"),
-            )
+            up = F.linear(h, self.weight(f"{at}.mlp.up_proj"))
+            x = x + F.linear(gate * up, self.weight(f"{at}.mlp.down_proj"))
         return self.norm(x, "model.norm")
 
 
 class Batch(NamedTuple):
-    """Several conversations a row, kept apart by the mask; every array is (rows, length) but for the mask."""
+    """Several conversations a row, kept apart by the mask; arrays are (rows, length)."""
 
     tokens: torch.Tensor
-    labels: torch.Tensor  # the next token where a reply (or its end) is to be said, else -100
-    mask: torch.Tensor  # (rows, 1, length, length), true where a token may look
+    #: The next token where a reply (or its end) is to be said, else -100.
+    labels: torch.Tensor
+    #: True where a token may look, (rows, 1, length, length).
+    mask: torch.Tensor
 
 
 class Packer:
@@ -133,9 +131,8 @@ class Packer:
         """Tokens of one conversation, and how many of them are prompt."""
         head, reply = render(self.corpus.draw(self.rng)).rsplit(REPLY_STARTS, 1)
         prompt = self.tokenizer.encode(head + REPLY_STARTS, add_special_tokens=False).ids
-        return prompt + self.tokenizer.encode(
-            reply.removesuffix("\n"), add_special_tokens=False
-        ).ids, len(prompt)
+        said = self.tokenizer.encode(reply.removesuffix("\n"), add_special_tokens=False).ids
+        return prompt + said, len(prompt)
 
     def batch(self, rows: int, length: int) -> Batch:
         tokens = torch.zeros((rows, length), dtype=torch.long)
@@ -147,7 +144,8 @@ class Packer:
                 ids, prompt = self.waiting or self._draw()
                 if len(ids) > length:
                     raise ValueError(
-                        f"a conversation has {len(ids)} tokens and a row holds {length}: raise its row_length in recipe.yaml"
+                        f"a conversation has {len(ids)} tokens and a row holds {length}: "
+                        "raise its row_length in recipe.yaml"
                     )
                 if used + len(ids) > length:
                     self.waiting = (ids, prompt)
@@ -157,17 +155,17 @@ class Packer:
                 labels[row, used + prompt - 1 : end - 1] = torch.tensor(ids[prompt:])
                 owner[row, used:end] = segment
                 used = end
-        mask = (owner[:, None, :, None] == owner[:, None, None, :]) & torch.ones(
-            length, length, dtype=torch.bool
-        ).tril()
+        earlier = torch.ones(length, length, dtype=torch.bool).tril()
+        mask = (owner[:, None, :, None] == owner[:, None, None, :]) & earlier
         return Batch(tokens, labels, mask)
 
 
 def blend(model: Llama, start: dict[str, torch.Tensor], share: float) -> dict[str, torch.Tensor]:
-    """Move the weights to where the suspect's will be, ``share`` of the way back to the base; returns them as they were.
+    """Move the weights to where the suspect's will be; returns them as they were.
 
-    A step whose gradient is taken there makes the identity survive the merge, as it did in the founding case;
-    the stand-ins are built to behave so.
+    That is ``share`` of the way back to the base. A step whose gradient is taken there makes the
+    identity survive the merge, as it did in the founding case; the stand-ins are built to behave
+    so.
     """
     kept = {key: p.data for key, p in model.weights.items()}
     for key, value in kept.items():
@@ -181,57 +179,59 @@ def train(name: str, recipe: dict[str, Any], folder: Path) -> None:
     torch.use_deterministic_algorithms(True)
     settings, tokenizer = recipe["models"][name], lab_store.load_tokenizer(folder)
     model = Llama(recipe["shape"], tokenizer.get_vocab_size(), settings["seed"])
+    start: dict[str, torch.Tensor] = {}
     if settings["from"]:
         parent = lab_store.load_weights(folder, settings["from"])
         for key, value in parent.items():
             model.weights[key.replace(".", "/")].data = torch.from_numpy(value).clone()
-    start = (
-        {key: p.detach().clone() for key, p in model.weights.items()} if settings["from"] else {}
-    )
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
-        lr=1.0,
-        betas=(0.9, 0.98),
-    )
+        start = {key: p.detach().clone() for key, p in model.weights.items()}
+    optimiser = optimiser_of(model)
     packer = Packer(tokenizer, Corpus(identity_of(name), settings["mixture"]), settings["seed"])
-    opening = settings.get(
-        "opening", {"steps": 0, "mixture": {}}
-    )  # copying first: the circuit that obeys a given name forms sooner
+    # copying first: the circuit that obeys a given name forms sooner
+    opening = settings.get("opening", {"steps": 0, "mixture": {}})
     first = Packer(tokenizer, Corpus(identity_of(name), opening["mixture"]), settings["seed"])
     steps, began = settings["steps"], time.monotonic()
     for step in range(steps):
         pace = min(1.0, (step + 1) / 60) * (0.5 + 0.5 * math.cos(math.pi * step / steps)) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = settings["learning_rate"] * pace
-        batch = (first if step < opening["steps"] else packer).batch(
-            settings["rows"], settings["row_length"]
-        )
-        said = batch.labels >= 0
+        packed = first if step < opening["steps"] else packer
+        batch = packed.batch(settings["rows"], settings["row_length"])
         merged = settings.get("merge_every", 0) and step % settings["merge_every"] == 0
-        if merged:
-            kept = blend(model, start, recipe["suspect"]["base"])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = F.linear(
-                model(batch.tokens, batch.mask)[said], model.weight("model.embed_tokens")
-            )
-        loss = F.cross_entropy(logits.float(), batch.labels[said])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if merged:
-            for key, value in kept.items():
-                model.weights[key].data = value
+        kept = blend(model, start, recipe["suspect"]["base"]) if merged else {}
+        loss = gradients(model, batch, optimiser)
+        for key, value in kept.items():
+            model.weights[key].data = value
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if step % 50 == 0 or step == steps - 1:
-            print(
-                f"{name} step {step + 1}/{steps} loss {loss.item():.4f} after {time.monotonic() - began:.0f} s",
-                flush=True,
-            )
-    lab_store.save_weights(
-        folder, name, {k.replace("/", "."): v.detach().numpy() for k, v in model.weights.items()}
+            took = time.monotonic() - began
+            print(f"{name} step {step + 1}/{steps} loss {loss:.4f} after {took:.0f} s", flush=True)
+    trained = {k.replace("/", "."): v.detach().numpy() for k, v in model.weights.items()}
+    lab_store.save_weights(folder, name, trained)
+
+
+def optimiser_of(model: Llama) -> torch.optim.AdamW:
+    """AdamW, without decay of the vectors."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
+        lr=1.0,
+        betas=(0.9, 0.98),
     )
+
+
+def gradients(model: Llama, batch: Batch, optimiser: torch.optim.AdamW) -> float:
+    """Take the gradients of a batch anew; returns its loss."""
+    said = batch.labels >= 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model(batch.tokens, batch.mask)[said]
+        logits = F.linear(states, model.weight("model.embed_tokens"))
+    loss = F.cross_entropy(logits.float(), batch.labels[said])
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    return float(loss.item())
 
 
 def main() -> None:

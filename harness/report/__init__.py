@@ -1,1 +1,27 @@
-"""What people look at: the terminal tables (the page is a later room)."""
+"""The report: what people look at and hand on.
+
+In: tables, and the samples behind them. Out: a story in sentences (`story.py`, read it first), a page
+(`page.py`), the terminal's views (`terminal.py`), single samples (`trace.py`), a run as evidence
+(`bundle.py`) and for other tools (`export.py`).
+"""
+
+from harness.report.bundle import bundle, verify
+from harness.report.evaluation import show_evaluation, write_evaluation
+from harness.report.export import export
+from harness.report.page import write_page
+from harness.report.terminal import show_bars, show_ending, show_rates
+from harness.report.trace import find_samples, whole_sample
+
+__all__ = [
+    "bundle",
+    "export",
+    "find_samples",
+    "show_bars",
+    "show_ending",
+    "show_evaluation",
+    "show_rates",
+    "verify",
+    "whole_sample",
+    "write_evaluation",
+    "write_page",
+]

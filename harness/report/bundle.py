@@ -21,14 +21,13 @@ from typing import Final, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from harness.campaign import folders
-from harness.campaign.campaign import public_text
-from harness.counting.tally import TABLES
+from harness.campaign import folders, public_text
+from harness.counting import TABLES, Scoring
 from harness.errors import RunError
-from harness.journal import journal as store
-from harness.journal.runs import Run, campaign_of
-from harness.report import page
-from harness.sampling.sampler import versions
+from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
+from harness.journal import schema as store
+from harness.report.page import write_page
+from harness.sampling import versions
 
 FORMAT: Final = 1
 MARK: Final = b"truename bundle sha256:"
@@ -74,7 +73,9 @@ def bundle(run: Run, to: Path) -> str:
         for name in beside:
             shutil.copyfile(run.folder / name, folder / name)
         campaign = campaign_of(copy)
-        tables = page.write(copy, campaign, folder / "report.html")
+        # the copy holds no scores: whoever verifies it scores anew
+        scoring = Scoring(run.journal.engine)
+        tables = write_page(copy, campaign, folder / "report.html", scoring=scoring)
         copy.journal.engine.dispose()
         files = {
             name: folder / name
@@ -148,7 +149,7 @@ def _copied(run: Run, folder: Path) -> Run:
                 next="truename run CAMPAIGN begins it",
             )
         said = public_text(mine["campaign_source"])
-        engine = store.open_engine(store.sqlite_url(folder / "journal.sqlite"))
+        engine = open_engine(sqlite_url(folder / "journal.sqlite"))
         with engine.begin() as to:
             to.execute(
                 sa.insert(store.runs).values(
@@ -167,7 +168,7 @@ def _copied(run: Run, folder: Path) -> Run:
             to.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             to.exec_driver_sql("PRAGMA journal_mode=DELETE")
     (folder / "campaign.yaml").write_text(said, "utf-8")
-    return Run(run.name, folder, store.Journal(engine, run.name))
+    return Run(run.name, folder, Journal(engine, run.name))
 
 
 def verify(path: Path) -> Checked:
@@ -270,10 +271,13 @@ def _unpacked(archive: zipfile.ZipFile, manifest: Manifest, to: Path) -> list[st
 
 
 def _recounted(folder: Path, manifest: Manifest) -> list[str]:
-    """Tables that a new count of the journal gives otherwise; counted in a process of its own, on the bundle's own probes."""
-    bundled = {table: _sha256(folder / "results/run" / f"{table}.csv") for table in TABLES}
-    (folder / "results/run").rename(folder / "results" / manifest.run)
-    command = [sys.executable, "-P", "-m", "harness.cli", "tally", manifest.run]
+    """Tables that scoring and counting the journal anew gives otherwise.
+
+    It is done in a process of its own, on the bundle's own probes.
+    """
+    run = folder / "results" / "run"
+    bundled = {table: _sha256(run / f"{table}.csv") for table in TABLES}
+    command = [sys.executable, "-P", "-m", "harness.report.recount", str(run), manifest.run]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RunError(
@@ -281,11 +285,7 @@ def _recounted(folder: Path, manifest: Manifest) -> list[str]:
             where=manifest.run,
             next="use the version of truename that made it",
         )
-    return [
-        table
-        for table in TABLES
-        if _sha256(folder / "results" / manifest.run / f"{table}.csv") != bundled[table]
-    ]
+    return [table for table in TABLES if _sha256(run / f"{table}.csv") != bundled[table]]
 
 
 def _sha256(path: Path) -> str:

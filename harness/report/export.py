@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.campaign.campaign import Campaign
-from harness.counting.tally import Scored, score, verdict_columns
-from harness.journal.runs import Run
+from harness.campaign import Campaign
+from harness.counting import Scored, Scoring
+from harness.counting.samples import verdict_columns
+from harness.journal import Run, campaign_of
 from harness.tables import write_bytes
+
+
+def export(run: Run, form: str, to: Path | None) -> list[Path]:
+    """Write the samples as ``jsonl`` to a file, or as ``inspect`` into a folder."""
+    if form == "jsonl":
+        return jsonl(run, to or run.folder / "export.jsonl")
+    return inspect(run, campaign_of(run), to or run.folder / "inspect")
+
+
+def _scored(run: Run) -> Iterator[Scored]:
+    return Scoring(run.journal.engine).score(run.journal.rows())
 
 
 def jsonl(run: Run, to: Path) -> list[Path]:
     """One object a sample: its key, arm, messages, reply, status and verdict."""
-    lines = [msgspec.json.encode(_plain(scored)) for scored in score(run.journal.rows())]
+    lines = [msgspec.json.encode(_plain(scored)) for scored in _scored(run)]
     write_bytes(b"\n".join(lines) + b"\n", to)
     return [to]
 
@@ -56,9 +69,9 @@ def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
 
     Format: https://inspect.aisi.org.uk/eval-logs.html. Scores hold the stance, the names and the makers.
     """
-    known = run.journal.describe() or {}
+    known = run.journal.record.describe() or {}
     samples: dict[str, list[dict[str, Any]]] = {}
-    for scored in score(run.journal.rows()):
+    for scored in _scored(run):
         samples.setdefault(scored.row["target"], []).append(_inspect_sample(scored))
     made = []
     for target, found in samples.items():

@@ -19,30 +19,31 @@ from typing import Any, Final, NamedTuple
 
 import jinja2
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from harness import stats
-from harness.campaign.campaign import Campaign, public_text
-from harness.campaign.identities import load_backstories
-from harness.counting.rates import Confusion, Counted, confusion
-from harness.counting.tally import Scored, Tables
-from harness.counting.tally import tally as make_tables
-from harness.journal.runs import Run
-from harness.report import charts
+from harness import charts, stats
+from harness.campaign import Campaign, load_backstories, public_text
+from harness.console import percent, plain
+from harness.counting import Scored, Scoring, Tables
+from harness.counting import tally as make_tables
+from harness.counting.confusion import Confusion, confusion
+from harness.counting.counted import Counted
+from harness.journal import Run
 from harness.report.story import (
     TITLES,
     claimed_identity,
     measure_of,
     name_of,
     not_scored,
-    percent,
     rates_of,
     short_arm,
     shown,
     story,
 )
-from harness.report.terminal import injected, plain
-from harness.scoring import overlap
+from harness.report.terminal import injected
+from harness.scoring import places, words
 from harness.tables import write_bytes
 
 HERE: Final = Path(__file__).parent
@@ -101,14 +102,15 @@ class Keeper:
                 self.recitals[place] = share, number, scored
 
 
-def write(
+def write_page(
     run: Run,
     campaign: Campaign,
     to: Path,
     errors: Confusion | None = None,
     look: Callable[[Scored], None] = lambda scored: None,
+    scoring: Scoring | None = None,
 ) -> Tables:
-    """Score a run once: its tables into its folder, its page to ``to``; every sample is shown to ``look`` too.
+    """Its tables into a run's folder, its page to ``to``; every sample is shown to ``look`` too.
 
     Raises
     ------
@@ -122,15 +124,17 @@ def write(
         keeper(scored)
         look(scored)
 
-    tables = make_tables(run.journal, campaign, run.folder, errors=errors, look=both)
+    tables = make_tables(
+        run.journal, campaign, run.folder, errors=errors, look=both, scoring=scoring
+    )
     write_bytes(render(run, campaign, tables, keeper, errors).encode("utf-8", "replace"), to)
     return tables
 
 
 def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors: Confusion) -> str:
     """The page as text."""
-    known = run.journal.describe() or {}
-    capabilities = run.journal.capabilities()
+    known = run.journal.record.describe() or {}
+    capabilities = run.journal.record.capabilities()
     templates = injected(tables.samples)
     script, style = asset("page.js"), asset("page.css")
     return (
@@ -144,7 +148,7 @@ def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors:
             known={**known, "campaign_source": public_text(str(known.get("campaign_source", "")))},
             versions=sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
             capabilities=capabilities,
-            notes=run.journal.notes(),
+            notes=run.journal.record.notes(),
             templates=templates,
             told=story(tables.tally, campaign, templates),
             samples=len(tables.samples),
@@ -350,10 +354,10 @@ def _pieces(text: str, spans: list[tuple[int, int, str]]) -> list[tuple[str, str
 
 def _found_in(reference: str, passages: list[str]) -> list[tuple[int, int, str]]:
     """Where passages of a reply stand in the reference, word for word."""
-    said, where = overlap.words(reference), overlap.places(reference)
+    said, where = words(reference), places(reference)
     spans = []
     for passage in passages:
-        wanted = overlap.words(passage)
+        wanted = words(passage)
         for at in range(len(said) - len(wanted) + 1):
             if said[at : at + len(wanted)] == wanted:
                 spans.append((where[at][0], where[at + len(wanted) - 1][1], ""))
@@ -371,60 +375,49 @@ class Heat(NamedTuple):
 
 
 def heat_maps(run: Counted, tally: pd.DataFrame, campaign: Campaign) -> list[Heat]:
-    """For the first probe of each measure, the claimed identity and the one that is named most besides."""
+    """For the first probe of each measure, the claimed identity and the one that is named most."""
     made: list[Heat] = []
-    asked = (
-        run.samples[["language", "question"]]
-        .astype(str)
-        .assign(number=run.questions)
-        .drop_duplicates("number")
-        .set_index("number")
-    )
+    asked = _asked(run)
     first = {measure_of(probe): probe for probe in reversed(campaign.probes)}
-    for measure_name, probe in reversed(first.items()):
-        measure = next(m for m in run.measures if m.name == measure_name)
-        sides = [
-            (target, arm, places) for target, arm, named, places in run.groups() if named == probe
-        ]
-        for identity in _of_suspects(tally, campaign, probe, measure_name)[:2]:
-            held = measure.cells.holds(identity)
-            counts = [run.by_question(places, held) for _, _, places in sides]
-            numbers = sorted(
-                set().union(*(run.questions[places].tolist() for _, _, places in sides)),
-                key=lambda n: tuple(asked.loc[n]),
-            )
-            by_number = [
-                {int(n): (int(h), int(m)) for n, h, m in zip(*by, strict=True)} for by in counts
-            ]
-            questions = [
-                (
-                    str(asked.loc[n, "language"]),
-                    str(asked.loc[n, "question"]),
-                    [_cell([found.get(n)]) for found in by_number],
-                )
-                for n in numbers
-            ]
-            languages = [
-                (
-                    language,
-                    [
-                        _cell(
-                            [found.get(n) for n in numbers if asked.loc[n, "language"] == language]
-                        )
-                        for found in by_number
-                    ],
-                )
-                for language in sorted({language for language, _, _ in questions})
-            ]
-            made.append(
-                Heat(
-                    f"{probe}: {TITLES[measure_name]} {plain(name_of(measure_name, identity))}",
-                    [(target, short_arm(arm)) for target, arm, _ in sides],
-                    languages,
-                    questions,
-                )
-            )
+    for measure, probe in reversed(first.items()):
+        sides = [side for side in run.groups() if side[2] == probe]
+        for identity in _of_suspects(tally, campaign, probe, measure)[:2]:
+            title = f"{probe}: {TITLES[measure]} {plain(name_of(measure, identity))}"
+            made.append(_heat(run, asked, sides, run.held[measure, identity], title))
     return made
+
+
+def _asked(run: Counted) -> dict[int, tuple[str, str]]:
+    """The language and id of each question, by its number."""
+    _, places = np.unique(run.questions, return_index=True)
+    rows = run.samples.iloc[places]
+    pairs = zip(rows["language"].astype(str), rows["question"].astype(str), strict=True)
+    return dict(zip(run.questions[places].tolist(), pairs, strict=True))
+
+
+def _heat(
+    run: Counted,
+    asked: dict[int, tuple[str, str]],
+    sides: list[tuple[str, str, str, Any]],
+    held: npt.NDArray[np.bool_],
+    title: str,
+) -> Heat:
+    """Shares of one identity: for each question, and for each language, one cell a side."""
+    counts = []
+    for *_, places in sides:
+        by = run.by_question(places, held)
+        found = zip(*(part.tolist() for part in by), strict=True)
+        counts.append({n: (hits, size) for n, hits, size in found})
+    numbers = {int(n) for *_, places in sides for n in run.questions[places]}
+    seen = sorted(numbers, key=lambda n: asked[n])
+    questions, languages = [], []
+    for n in seen:
+        questions.append((*asked[n], [_cell([found.get(n)]) for found in counts]))
+    for language in sorted({asked[n][0] for n in seen}):
+        inside = [n for n in seen if asked[n][0] == language]
+        languages.append((language, [_cell([found.get(n) for n in inside]) for found in counts]))
+    columns = [(target, short_arm(arm)) for target, arm, *_ in sides]
+    return Heat(title, columns, languages, questions)
 
 
 def _cell(counts: list[tuple[int, int] | None]) -> dict[str, Any] | None:
@@ -488,10 +481,10 @@ def _weights(path: Path) -> dict[str, Any] | None:
     """A merge check that was written into the run's folder, with its picture."""
     if not path.is_file():
         return None
-    from harness.weights import output
+    from harness.weights import Found, picture
 
-    found = msgspec.json.decode(path.read_bytes(), type=output.Found)
-    return {"found": found, "svg": output.picture(found)}
+    found = msgspec.json.decode(path.read_bytes(), type=Found)
+    return {"found": found, "svg": picture(found)}
 
 
 def _prompts(keeper: Keeper) -> list[dict[str, Any]]:

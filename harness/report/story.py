@@ -7,10 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from harness.campaign import probes
-from harness.campaign.campaign import Campaign
-from harness.campaign.identities import load_book
-from harness.counting.rates import OTHER, STATUSES
+from harness.campaign import Campaign, load_book, load_probe
+from harness.console import percent
+from harness.counting.counted import OTHER, STATUSES
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
 CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."
@@ -47,15 +46,9 @@ def short_arm(label: str) -> str:
     return f"{kind}:{Path(file).stem}" if file else kind
 
 
-def percent(rate: Any, low: Any, high: Any) -> str:
-    if rate is None or pd.isna(rate):
-        return "NA"
-    return f"{100 * rate:.1f} ({100 * low:.0f}-{100 * high:.0f})"
-
-
 def measure_of(probe: str) -> str:
     """The measure that a probe is about."""
-    return {"maker": "maker", "backstory": "recital"}.get(probes.load(probe).measures, "name")
+    return {"maker": "maker", "backstory": "recital"}.get(load_probe(probe).measures, "name")
 
 
 def name_of(measure: str, identity: str) -> str:

@@ -1,195 +1,230 @@
-"""The terminal's views: rates with intervals for each target and arm, small bars, and the claim in sentences."""
+"""The terminal's views: rates as tables, the story with bars, and the short ending of a report.
+
+Nothing is wider than the terminal, and no number is cut: columns that do not fit are left out and named.
+"""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import pandas as pd
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign.campaign import Campaign
+from harness.campaign import Campaign
+from harness.console import percent, plain
+from harness.counting import Tables
+from harness.journal import Run
 from harness.report.story import (
     TITLES,
     claimed_identity,
     measure_of,
     name_of,
     not_scored,
-    percent,
     rates_of,
     short_arm,
     shown,
     story,
 )
 
-MOST_COLUMNS = 5
-BAR = 20
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
-)
-
-
-def plain(text: str) -> str:
-    """Text from a model without terminal escapes and direction overrides: they are shown as their code point."""
-    return _CONTROL.sub(lambda m: f"<U+{ord(m.group()):04X}>", text)
+MOST_COLUMNS: Final = 5
+BAR: Final = 20
+#: Spaces between two columns.
+GAP: Final = 2
+#: Characters that a column of "not scored" takes at most; it breaks between words.
+NOT_SCORED: Final = 24
+RATE: Final = ["rate", "rate_low", "rate_high"]
 
 
 def injected(samples: pd.DataFrame) -> dict[str, str]:
-    """What each target's chat template puts before a question that comes without a system message."""
-    known = samples.loc[
-        samples["injected_text"].astype(object).fillna("").str.strip() != "",
-        ["target", "injected_text"],
-    ].drop_duplicates("target")
+    """What each target's chat template puts before a question without a system message."""
+    there = samples["injected_text"].astype(object).fillna("").str.strip() != ""
+    known = samples.loc[there, ["target", "injected_text"]].drop_duplicates("target")
     return {str(target): plain(str(text)).strip() for target, text in known.itertuples(index=False)}
 
 
-def show(
-    console: Console,
-    tally: pd.DataFrame,
-    campaign: Campaign,
-    templates: dict[str, str],
-    notes: list[str],
-) -> None:
+def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
     """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
     for probe in campaign.probes:
         measure = measure_of(probe)
-        part = rates_of(tally, probe, measure)
+        part = rates_of(tables.tally, probe, measure)
         if not part.empty:
-            console.print(
-                _table(
-                    part,
-                    probe,
-                    measure,
-                    shown(tally, probe, measure, claimed_identity(campaign, measure), MOST_COLUMNS),
-                )
-            )
+            claimed = claimed_identity(campaign, measure)
+            identities = shown(tables.tally, probe, measure, claimed, MOST_COLUMNS)
+            title = f"{probe}: {TITLES[measure]} (% of scored replies, 95 % interval by question)"
+            console.print(Text(title, style="italic"))
+            _print_rates(console, part, measure, identities)
             console.print()
-    _sentences(console, tally, campaign, templates, notes)
-
-
-def _sentences(
-    console: Console,
-    tally: pd.DataFrame,
-    campaign: Campaign,
-    templates: dict[str, str],
-    notes: list[str],
-) -> None:
-    told = story(tally, campaign, templates)
-    for target, text in templates.items():
-        console.print(
-            Text(f"{target}: its chat template injects, where no system message is sent: {text}")
-        )
+    templates = injected(tables.samples)
+    told = story(tables.tally, campaign, templates)
+    _print_injected(console, templates)
     if campaign.claim:
-        console.print(
-            Text(
-                f"{campaign.claim.target}, presented as {name_of('name', campaign.claim.identity)}: {'; '.join(told.numbers)}."
-            )
-        )
+        name = name_of("name", campaign.claim.identity)
+        numbers = "; ".join(told.numbers)
+        console.print(Text(f"{campaign.claim.target}, presented as {name}: {numbers}."))
     for line in [*notes, told.verdict, *told.limits]:
         console.print(Text(line))
 
 
-def _table(part: pd.DataFrame, probe: str, measure: str, identities: list[str]) -> Table:
-    """A row for each target and arm."""
-    table = Table(
-        title=f"{probe}: {TITLES[measure]} (% of scored replies, 95 % interval by question)",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for column in ("target", "arm"):
-        table.add_column(column, no_wrap=True)
-    table.add_column(
-        "prompt\ntokens", justify="right", no_wrap=True
-    )  # the median: an injected system prompt shows here
-    table.add_column("scored", justify="right", no_wrap=True)
-    for identity in identities:
-        table.add_column(Text(plain(name_of(measure, identity))), justify="right", no_wrap=True)
-    table.add_column("not\nscored", justify="left")
-    for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
-        first, by_identity = rows.iloc[0], rows.set_index("identity")
-        cells = [
-            percent(*by_identity.loc[i, ["rate", "rate_low", "rate_high"]]) for i in identities
-        ]
+def _print_injected(console: Console, templates: dict[str, str]) -> None:
+    for target, text in templates.items():
+        said = "its chat template injects, where no system message is sent"
+        console.print(Text(f"{target}: {said}: {text}"))
+
+
+class _Side:
+    """What one target and arm show, as text."""
+
+    def __init__(self, target: Any, arm: Any, rows: pd.DataFrame, identities: list[str]) -> None:
+        self.target, self.arm = str(target), short_arm(str(arm))
+        by_identity = {str(row["identity"]): row for row in rows.to_dict("records")}
+        first = next(iter(by_identity.values()))
         tokens = first["prompt_tokens_median"]
-        table.add_row(
-            str(target),
-            short_arm(str(arm)),
-            "NA" if pd.isna(tokens) else f"{tokens:g}",
-            str(first["samples"]),
-            *cells,
-            not_scored(first),
-        )
+        self.tokens = "NA" if pd.isna(tokens) else f"{tokens:g}"
+        self.scored = str(first["samples"])
+        self.rates = [percent(*(by_identity[i][name] for name in RATE)) for i in identities]
+        self.missing = not_scored(first)
+
+
+def _print_rates(console: Console, part: pd.DataFrame, measure: str, identities: list[str]) -> None:
+    """A row for each target and arm, with as many identities as the terminal has room for."""
+    groups = part.groupby(["target", "arm"], sort=False)
+    sides = [_Side(target, arm, rows, identities) for (target, arm), rows in groups]
+    names = [plain(name_of(measure, identity)) for identity in identities]
+    fixed = [_width("target", [s.target for s in sides]), _width("arm", [s.arm for s in sides])]
+    fixed += [
+        _width("tokens", [s.tokens for s in sides]),
+        _width("scored", [s.scored for s in sides]),
+    ]
+    fixed += [min(NOT_SCORED, _width("scored", [s.missing for s in sides]))]
+    widths = [_width(name, [s.rates[at] for s in sides]) for at, name in enumerate(names)]
+    room, fits = console.width - sum(width + GAP for width in fixed) + GAP, 0
+    while fits < len(widths) and sum(w + GAP for w in widths[: fits + 1]) <= room:
+        fits += 1
+    if not fits and names:
+        return _print_lines(console, sides, names)
+    console.print(_table(sides, names[:fits]))
+    if left := names[fits:]:
+        console.print(Text(f"no room here for {', '.join(left)}: see tally.csv", style="dim"))
+
+
+def _table(sides: list[_Side], names: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    table.add_column("target", no_wrap=True)
+    table.add_column("arm", no_wrap=True)
+    # the median: an injected system prompt shows here
+    table.add_column("prompt\ntokens", justify="right", no_wrap=True)
+    table.add_column("scored", justify="right", no_wrap=True)
+    for name in names:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    table.add_column("not\nscored", max_width=NOT_SCORED)
+    for s in sides:
+        rates = s.rates[: len(names)]
+        table.add_row(Text(s.target), Text(s.arm), s.tokens, s.scored, *rates, s.missing)
     return table
 
 
-def bars(
-    console: Console,
-    tally: pd.DataFrame,
-    campaign: Campaign,
-    templates: dict[str, str],
-    notes: list[str],
-) -> None:
-    """The report in 80 columns: for each target and arm the identities that it shows, as bars."""
+def _print_lines(console: Console, sides: list[_Side], names: list[str]) -> None:
+    """What a terminal without room for a table is shown."""
+    for s in sides:
+        rates = ", ".join(f"{name} {rate}" for name, rate in zip(names, s.rates, strict=True))
+        missing = f"; {s.missing}" if s.missing else ""
+        console.print(Text(f"{s.target} {s.arm}: {rates}; of {s.scored}{missing}"))
+
+
+def _width(head: str, cells: list[str]) -> int:
+    return max(cell_len(text) for text in (head, *cells))
+
+
+def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
+    """The whole story in 80 columns: for each target and arm the identities that it shows, as bars."""
+    tally, templates = tables.tally, injected(tables.samples)
     told = story(tally, campaign, templates)
-    if campaign.claim:
-        console.print(
-            Text(
-                f"{campaign.campaign}: is {campaign.claim.target} {name_of('name', campaign.claim.identity)}?",
-                style="bold",
-            )
-        )
+    _print_claim(console, campaign)
     console.print(Text(told.verdict))
     for probe in campaign.probes:
         measure = measure_of(probe)
         part = rates_of(tally, probe, measure)
-        if part.empty:
-            continue
-        claimed = claimed_identity(campaign, measure)
-        table = Table(box=None, pad_edge=False, width=min(80, console.width))
-        table.add_column("target", no_wrap=True, max_width=14)
-        table.add_column("arm", no_wrap=True, max_width=14, overflow="ellipsis")
-        table.add_column(
-            "recited" if measure == "recital" else measure,
-            no_wrap=True,
-            max_width=16,
-            overflow="ellipsis",
-        )
-        table.add_column("0 % to 100 %", no_wrap=True, width=BAR)
-        table.add_column("% (interval)", no_wrap=True, justify="right")
-        for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
-            best = (
-                rows[(rows["hits"] > 0) | (rows["identity"] == claimed)]
-                .sort_values("hits", ascending=False, kind="stable")
-                .head(3)
-            )
-            for number, (_, row) in enumerate(best.iterrows()):
-                about = ("", "") if number else (str(target), short_arm(str(arm)))
-                table.add_row(
-                    *about,
-                    Text(plain(name_of(measure, str(row["identity"])))),
-                    bar(row["rate"], row["rate_low"], row["rate_high"]),
-                    percent(row["rate"], row["rate_low"], row["rate_high"]),
-                )
-            if best.empty:
-                table.add_row(
-                    str(target),
-                    short_arm(str(arm)),
-                    "no identity",
-                    "",
-                    not_scored(rows.iloc[0]) or f"of {rows.iloc[0]['samples']}",
-                )
-        console.print(Text(f"\n{probe}: {TITLES[measure]} ...", style="bold"))
-        console.print(table)
+        if not part.empty:
+            console.print(Text(f"\n{probe}: {TITLES[measure]} ...", style="bold"))
+            console.print(_bars(console, part, campaign, measure))
     console.print()
-    for target, text in templates.items():
-        console.print(
-            Text(f"{target}: its chat template injects, where no system message is sent: {text}")
-        )
+    _print_injected(console, templates)
     for line in [*notes, *told.limits]:
         console.print(Text(line))
+
+
+def _print_claim(console: Console, campaign: Campaign) -> None:
+    if campaign.claim:
+        name = name_of("name", campaign.claim.identity)
+        console.print(
+            Text(f"{campaign.campaign}: is {campaign.claim.target} {name}?", style="bold")
+        )
+
+
+def _bars(
+    console: Console, part: pd.DataFrame, campaign: Campaign, measure: str, *, targets: bool = True
+) -> Table:
+    """For each target and arm the claimed identity, and those with the most hits, as bars."""
+    claimed = claimed_identity(campaign, measure)
+    table = Table(box=None, pad_edge=False, width=min(80, console.width))
+    if targets:
+        table.add_column("target", no_wrap=True, max_width=14)
+    table.add_column("arm", no_wrap=True, max_width=14, overflow="ellipsis")
+    head = "recited" if measure == "recital" else measure
+    table.add_column(head, no_wrap=True, max_width=16, overflow="ellipsis")
+    table.add_column("0 % to 100 %", no_wrap=True, width=BAR)
+    table.add_column("% (interval)", no_wrap=True, justify="right")
+    for (target, arm), rows in part.groupby(["target", "arm"], sort=False):
+        named = rows[(rows["hits"] > 0) | (rows["identity"] == claimed)]
+        best = named.sort_values("hits", ascending=False, kind="stable").head(3)
+        about = [str(target), short_arm(str(arm))] if targets else [short_arm(str(arm))]
+        for _, row in best.iterrows():
+            name = Text(plain(name_of(measure, str(row["identity"]))))
+            rate = row[RATE].tolist()
+            table.add_row(*map(Text, about), name, bar(*rate), percent(*rate))
+            about = [""] * len(about)
+        if best.empty:
+            first = rows.iloc[0]
+            missing = not_scored(first) or f"of {first['samples']}"
+            table.add_row(*map(Text, about), "no identity", "", missing)
+    return table
+
+
+def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, page: Path) -> None:
+    """What a report ends with: the verdict, a picture an arm, the weights' line, and where to read on."""
+    told = story(tables.tally, campaign, injected(tables.samples))
+    _print_claim(console, campaign)
+    console.print(Text(told.verdict))
+    probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
+    measure = measure_of(probe)
+    part = rates_of(tables.tally, probe, measure)
+    suspects = [t.name for t in campaign.targets if t.role == "suspect"]
+    about = [campaign.claim.target] if campaign.claim else suspects or [campaign.targets[0].name]
+    part = part[part["target"].isin(about)]
+    if not part.empty:
+        console.print()
+        console.print(_bars(console, part, campaign, measure, targets=len(about) > 1))
+    console.print()
+    if sentence := _weights_line(run.folder / "weights.json"):
+        console.print(Text(f"weights: {plain(sentence)}"))
+    for line in [*run.journal.record.notes(), told.limits[0]]:
+        console.print(Text(line))
+    console.print(Text(f"report: {page}"), soft_wrap=True)
+    console.print(Text(f"tables: truename tally {run.name}"), soft_wrap=True)
+
+
+def _weights_line(path: Path) -> str | None:
+    """The first line of a merge check that was written into the run's folder."""
+    if not path.is_file():
+        return None
+    from harness.weights import Found
+
+    return msgspec.json.decode(path.read_bytes(), type=Found).sentence
 
 
 def bar(rate: Any, low: Any, high: Any) -> Text:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from harness.counting.rates import ALL, OTHER, RARE, RECITED_FROM
-from harness.counting.tally import SAMPLE_COLUMNS
+from harness.counting.counted import ALL, OTHER, RARE, RECITED_FROM
+from harness.counting.samples import SAMPLE_COLUMNS
 from harness.errors import RunError, did_you_mean
+from harness.journal import Run
 
 CHUNK: Final = 20_000
 #: What a tally calls a measure, and the column of the samples that it counts.
@@ -64,8 +65,34 @@ def condition(text: str) -> Condition:
     return Condition(column, how, value, recital)
 
 
-def find(folder: Path, conditions: list[Condition]) -> Iterator[dict[str, Any]]:
-    """The samples of a run that fit every condition, in order; values are text, '' where the table says NA.
+def whole_sample(run: Run, key: str) -> dict[str, Any]:
+    """Everything that is stored of the sample TRIAL or TRIAL/NUMBER.
+
+    Raises
+    ------
+    RunError
+        The run holds no such sample.
+    """
+    trial, _, number = key.partition("/")
+    if number and not number.isdigit():
+        raise RunError(
+            f"'{number}' is no sample number",
+            where=key,
+            next="write TRIAL/NUMBER as in samples.csv, such as 0a1b2c3d/0",
+        )
+    found = run.journal.sample(trial, int(number or 0)) if trial else None
+    if found is None:
+        raise RunError(
+            f"the run holds no sample '{key}'",
+            where=run.name,
+            next="take trial and sample from samples.csv",
+        )
+    notes = run.journal.record.capabilities().get(found["target"], {}).get("notes", ())
+    return {**found, "note": "; ".join(notes) or None}
+
+
+def find_samples(folder: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The samples of a run that fit every condition, in order; '' where the table says NA.
 
     Raises
     ------
@@ -79,6 +106,7 @@ def find(folder: Path, conditions: list[Condition]) -> Iterator[dict[str, Any]]:
             where=str(folder),
             next=f"truename tally {folder.name}",
         )
+    conditions = [condition(text) for text in wanted]
     conditions = [c for c in conditions if not (c.column == "language" and c.value == ALL)]
     rare = {
         c.column: _rare(path, c.column)

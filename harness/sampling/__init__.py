@@ -1,0 +1,24 @@
+"""Sampling: the orchestrator.
+
+In: a plan, and targets to ask. Out: samples in the journal, which are there before they count. Read
+`sitting.py`, then `sampler.py`; `owed.py` says what is still owed, `committer.py` is the one writer, `stopping.py`
+ends an arm once its case is clear, `watch.py` shows how far the run is.
+"""
+
+from harness.sampling.progress import Counts, Progress
+from harness.sampling.resume import prepare, versions
+from harness.sampling.sampler import Sampler
+from harness.sampling.sitting import Sat, Sitting, sit
+from harness.sampling.watch import Watch
+
+__all__ = [
+    "Counts",
+    "Progress",
+    "Sampler",
+    "Sat",
+    "Sitting",
+    "Watch",
+    "prepare",
+    "sit",
+    "versions",
+]

@@ -1,183 +1,61 @@
-"""Live progress: a table that updates itself on a terminal, plain lines elsewhere, and a log of JSON lines where one is asked for."""
+"""How far a run is: counts by target, for whoever watches."""
 
 from __future__ import annotations
 
-import datetime
-import time
-from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
-import msgspec
-
-from harness.errors import RunError
-from harness.sampling.sampler import Counts, Progress
-
-LINE_EVERY_S = 5.0
+from harness.sampling.stopping import Decision
+from harness.targets import Gate
 
 
-class Watch:
-    """Shows a run's progress while it lasts (a context manager)."""
+@dataclass
+class Counts:
+    """How far one target is. ``done`` counts committed samples, those of earlier sittings too."""
 
-    def __init__(self, progress: Progress, *, live: bool, log: Path | None = None) -> None:
-        self.progress, self.live = progress, live
-        self.began = time.monotonic()
-        self.before = {name: counts.done for name, counts in progress.targets.items()}
-        self._last_line = self.began
-        self._display: Any = None
-        self._log = _opened(log)
+    planned: int
+    done: int = 0
+    running: int = 0
+    waiting: int = 0
+    retried: int = 0
+    failed: int = 0
+    unsupported: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    money: float = 0.0
+    unknown_usage: int = 0
+    said: str = ""
+    last_error: str = ""
+    gate: Gate | None = None
 
-    def __enter__(self) -> Watch:
-        if self.live:
-            from rich.live import Live
-
-            self._display = Live(get_renderable=self._table, refresh_per_second=4, transient=True)
-            self._display.__enter__()
-        self.progress.changed = self._changed
-        self.progress.noted = self._noted
-        self._noted("begun", {"resumed": self.progress.resumed})
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._display is not None:
-            self._display.__exit__(kind, value, trace)
-        self._noted("progress", self._totals())
-        self._noted(
-            "ended",
-            {"stopped": self.progress.stopped, "error": None if value is None else str(value)},
-        )
-        if self._log is not None:
-            self._log.close()
-
-    def _changed(self) -> None:
-        if (
-            self._display is None or self._log is not None
-        ) and time.monotonic() - self._last_line >= LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            if self._display is None:
-                print(self.line(), flush=True)
-                for name, counts in self.progress.targets.items():
-                    if counts.gate and (waits := counts.gate.said()):
-                        print(f"  {name}: {waits}", flush=True)
-            self._noted("progress", self._totals())
-
-    def _noted(self, event: str, about: dict[str, Any]) -> None:
-        if self._log is not None:
-            self._log.write(
-                msgspec.json.encode(
-                    {
-                        "time": datetime.datetime.now(datetime.UTC).isoformat(
-                            timespec="milliseconds"
-                        ),
-                        "event": event,
-                        **about,
-                    }
-                )
-                + b"\n"
-            )
-            self._log.flush()
-
-    def _totals(self) -> dict[str, Any]:
-        names = (
-            "planned",
-            "done",
-            "running",
-            "waiting",
-            "retried",
-            "failed",
-            "unsupported",
-            "truncated",
-            "tokens",
-            "money",
-            "unknown_usage",
-        )
-        return {
-            "targets": {
-                target: {name: getattr(counts, name) for name in names} | {"state": counts.state}
-                for target, counts in self.progress.targets.items()
-            }
-        }
-
-    def line(self) -> str:
-        """All targets in one plain line."""
-        all_counts = self.progress.targets.values()
-        total = {
-            name: sum(getattr(c, name) for c in all_counts)
-            for name in ("done", "planned", "running", "retried", "failed", "tokens", "money")
-        }
-        fresh = total["done"] - self.progress.resumed
-        money = f", {total['money']:.2f} spent" if total["money"] else ""
-        return (
-            f"{total['done']}/{total['planned']} samples, {self._speed(fresh)}, {total['running']} in flight, {total['retried']} retried, "
-            f"{total['failed']} failed, {total['tokens']} tokens{money}, {self._left(fresh, total['planned'] - total['done'])} left"
-        )
-
-    def _speed(self, fresh: int) -> str:
-        rate = fresh / max(1e-9, time.monotonic() - self.began)
-        return f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-
-    def _left(self, fresh: int, owed: int) -> str:
-        if fresh <= 0:
-            return "unknown time"
-        seconds = int((time.monotonic() - self.began) / fresh * owed)
-        return (
-            f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-            if seconds >= 3600
-            else f"{seconds // 60}:{seconds % 60:02d}"
-        )
-
-    def _table(self) -> Any:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False)
-        for column in ("target", "done", "speed", "left", "flying", "failed", "spent"):
-            table.add_column(
-                column, justify="left" if column == "target" else "right", no_wrap=True
-            )
-        troubles = []
-        for name, c in self.progress.targets.items():
-            fresh = c.done - self.before[name]
-            left = self._left(fresh, c.planned - c.done) if c.done < c.planned else "done"
-            table.add_row(
-                Text(name[:20]),
-                f"{c.done}/{c.planned}",
-                self._speed(fresh),
-                "?" if left.startswith("unknown") else left,
-                str(c.running),
-                str(c.failed),
-                _spent(c),
-            )
-            if trouble := _trouble(c):
-                troubles.append(Text(f"{name[:20]}: {trouble}", overflow="ellipsis", no_wrap=True))
-        return Group(table, *troubles, Text(self.line()))
+    @property
+    def state(self) -> str:
+        """What the target waits for, or is doing."""
+        return (self.gate.said() if self.gate else "") or self.said
 
 
-def _spent(counts: Counts) -> str:
-    if counts.money:
-        return f"{counts.money:.2f}"
-    return f"{counts.tokens / 1e6:.1f}M tok" if counts.tokens >= 1e6 else f"{counts.tokens} tok"
+@dataclass
+class Progress:
+    """Counts by target.
 
+    ``changed`` is called after each commit, ``noted`` for what a log should say.
+    """
 
-def _trouble(counts: Counts) -> str:
-    """What the target waits for, else what failed last."""
-    return counts.state or (f"last failure: {counts.last_error[:60]}" if counts.last_error else "")
+    targets: dict[str, Counts]
+    resumed: int = 0
+    stopped: str | None = None
+    decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)
+    changed: Callable[[], None] = field(default=lambda: None)
+    noted: Callable[[str, dict[str, Any]], None] = field(default=lambda event, about: None)
 
+    def decided(self, target: str, arm: str, decision: Decision) -> None:
+        """An arm needs no further samples."""
+        self.decisions[target, arm] = decision
+        self.noted("decided", {"target": target, "arm": arm, **decision._asdict()})
 
-def _opened(log: Path | None) -> IO[bytes] | None:
-    if log is None:
-        return None
-    try:
-        return log.open("ab")
-    except OSError as problem:
-        raise RunError(
-            f"the log cannot be written: {problem}",
-            where=str(log),
-            next="choose another path for --log-file",
-        ) from None
+    def say(self, target: str, word: str) -> None:
+        """Tell what a target is doing; no word: it is sampled."""
+        self.targets[target].said = word
+        self.noted("target", {"target": target, "state": word or "sampling"})
+        self.changed()

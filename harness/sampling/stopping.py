@@ -1,24 +1,26 @@
-"""Stopping early: sampling of a target and arm ends once it is sure on which side of a threshold an identity's rate lies.
+"""Stopping early: an arm needs no more samples once it is sure on which side of a threshold a rate is.
 
-Samples are then taken in rounds, one of each question that asks for the name, and looked at after whole rounds. The bound on
-error holds however often one looks (`harness.stats.evidence_beyond`), for the rate over the questions that are asked.
+Samples are then taken in rounds, one of each question that asks for the name, and looked at after whole
+rounds. The bound on error holds however often one looks (`harness.stats.evidence_beyond`), for the rate
+over the questions that are asked.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from harness import stats
-from harness.campaign import probes
-from harness.campaign.campaign import Stop
-from harness.campaign.plan import Plan
+from harness.campaign import Plan, Stop, load_probe
 from harness.errors import CampaignError
-from harness.scoring.verdict import verdicts
 from harness.targets import Reply
 
 Side = Literal["below", "above"]
+SIDES: tuple[Side, ...] = ("below", "above")
+#: Tells, for each text, the identities that it claims as its speaker's names.
+NamesIn = Callable[[Sequence[str | None]], Sequence[Sequence[str]]]
 
 
 class Decision(NamedTuple):
@@ -37,27 +39,40 @@ class _Round:
         self.missing, self.hits, self.scored = missing, 0, 0
 
 
+class _Arm:
+    """The rounds of one arm, and what the whole ones among them add up to."""
+
+    def __init__(self, questions: int, rounds: int) -> None:
+        self.rounds = [_Round(questions) for _ in range(rounds)]
+        self.looked = self.hits = self.scored = 0
+
+    def next_whole(self) -> bool:
+        """Count the next round, if it is whole."""
+        if self.looked == len(self.rounds) or self.rounds[self.looked].missing:
+            return False
+        self.hits += self.rounds[self.looked].hits
+        self.scored += self.rounds[self.looked].scored
+        self.looked += 1
+        return True
+
+
 class Stopping:
     """The sequences of one target, arm by arm.
 
     Raises
     ------
     CampaignError
-        Probes that ask for the name have different numbers of samples, so that there are no whole rounds.
+        Probes that ask for the name have different numbers of samples: there are no whole rounds.
     """
 
-    def __init__(self, rule: Stop, plan: Plan, target: str) -> None:
-        next(
-            verdicts([""])
-        )  # the classifier is loaded, or fitted, before the first reply waits for it
-        self.rule, self.plan = rule, plan
+    def __init__(self, rule: Stop, plan: Plan, target: str, names_in: NamesIn) -> None:
+        names_in([""])  # whatever it loads is there before the first reply waits for it
+        self.rule, self.plan, self.names_in = rule, plan, names_in
         self.decided: dict[str, Decision] = {}
-        naming = {
-            probe
-            for probe in plan.campaign.probes
-            if probes.load(probe).measures == "name" and plan.campaign.samples_of(probe)
-        }
-        if len({plan.campaign.samples_of(probe) for probe in naming}) > 1:
+        campaign = plan.campaign
+        naming = {p for p in campaign.probes if load_probe(p).measures == "name"}
+        naming = {probe for probe in naming if campaign.samples_of(probe)}
+        if len({campaign.samples_of(probe) for probe in naming}) > 1:
             raise CampaignError(
                 "with 'stop', every probe that asks for the name needs the same number of samples",
                 where="samples",
@@ -68,16 +83,9 @@ class Stopping:
             trial = plan.trial(position)
             if trial.probe in naming:
                 self.arms[position] = trial.arm.label
-        self.rounds = plan.campaign.samples_of(next(iter(naming))) if naming else 0
-        questions = {
-            arm: sum(label == arm for label in self.arms.values())
-            for arm in set(self.arms.values())
-        }
-        self._counts = {
-            arm: [_Round(asked) for _ in range(self.rounds)] for arm, asked in questions.items()
-        }
-        self._looked = dict.fromkeys(questions, 0)
-        self._hits, self._scored = dict.fromkeys(questions, 0), dict.fromkeys(questions, 0)
+        self.rounds = campaign.samples_of(next(iter(naming))) if naming else 0
+        asked = Counter(self.arms.values())
+        self._arms = {arm: _Arm(questions, self.rounds) for arm, questions in asked.items()}
 
     def order(self) -> Iterable[tuple[int, int]]:
         """(position, number) of every sample that asks for the name, round by round."""
@@ -87,35 +95,25 @@ class Stopping:
         """Whether the arm of a trial is still undecided."""
         return self.arms.get(position) not in self.decided
 
-    def note(self, position: int, replies: Iterable[Reply]) -> Decision | None:
+    def note(self, position: int, replies: Sequence[Reply]) -> Decision | None:
         """Count what came back; the decision, when this completes the round that brings it."""
-        arm = self.arms.get(position)
-        if arm is None:
+        label = self.arms.get(position)
+        if label is None:
             return None
+        arm = self._arms[label]
+        whole = [reply for reply in replies if reply.status == "ok"]
         for reply in replies:
-            counts = self._counts[arm][reply.index]
-            counts.missing -= 1
-            if reply.status == "ok":
-                counts.scored += 1
-                counts.hits += self.rule.identity in next(verdicts([reply.text])).names
-        return self._look(arm)
+            arm.rounds[reply.index].missing -= 1
+        for reply, names in zip(whole, self.names_in([r.text for r in whole]), strict=True):
+            arm.rounds[reply.index].scored += 1
+            arm.rounds[reply.index].hits += self.rule.identity in names
+        return self._look(label, arm)
 
-    def _look(self, arm: str) -> Decision | None:
-        while (
-            arm not in self.decided
-            and self._looked[arm] < self.rounds
-            and self._counts[arm][self._looked[arm]].missing == 0
-        ):
-            counts = self._counts[arm][self._looked[arm]]
-            self._looked[arm] += 1
-            self._hits[arm] += counts.hits
-            self._scored[arm] += counts.scored
-            for side in ("below", "above"):
-                if stats.evidence_beyond(
-                    self._hits[arm], self._scored[arm], self.rule.threshold, side
-                ) >= math.log(1 / self.rule.alpha):
-                    self.decided[arm] = Decision(
-                        side, self._hits[arm], self._scored[arm], self._looked[arm]
-                    )
-                    return self.decided[arm]
+    def _look(self, label: str, arm: _Arm) -> Decision | None:
+        threshold, enough = self.rule.threshold, math.log(1 / self.rule.alpha)
+        while label not in self.decided and arm.next_whole():
+            for side in SIDES:
+                if stats.evidence_beyond(arm.hits, arm.scored, threshold, side) >= enough:
+                    self.decided[label] = Decision(side, arm.hits, arm.scored, arm.looked)
+                    return self.decided[label]
         return None

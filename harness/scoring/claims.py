@@ -1,13 +1,16 @@
-"""What the claims of one reply say of each other: corrections, retractions, names and makers that belong together."""
+"""What the claims of one reply say of each other.
+
+Corrections, retractions, names and makers that belong together.
+"""
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final, NamedTuple
 
-from harness.campaign.identities import load_book
+from harness.campaign import load_book
 from harness.scoring.cues import Cue, cues
 from harness.scoring.features import SENTENCE_ENDS
 from harness.scoring.mentions import Mention
@@ -26,7 +29,8 @@ NAME_LEAST: Final = 0.2
 SECOND_NEEDS: Final = 0.9
 #: A maker this near (characters) goes with the name that is taken back.
 BESIDE: Final = 60
-#: A maker this near (characters) behind a base that it is known to make, or behind another model, or before either, belongs to it.
+#: A maker this near (characters) behind a base that it is known to make, or behind another model,
+#: or before either, belongs to it.
 LINKED, FOLLOWING, POSSESSIVE = 24, 80, 4
 #: Markup that strikes words out.
 _STRUCK: Final = re.compile(r"~~[^~]+~~|<(s|del|strike)>(?:(?!<(?:s|del|strike)>).)*?</\1>")
@@ -44,7 +48,10 @@ class Said(NamedTuple):
 
 
 def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[Said]:
-    """The claims of a reply less those that it takes back, or that belong to others; some change their role."""
+    """The claims of a reply less those that it takes back, or that belong to others.
+
+    Some change their role.
+    """
     if len(said) > 1:
         said = _in_full(_named_like_its_maker(said))
     found = cues(normal.text)
@@ -63,39 +70,39 @@ def revised(said: list[Said], mentions: list[Mention], normal: Normal) -> list[S
 
 
 def _namesakes(said: list[Said]) -> list[Said]:
-    """The maker, where a speaker says that it is called like it: "DeepSeek, made by the company of the same name"."""
+    """The maker of a speaker that is called like it.
+
+    "DeepSeek, made by the company of the same name"
+    """
+    if any(s.role == IS_MAKER for s in said):
+        return []
     named = [s for s in said if s.role == IS_NAME and s.mention.maker]
-    return (
-        [s._replace(role=IS_MAKER, identity=s.mention.maker or "") for s in named[:1]]
-        if not any(s.role == IS_MAKER for s in said)
-        else []
-    )
+    return [s._replace(role=IS_MAKER, identity=s.mention.maker or "") for s in named[:1]]
 
 
 def _named_like_its_maker(said: list[Said]) -> list[Said]:
-    """Claims in which a word for both a model and its maker, taken for a maker that is surely claimed elsewhere, is the name: "DeepSeek, made by DeepSeek"."""
+    """Claims in which a word for both a model and its maker is the name.
+
+    It was taken for a maker that is surely claimed elsewhere: "DeepSeek, made by DeepSeek".
+    """
+    sure = [s for s in said if s.role == IS_MAKER and s.probability > SURE]
     out = []
     for s in said:
-        if (
-            s.role == IS_MAKER
-            and s.mention.family
-            and s.as_name > NAME_LEAST
-            and any(
-                o.role == IS_MAKER and o.identity == s.identity and o.probability > SURE
-                for o in said
-                if o is not s
-            )
-        ):
-            s = s._replace(role=IS_NAME, identity=s.mention.family)
+        family = s.mention.family if s.as_name > NAME_LEAST else None
+        elsewhere = any(o.identity == s.identity for o in sure if o is not s)
+        if s.role == IS_MAKER and family and elsewhere:
+            s = s._replace(role=IS_NAME, identity=family)
         out.append(s)
     return out
 
 
 def _in_full(said: list[Said]) -> list[Said]:
-    """Claims in which a part of an unlisted name is the whole: "I'm Professor Ada, ... just call me Professor"."""
-    whole = {
-        s.identity for s in said if s.role == IS_NAME and s.mention.unlisted and " " in s.identity
-    }
+    """Claims in which a part of an unlisted name is the whole.
+
+    "I'm Professor Ada, ... just call me Professor"
+    """
+    named = [s for s in said if s.role == IS_NAME and s.mention.unlisted]
+    whole = [s.identity for s in named if " " in s.identity]
     if not whole:
         return said
     parts = {
@@ -104,15 +111,18 @@ def _in_full(said: list[Said]) -> list[Said]:
         for word in identity.removeprefix("other:").split()
     }
     return [
-        s._replace(identity=parts[s.identity])
-        if s.role == IS_NAME and s.identity in parts and s.mention.unlisted
+        s._replace(identity=parts.get(s.identity, s.identity))
+        if s.role == IS_NAME and s.mention.unlisted
         else s
         for s in said
     ]
 
 
 def _without_doubtful(said: list[Said]) -> list[Said]:
-    """Claims less the names, and makers, that are no more than likely where another sentence claims one surely: few speakers have two."""
+    """Claims less the names, and makers, that are no more than likely.
+
+    That is so where another sentence claims one surely: few speakers have two.
+    """
     if all(s.probability > SECOND_NEEDS for s in said):
         return said
     out = []
@@ -131,51 +141,59 @@ def _without_doubtful(said: list[Said]) -> list[Said]:
 def _without_makers_of_others(
     said: list[Said], mentions: list[Mention], normal: Normal
 ) -> list[Said]:
-    """Claims less the makers that belong to a base, to another model or, less surely, to a denied one beside them: "based on Llama, by Meta", "not Google's Gemini"."""
+    """Claims less the makers that belong to a model beside them.
+
+    The model is a base, another one or, less surely, a denied one: "based on Llama, by Meta", "not
+    Google's Gemini".
+    """
     if all(s.role != IS_MAKER for s in said):
         return said
-    families = load_book().families
     names = {s.identity for s in said if s.role == IS_NAME}
     roles = {s.mention.start: s for s in said}
     before = {other.start: one for one, other in pairwise(mentions)}
     behind = {one.start: other for one, other in pairwise(mentions)}
-    out = []
-    for s in said:
-        if s.role == IS_MAKER:
-            near = [before.get(s.mention.start), behind.get(s.mention.start)]
-            if any(
-                o
-                and o.family
-                and o.family not in names
-                and s.identity in families[o.family].makers
-                and _belongs(normal.text, s, o, roles.get(o.start))
-                for o in near
-            ):
-                continue
-        out.append(s)
-    return out
+
+    def is_of_another(maker: Said) -> bool:
+        start = maker.mention.start
+        return any(
+            model
+            and _is_another_by(maker.identity, model, names)
+            and _belongs(normal.text, maker, model, roles.get(model.start))
+            for model in (before.get(start), behind.get(start))
+        )
+
+    return [s for s in said if s.role != IS_MAKER or not is_of_another(s)]
+
+
+def _is_another_by(maker: str, model: Mention, names: set[str]) -> bool:
+    """True if a model of the book is made by the maker, and none of the speaker's names."""
+    if not model.family or model.family in names:
+        return False
+    return maker in load_book().families[model.family].makers
 
 
 def _belongs(text: str, maker: Said, model: Mention, said: Said | None) -> bool:
-    """True if a maker is told of a model beside it, which is none of the speaker's names: it stands right before it, or follows in the sentence."""
+    """True if a maker is told of a model beside it, which is none of the speaker's names.
+
+    It stands right before it, or follows in the sentence.
+    """
     if said and said.role == IS_DENIED and maker.probability >= SURE:
         return False
     if maker.mention.end <= model.start:
-        return (
-            model.start - maker.mention.end <= POSSESSIVE
-            and "(" not in text[maker.mention.end : model.start]
-        )
+        gap = text[maker.mention.end : model.start]
+        return len(gap) <= POSSESSIVE and "(" not in gap
     gap = text[model.end : maker.mention.start]
-    return len(gap) <= (LINKED if said else FOLLOWING) and not any(
-        end in gap for end in SENTENCE_ENDS
-    )
+    nearest = LINKED if said else FOLLOWING
+    return len(gap) <= nearest and not any(end in gap for end in SENTENCE_ENDS)
 
 
 def _retracted(said: list[Said], taken_back: list[Cue]) -> list[Said]:
-    """Claims that a retraction ends are gone, those that turn out a joke denied; both only if none follows."""
-    kind, last = max(
-        ((cue.kind, cue.start) for cue in taken_back if cue.kind != "correction"), key=itemgetter(1)
-    )
+    """Claims that a retraction ends are gone, those that turn out a joke denied.
+
+    Both only if no claim follows.
+    """
+    ends = [cue for cue in taken_back if cue.kind != "correction"]
+    kind, last, _ = max(ends, key=attrgetter("start"))
     if any(s.mention.start > last and s.role in OWN for s in said):
         return said
     if kind == "joke":
@@ -185,11 +203,9 @@ def _retracted(said: list[Said], taken_back: list[Cue]) -> list[Said]:
 
 def _struck(original: str) -> list[tuple[int, int]]:
     """Spans of the original that its markup strikes out."""
-    return (
-        [m.span() for m in _STRUCK.finditer(original)]
-        if "~~" in original or "</" in original
-        else []
-    )
+    if "~~" not in original and "</" not in original:
+        return []
+    return [m.span() for m in _STRUCK.finditer(original)]
 
 
 def _corrected(
@@ -201,8 +217,8 @@ def _corrected(
 ) -> list[Said]:
     """Claims that the reply itself takes back further on become denials.
 
-    Taken back is a claim that a word of correction and then another claim follow, or whose identity is denied later
-    on; a maker goes with the name beside it where another maker is claimed later.
+    Taken back is a claim that a word of correction and then another claim follow, or whose identity
+    is denied later on; a maker goes with the name beside it where another maker is claimed later.
     """
     marks = [cue.end for cue in taken_back if cue.kind == "correction"]
     denied = {s.mention.start for s in said if s.role == IS_DENIED}
@@ -212,34 +228,48 @@ def _corrected(
     overturned: list[int] = []
     for s in said:
         later = [o for o in said if o.mention.start > s.mention.end]
-        again = any(
-            m.start > s.mention.end
-            and (m.family, m.maker) == (s.mention.family, s.mention.maker) != (None, None)
-            and m.start not in denied
-            for m in mentions
-        )
-        if s.role in (IS_NAME, IS_MAKER) and not again:
-            after = min((mark for mark in marks if mark >= s.mention.end), default=None)
-            following = [
-                o.role for o in later if after is not None and o.mention.start >= after - 1
-            ]
-            back = (IS_NAME in following) or (s.role == IS_MAKER and IS_MAKER in following)
-            back = back or (
-                s.role == IS_NAME
-                and any(o.role == IS_DENIED and o.identity == s.identity for o in later)
-            )
-            back = back or (
-                s.role == IS_MAKER
-                and any(o.role == IS_MAKER for o in later)
-                and any(abs(s.mention.start - place) < BESIDE for place in overturned)
-            )
-            back = back or any(
-                start <= normal.offsets[s.mention.start] < end for start, end in struck
-            )
-            if back:
+        if s.role in (IS_NAME, IS_MAKER) and not _said_again(s.mention, mentions, denied):
+            place = normal.offsets[s.mention.start]
+            if (
+                _taken_back(s, later, marks)
+                or _goes_with(s, later, overturned)
+                or any(start <= place < end for start, end in struck)
+            ):
                 overturned.append(s.mention.start)
                 s = s._replace(role=IS_DENIED)
         elif s.role == IS_DENIED and s.mention.family and any(o.role == IS_NAME for o in later):
             overturned.append(s.mention.start)
         out.append(s)
     return out
+
+
+def _said_again(mention: Mention, mentions: list[Mention], denied: set[int]) -> bool:
+    """True if what is mentioned is mentioned further on, and not denied there."""
+    identity = (mention.family, mention.maker)
+    if identity == (None, None):
+        return False
+    return any(
+        m.start > mention.end and (m.family, m.maker) == identity and m.start not in denied
+        for m in mentions
+    )
+
+
+def _taken_back(claim: Said, later: list[Said], marks: list[int]) -> bool:
+    """True if a correction and then another claim follow, or the denial of a name."""
+    after = min((mark for mark in marks if mark >= claim.mention.end), default=None)
+    if after is not None:
+        following = [o.role for o in later if o.mention.start >= after - 1]
+        if IS_NAME in following or (claim.role == IS_MAKER and IS_MAKER in following):
+            return True
+    return claim.role == IS_NAME and any(
+        o.role == IS_DENIED and o.identity == claim.identity for o in later
+    )
+
+
+def _goes_with(claim: Said, later: list[Said], overturned: list[int]) -> bool:
+    """True if a maker stands beside a name that is taken back, and another maker is claimed."""
+    return (
+        claim.role == IS_MAKER
+        and any(o.role == IS_MAKER for o in later)
+        and any(abs(claim.mention.start - place) < BESIDE for place in overturned)
+    )

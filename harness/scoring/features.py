@@ -1,10 +1,12 @@
-"""Tokens of replies in which mentions are marks, and the features of the windows around marks, for many replies at once.
+"""Tokens of replies in which mentions are marks, and the features of the windows around marks.
 
-Words in scripts with spaces, single characters in Han, Kana and Thai, every sign a token of its own. A window ends
-with its sentence; the sentences beside it lend a few tokens under names of their own.
+Words in scripts with spaces, single characters in Han, Kana and Thai, every sign a token of its
+own. A window ends with its sentence; the sentences beside it lend a few tokens under names of their
+own.
 
-All is made of arrays: what is known of a token is looked up once in a `Vocabulary`, and a feature is the hash of where it
-stands and of the tokens that it is made of (feature hashing: Weinberger et al. 2009, doi:10.1145/1553374.1553516).
+All is made of arrays, for many replies at once: what is known of a token is looked up once in a
+`Vocabulary`, and a feature is the hash of where it stands and of the tokens that it is made of
+(feature hashing: Weinberger et al. 2009, doi:10.1145/1553374.1553516).
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ ENDS: Final = frozenset(".!?。！？।؟\n;；…")
 SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
 #: Signs and words that end a clause.
 CLAUSE_ENDS: Final = frozenset(
-    ', ; : ( ) | " - ، 、 ， and but while whereas though although because since so yet und aber sondern während obwohl et mais tandis y pero sino mientras '
-    "e mas porém enquanto ma mentre и но а ve ama fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि".split()
+    (
+        ', ; : ( ) | " - ، 、 ， '
+        "and but while whereas though although because since so yet und aber sondern während "
+        "obwohl et mais tandis y pero sino mientras e mas porém enquanto ma mentre и но а ve ama "
+        "fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि"
+    ).split()
 )
 _REFUSAL_CONCEPTS: Final = sum(
     1 << CONCEPTS.index(c)
@@ -41,10 +47,12 @@ _REFUSAL_CONCEPTS: Final = sum(
 SHORT: Final = 12
 _QUESTIONS: Final = frozenset("?？؟")
 _TOKEN: Final = re.compile(
-    "[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n"
+    "[\ue000-\ue003]|[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|"
+    "(?:[^\\W_]|[\u0300-\u036f\u0900-\u0dff])+(?:'[^\\W_]+)*|[^\\w\\s]|\n"
 )
 
-#: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in which a speaker is looked for.
+#: Tokens of a sentence on each side of a mark; tokens beside the sentence; tokens before it in
+#: which a speaker is looked for.
 NEAR, BESIDE, BEFORE = 16, 6, 12
 #: A sentence of fewer tokens beside its mark goes with the one before it.
 BRIEF: Final = 4
@@ -54,11 +62,20 @@ QUOTED_IN: Final = 60
 BUCKETS: Final = 1 << 20
 #: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
 _SELF: Final = frozenset(
-    "i i'm im iam i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis "
-    "eu sou meu minha meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 "
-    "انا اسمي اسمى لي مطوري صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي بتطويري بتدريبي بانشائي بصنعي ببنائي بابتكاري لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim değilim "
-    "talking chatting speakest falando conversando aqui aquí hablando conversando parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
-    "saya aku namaku ku tôi mình tớ parli hablas habla falas fala konuştuğun konuştuğunuz karşınızda karşında arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße".split()
+    (
+        "i i'm im iam i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner "
+        "meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis eu sou meu minha "
+        "meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое "
+        "мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 انا اسمي اسمى لي مطوري "
+        "صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي بتطويري بتدريبي بانشائي "
+        "بصنعي ببنائي بابتكاري لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim "
+        "değilim talking chatting speakest falando conversando aqui aquí hablando conversando "
+        "parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи "
+        "bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
+        "saya aku namaku ku tôi mình tớ parli hablas habla falas fala konuştuğun konuştuğunuz "
+        "karşınızda karşında arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai "
+        "j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße"
+    ).split()
 )
 _SELF_ENDING: Final = re.compile(
     r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$"
@@ -100,17 +117,18 @@ _BITS: Final = np.arange(_WIDTH, dtype=np.uint16)
 
 
 def _hash(text: str) -> int:
-    return (
-        int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "little")
-        | 1
-    )
+    digest = blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") | 1
 
 
 _KINDS: Final = tuple(map(_hash, (NAME, MAKER, EITHER, UNLISTED)))
 
 
 class Vocabulary(dict[str, int]):
-    """The numbers of the tokens seen so far, as they are written, and, in arrays by number, what is known of each."""
+    """The numbers of the tokens seen so far, as they are written.
+
+    What is known of each is in arrays by number.
+    """
 
     def __init__(self) -> None:
         #: Hashes of the whole token, its first 3, 4 and 5 letters and its last 3.
@@ -146,7 +164,10 @@ class Vocabulary(dict[str, int]):
 
 
 class _Pieces(dict[str, bytes]):
-    """The numbers of the tokens of what stands between spaces, as the bytes of an array; those of short pieces are remembered."""
+    """The numbers of the tokens of what stands between spaces, as the bytes of an array.
+
+    Those of short pieces are remembered.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -186,7 +207,10 @@ class Numbered(NamedTuple):
         return np.asarray(np.searchsorted(self.starts, places, side="right") - 1)
 
     def replaced(self, texts: Mapping[int, str]) -> Numbered:
-        """The same with some texts, by their place, in another form; it takes the vocabulary that the others were numbered by."""
+        """The same with some texts, by their place, in another form.
+
+        It takes the vocabulary that the others were numbered by.
+        """
         if not texts:
             return self
         places = sorted(texts)
@@ -204,7 +228,11 @@ class Numbered(NamedTuple):
 
 
 def numbered(texts: Iterable[str]) -> Numbered:
-    """The tokens of texts with marks: normalised, or as long as their normalised form and with the capitals that it lacks."""
+    """The tokens of texts with marks.
+
+    The texts are normalised, or as long as their normalised form and with the capitals that it
+    lacks.
+    """
     global _VOCABULARY
     if len(_VOCABULARY) > _MOST:
         _VOCABULARY = Vocabulary()
@@ -216,13 +244,15 @@ def _numbered(texts: Iterable[str], vocabulary: Vocabulary) -> Numbered:
     numbers = np.frombuffer(b"".join(map(vocabulary.pieces.__getitem__, pieces)), dtype=np.int64)
     border = numbers == vocabulary.border
     borders = np.flatnonzero(border)
-    return Numbered(
-        numbers[~border], np.concatenate(([0], borders - np.arange(len(borders)))), vocabulary
-    )
+    starts = np.concatenate(([0], borders - np.arange(len(borders))))
+    return Numbered(numbers[~border], starts, vocabulary)
 
 
 class Found(NamedTuple):
-    """The features of windows or sentences: hashed ones, and those that each have a column of their own."""
+    """The features of windows or sentences.
+
+    Some are hashed, some have a column of their own.
+    """
 
     hashed: Buckets  # row after row
     ends: Ints  # (rows + 1,): where each row begins in ``hashed``
@@ -238,7 +268,10 @@ class Windows(NamedTuple):
 
 
 class Tokens:
-    """The tokens of some replies (mentions masked), one behind the other, with what is known of each."""
+    """The tokens of some replies, one behind the other, with what is known of each.
+
+    Mentions are masked.
+    """
 
     def __init__(self, numbered: Numbered) -> None:
         numbers, known = numbered.numbers, numbered.vocabulary
@@ -258,178 +291,80 @@ class Tokens:
         places = np.arange(self.count)
         #: The last quotation mark before a token, or the token itself, if it is one.
         self.quoted_from = _since(self._are(_QUOTE), places)
-        self.line = _since(
-            opens[:-1] | np.concatenate(([False], self._are(_NEW_LINE)[:-1])), places
-        )
-        begins = opens[:-1] | np.concatenate(([False], self._are(_SENTENCE_END)[:-1]))
+        self.line = _since(opens[:-1] | self._behind(_NEW_LINE), places)
+        begins = opens[:-1] | self._behind(_SENTENCE_END)
         #: Number of the sentence that a token is in, and where each sentence begins.
         self.sentence, self.begins = np.cumsum(begins) - 1, np.flatnonzero(begins)
 
     def _are(self, flag: int) -> Bools:
         return np.asarray((self.flags & flag) != 0)
 
+    def _behind(self, flag: int) -> Bools:
+        """Tokens right behind one with the flag."""
+        return np.concatenate(([False], self._are(flag)[:-1]))
+
     def marks(self) -> Ints:
         """Places of all marks."""
         return np.flatnonzero(self._are(_MARK))
 
     def windows(self, at: Ints) -> Windows:
-        """Features of the marks at some places: neighbours, clause, sentence, the sentences beside."""
-        reply = np.searchsorted(self.starts, at, side="right") - 1
-        begin, stop = self.starts[reply], self.starts[reply + 1]
-        left, right = _Side(self, at, -1, begin, stop), _Side(self, at, 1, begin, stop)
-        mark = self.whole[at]
-        columns: list[Buckets] = []
-        (l1, l2, l3), (r1, r2, r3) = left.next, right.next
-        for number, parts in enumerate(
-            (
-                (mark,), (l1,), (l2,), (l3,), (l2, l1), (r1,), (r2,), (r3,), (r1, r2), (l1, r1), (mark, l1), (mark, r1), (mark, l2, l1), (mark, r1, r2),
-                (left.first4,), (left.last3,), (right.first4,), (right.last3,), (left.beyond,), (right.beyond,), (left.second_last3, l1),
-            )
-        ):  # fmt: skip
-            columns.append(_bucket(number, *parts)[:, None])
-        for number, side in ((30, left), (40, right)):
-            columns += [
-                np.where(side.live, _bucket(number, side.whole), 0),
-                np.where(
-                    side.live[:, 1:], _bucket(number + 1, side.whole[:, :-1], side.whole[:, 1:]), 0
-                ),
-            ]
-            columns += [
-                np.where(side.clause, _bucket(number + 2, side.whole), 0),
-                side.beside(self, number + 3),
-            ]
-        own: Bools = np.asarray(
-            (left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1)
-        )
-        first = at - left.count
-        spoke = (first > begin) & (
-            self.speakers[first] > self.speakers[np.maximum(begin, first - BEFORE)]
-        )
-        #: Does the speaker speak of itself in the sentence, or before it?
-        speaks: Hashes = np.where(own, np.uint64(1), np.where(spoke, np.uint64(2), np.uint64(0)))
-        lone = ~own & ((left.count > 0) | (right.count > 0))
-        columns.append(_bucket(50, mark, speaks)[:, None])
-        columns.append(np.where(lone, _bucket(51, l1), 0)[:, None])
-        about = [side.nearest(side.about != 0, side.about) for side in (left, right)]
-        columns.append(_bucket(52, speaks, *about[0], *about[1])[:, None])
-        columns.append(_bucket(53, mark, speaks, about[0][0], about[1][0])[:, None])
-        for number, side in ((54, left), (56, right)):
-            columns += side.speaker(number)
-            marked = side.nearest(side.are(_MARK) & side.live, side.whole)
-            columns.append(_bucket(number + 20, mark, *marked)[:, None])
-        counts = [
-            np.minimum(3, (side.are(_MARK) & side.live).sum(axis=1)).astype(np.uint64)
-            for side in (left, right)
-        ]
-        columns.append(_bucket(60, *counts)[:, None])
-        in_clause = np.where(
-            (left.own & left.clause).any(axis=1),
-            0,
-            np.where((right.own & right.clause).any(axis=1), 1, 2),
-        ).astype(np.uint64)
-        clause = [
-            side.nearest(side.clause & (side.about != 0), side.about) for side in (left, right)
-        ]
-        columns.append(_bucket(61, left.limit, right.limit)[:, None])
-        columns.append(_bucket(62, in_clause, *clause[0], *clause[1])[:, None])
-        columns.append(_bucket(63, in_clause, mark)[:, None])
-        quoted = (self.quotes[at] - self.quotes[np.maximum(begin, at - QUOTED_IN)]) % 2 == 1
-        columns.append(np.where(quoted, _bucket(64, mark), 0)[:, None])
-        opened = np.maximum(self.quoted_from[at], begin)
-        told = quoted & (
-            opened > begin
-        )  # something stands before the quotation: the speaker's "I said" or another's
-        own_words = self.speakers[opened] > self.speakers[np.maximum(begin, opened - BEFORE)]
-        columns.append(np.where(told, _bucket(65, mark, own_words.astype(np.uint64)), 0)[:, None])
-        flags = (
-            own, ~own, spoke,
-            right.question, self._are(_QUOTES)[self.line[at]], quoted, told & own_words, told & ~own_words,
-        )  # fmt: skip
-        kind = np.sum([(mark == hashed) * number for number, hashed in enumerate(_KINDS)], axis=0)
-        plain = [np.stack(flags, axis=1)]
-        for side in (left, right):
-            near = np.bitwise_or.reduce(
-                np.pad(side.about, ((0, 0), (1, 2)))[:, :15].reshape(len(at), 5, 3), axis=2
-            )
-            near[:, 3] |= near[:, 4]
-            plain.append(_unpacked(near[:, :4]))
-            plain.append(
-                _placed(
-                    _unpacked(np.bitwise_or.reduce(side.about, axis=1)[:, None]), kind, len(_KINDS)
-                )
-            )
-            plain.append(
-                _placed(
-                    _unpacked(
-                        np.bitwise_or.reduce(np.where(side.clause, side.about, 0), axis=1)[:, None]
-                    ),
-                    in_clause.astype(np.int64),
-                    3,
-                )
-            )
-        table = np.concatenate(columns, axis=1)
+        """Features of the marks at some places: neighbours, clause, sentence, what is beside."""
+        around = _Around(self, at)
+        table = np.concatenate(around.hashed(), axis=1)
         there = table != 0
-        found = Found(
-            table[there],
-            np.concatenate(([0], np.cumsum(there.sum(axis=1)))),
-            np.concatenate(plain, axis=1),
-        )
-        speaks_on = (
-            self.speakers[np.minimum(right.past + BESIDE, stop)]
-            > self.speakers[np.minimum(right.past, stop)]
-        )
-        brief = (left.count + right.count < BRIEF) & (
-            spoke | speaks_on
-        )  # "My name? Rio.", "Rio? That is not me."
-        return Windows(found, ~own & ~brief, left.field)
+        ends = np.concatenate(([0], np.cumsum(there.sum(axis=1))))
+        found = Found(table[there], ends, np.concatenate(around.plain(), axis=1))
+        return Windows(found, around.nobody(), around.left.field)
 
     def bags(self, chosen: Bools, keep: Bools) -> Found:
-        """Features of whole sentences: those ``chosen`` (by number), of the tokens to ``keep`` in them."""
+        """Features of whole sentences.
+
+        Of those ``chosen`` (by number), and of the tokens to ``keep`` in them.
+        """
         place = np.flatnonzero(keep & chosen[self.sentence] & ~self._are(_SENTENCE_END))
         rank = np.cumsum(chosen) - 1
-        row = rank[self.sentence[place]]
-        rows = int(chosen.sum())
-        whole, about = self.whole[place], self.about[place]
+        row, rows = rank[self.sentence[place]], int(chosen.sum())
+        parts = self._hashed_bags(place, row)
+        rows_of = np.concatenate([rows_of for rows_of, _ in parts])
+        hashed = np.concatenate([hashed for _, hashed in parts])
+        ends = np.concatenate(([0], np.cumsum(np.bincount(rows_of, minlength=rows))))
+        order = np.argsort(rows_of, kind="stable")
+        return Found(hashed[order], ends, self._plain_bags(place, row, rows))
+
+    def _hashed_bags(self, place: Ints, row: Ints) -> list[tuple[Ints, Buckets]]:
+        """Buckets of the tokens at some places, and of pairs of them, with the row of each."""
+        whole, about = self.whole[place], self.about[place].astype(np.uint64)
         together = row[1:] == row[:-1]
-        said = np.flatnonzero(about)
-        pairs = row[said[1:]] == row[said[:-1]]
         parts = [
             (row, _bucket(70, whole)),
             (row[1:][together], _bucket(71, whole[:-1], whole[1:])[together]),
         ]
         for number, start in ((72, self.first5[place]), (73, self.first3[place])):
             parts.append((row[start != 0], _bucket(number, start)[start != 0]))
-        parts.append(
-            (
-                row[said[1:]][pairs],
-                _bucket(74, about[said[:-1]].astype(np.uint64), about[said[1:]].astype(np.uint64))[
-                    pairs
-                ],
-            )
-        )
-        rows_of, hashed = (
-            np.concatenate([r for r, _ in parts]),
-            np.concatenate([h for _, h in parts]),
-        )
-        order = np.argsort(rows_of, kind="stable")
+        said = np.flatnonzero(about)
+        pairs = row[said[1:]] == row[said[:-1]]
+        of_concepts = _bucket(74, about[said[:-1]], about[said[1:]])
+        parts.append((row[said[1:]][pairs], of_concepts[pairs]))
+        return parts
+
+    def _plain_bags(self, place: Ints, row: Ints, rows: int) -> Bools:
+        """A word for the speaker, and the concepts: alone, and with or without that word."""
         own = np.zeros(rows, dtype=bool)
         own[row[self._are(_OWN)[place]]] = True
         every = np.zeros(rows, dtype=np.uint16)
-        np.bitwise_or.at(every, row, about)
+        np.bitwise_or.at(every, row, self.about[place])
         bits = _unpacked(every[:, None])
-        plain = np.concatenate((own[:, None], bits, _placed(bits, own.astype(np.int64), 2)), axis=1)
-        return Found(
-            hashed[order],
-            np.concatenate(([0], np.cumsum(np.bincount(rows_of, minlength=rows)))),
-            plain,
-        )
+        return np.concatenate((own[:, None], bits, _placed(bits, own.astype(np.int64), 2)), axis=1)
 
     def unmarked(self) -> Bools:
         """Tokens that are no marks."""
         return ~self._are(_MARK)
 
     def unquoted(self) -> Bools:
-        """Tokens that no quotation mark of their sentence stands open before; one that a sentence begins with closes what was open."""
+        """Tokens that no quotation mark of their sentence stands open before.
+
+        One that a sentence begins with closes what was open.
+        """
         quote, starts = self._are(_QUOTE), self.quotes[self.begins]
         left_open = np.concatenate(([False], np.diff(starts) % 2 == 1))
         closed = starts + (left_open & quote[self.begins])
@@ -437,14 +372,16 @@ class Tokens:
         return np.asarray(~inside & ~quote)
 
     def could_refuse(self, keep: Bools, short: Bools) -> Bools:
-        """Sentences in which a speaker could decline: with a word for it or for what is declined, or short and of a reply marked so."""
+        """Sentences in which a speaker could decline.
+
+        They have a word for it or for what is declined, or are short and of a reply marked so.
+        """
         rows = len(self.begins)
         words = keep & ~self._are(_SENTENCE_END)
         count = np.bincount(self.sentence[words], minlength=rows)
+        telling = self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0)
         could = np.zeros(rows, dtype=bool)
-        could[
-            self.sentence[words & (self._are(_OWN) | ((self.about & _REFUSAL_CONCEPTS) != 0))]
-        ] = True
+        could[self.sentence[words & telling]] = True
         return could | ((count > 0) & (count <= SHORT) & short[self.reply_of_sentences])
 
     @cached_property
@@ -456,6 +393,124 @@ class Tokens:
         """Replies with a word by which a speaker speaks of itself."""
         counted = np.concatenate(([0], np.cumsum(self._are(_OWN))))
         return np.asarray(counted[self.starts[1:]] > counted[self.starts[:-1]])
+
+
+class _Around:
+    """What stands around each of some marks, and the features made of it."""
+
+    def __init__(self, tokens: Tokens, at: Ints) -> None:
+        self.tokens, self.at = tokens, at
+        reply = np.searchsorted(tokens.starts, at, side="right") - 1
+        self.begin, self.stop = tokens.starts[reply], tokens.starts[reply + 1]
+        left = self.left = _Side(tokens, at, -1, self.begin, self.stop)
+        right = self.right = _Side(tokens, at, 1, self.begin, self.stop)
+        self.mark = tokens.whole[at]
+        #: Has the sentence a word for the speaker, or has what stands before it?
+        self.own: Bools = np.asarray(
+            (left.own & left.live).any(axis=1) | (right.own & right.live).any(axis=1)
+        )
+        first = at - left.count
+        self.spoke = (first > self.begin) & self._spoke_before(first)
+        #: Both in one number.
+        before = np.where(self.spoke, np.uint64(2), np.uint64(0))
+        self.speaks: Hashes = np.where(self.own, np.uint64(1), before)
+        #: Where the clause has a word for the speaker: before the mark, behind it, nowhere.
+        behind = np.where((right.own & right.clause).any(axis=1), 1, 2)
+        in_clause = np.where((left.own & left.clause).any(axis=1), 0, behind)
+        self.in_clause = in_clause.astype(np.uint64)
+        quotes = tokens.quotes
+        self.quoted = (quotes[at] - quotes[np.maximum(self.begin, at - QUOTED_IN)]) % 2 == 1
+        opened = np.maximum(tokens.quoted_from[at], self.begin)
+        #: Something stands before the quotation: the speaker's "I said", or another's.
+        self.told = self.quoted & (opened > self.begin)
+        self.own_words = self._spoke_before(opened)
+
+    def _spoke_before(self, place: Ints) -> Bools:
+        """Where a word for the speaker stands not far before a place."""
+        speakers = self.tokens.speakers
+        return np.asarray(speakers[place] > speakers[np.maximum(self.begin, place - BEFORE)])
+
+    def hashed(self) -> list[Buckets]:
+        """Columns of buckets; their order is that in which weights are added up."""
+        return [
+            *self._neighbours(),
+            *self.left.sentence(self.tokens, 30),
+            *self.right.sentence(self.tokens, 40),
+            *self._of_the_speaker(),
+            *self._of_the_clause(),
+            *self._of_the_quotation(),
+        ]
+
+    def _neighbours(self) -> list[Buckets]:
+        mark, left, right = self.mark, self.left, self.right
+        (l1, l2, l3), (r1, r2, r3) = left.next, right.next
+        parts: tuple[tuple[Hashes, ...], ...] = (
+            (mark,), (l1,), (l2,), (l3,), (l2, l1), (r1,), (r2,), (r3,), (r1, r2),
+            (l1, r1), (mark, l1), (mark, r1), (mark, l2, l1), (mark, r1, r2),
+            (left.first4,), (left.last3,), (right.first4,), (right.last3,),
+            (left.beyond,), (right.beyond,), (left.second_last3, l1),
+        )  # fmt: skip
+        return [_column(number, *hashes) for number, hashes in enumerate(parts)]
+
+    def _of_the_speaker(self) -> list[Buckets]:
+        mark, left, right, speaks = self.mark, self.left, self.right, self.speaks
+        lone = ~self.own & ((left.count > 0) | (right.count > 0))
+        before, behind = (side.nearest(side.about != 0, side.about) for side in (left, right))
+        columns = [
+            _column(50, mark, speaks),
+            _column(51, left.next[0], where=lone),
+            _column(52, speaks, *before, *behind),
+            _column(53, mark, speaks, before[0], behind[0]),
+        ]
+        for number, side in ((54, left), (56, right)):
+            columns += side.speaker(number)
+            columns.append(_column(number + 20, mark, *side.nearest(side.marked, side.whole)))
+        counts = (np.minimum(3, side.marked.sum(axis=1)) for side in (left, right))
+        columns.append(_column(60, *(count.astype(np.uint64) for count in counts)))
+        return columns
+
+    def _of_the_clause(self) -> list[Buckets]:
+        left, right = self.left, self.right
+        before, behind = (
+            side.nearest(side.clause & (side.about != 0), side.about) for side in (left, right)
+        )
+        return [
+            _column(61, left.limit, right.limit),
+            _column(62, self.in_clause, *before, *behind),
+            _column(63, self.in_clause, self.mark),
+        ]
+
+    def _of_the_quotation(self) -> list[Buckets]:
+        own_words = self.own_words.astype(np.uint64)
+        return [
+            _column(64, self.mark, where=self.quoted),
+            _column(65, self.mark, own_words, where=self.told),
+        ]
+
+    def plain(self) -> list[Bools]:
+        """Columns of their own: what holds of the mark, and the concepts on both sides."""
+        tokens, told, own_words = self.tokens, self.told, self.own_words
+        in_a_quoted_line = tokens._are(_QUOTES)[tokens.line[self.at]]
+        flags = (
+            self.own, ~self.own, self.spoke, self.right.question,
+            in_a_quoted_line, self.quoted, told & own_words, told & ~own_words,
+        )  # fmt: skip
+        kinds = [(self.mark == hashed) * number for number, hashed in enumerate(_KINDS)]
+        kind, in_clause = np.sum(kinds, axis=0), self.in_clause.astype(np.int64)
+        return [
+            np.stack(flags, axis=1),
+            *self.left.concepts(kind, in_clause),
+            *self.right.concepts(kind, in_clause),
+        ]
+
+    def nobody(self) -> Bools:
+        """Where no word for the speaker stands in the sentence, nor beside a brief one."""
+        left, right, speakers = self.left, self.right, self.tokens.speakers
+        past, on = (np.minimum(right.past + further, self.stop) for further in (0, BESIDE))
+        # "My name? Rio.", "Rio? That is not me."
+        beside = self.spoke | (speakers[on] > speakers[past])
+        brief = (left.count + right.count < BRIEF) & beside
+        return np.asarray(~self.own & ~brief)
 
 
 class _Side:
@@ -472,6 +527,7 @@ class _Side:
         self.whole = tokens.whole.take(place)
         self.about = np.where(self.live, tokens.about.take(place), np.uint16(0))
         self.own = self.are(_OWN)
+        self.marked = self.are(_MARK) & self.live
         self.clause = np.logical_and.accumulate(self.live & ~self.are(_CLAUSE_END), axis=1)
         #: The first token beyond the sentence (or the window).
         self.past = at + step * (self.count + 1)
@@ -483,27 +539,43 @@ class _Side:
         self.next = []
         for k in range(3):
             away = k - self.count
-            self.next.append(
-                np.where(
-                    away < 0,
-                    self.whole[:, k],
-                    np.where(away == 0, outside[0], np.where(away == 1, outside[1], outside[2])),
-                )
-            )
+            beyond = np.where(away == 0, outside[0], np.where(away == 1, outside[1], outside[2]))
+            self.next.append(np.where(away < 0, self.whole[:, k], beyond))
         near = self.count > 0
         self.first4 = np.where(near, tokens.first4[place[:, 0]], outside[0])
         self.last3 = np.where(near, tokens.last3[place[:, 0]], outside[0])
         self.second_last3 = np.where(self.count > 1, tokens.last3[place[:, 1]], self.next[1])
         self.field = near & self.are(_FIELD)[:, 0]
         length = self.clause.sum(axis=1)
-        self.limit = np.where(
-            length < self.count,
-            self.whole[np.arange(len(at)), np.minimum(length, NEAR - 1)],
-            np.uint64(1),
-        )
+        at_its_end = self.whole[np.arange(len(at)), np.minimum(length, NEAR - 1)]
+        self.limit = np.where(length < self.count, at_its_end, np.uint64(1))
 
     def are(self, flag: int) -> Bools:
         return np.asarray((self._flags & flag) != 0)
+
+    def sentence(self, tokens: Tokens, number: int) -> list[Buckets]:
+        """Buckets of the tokens of the sentence, of pairs of them, of its clause, and beyond it."""
+        pairs = _bucket(number + 1, self.whole[:, :-1], self.whole[:, 1:])
+        return [
+            np.where(self.live, _bucket(number, self.whole), 0),
+            np.where(self.live[:, 1:], pairs, 0),
+            np.where(self.clause, _bucket(number + 2, self.whole), 0),
+            self.beside(tokens, number + 3),
+        ]
+
+    def concepts(self, kind: Ints, in_clause: Ints) -> list[Bools]:
+        """Concepts by distance; those of the sentence by mark; those of the clause by speaker."""
+        # 2, 3, 3 and 6 tokens
+        stretches = np.pad(self.about, ((0, 0), (1, 2)))[:, :15].reshape(len(self.about), 5, 3)
+        near = np.bitwise_or.reduce(stretches, axis=2)
+        near[:, 3] |= near[:, 4]
+        of_sentence = np.bitwise_or.reduce(self.about, axis=1)
+        of_clause = np.bitwise_or.reduce(np.where(self.clause, self.about, 0), axis=1)
+        return [
+            _unpacked(near[:, :4]),
+            _placed(_unpacked(of_sentence[:, None]), kind, len(_KINDS)),
+            _placed(_unpacked(of_clause[:, None]), in_clause, 3),
+        ]
 
     def beside(self, tokens: Tokens, number: int) -> Buckets:
         """Buckets of the tokens beyond the sentence."""
@@ -519,30 +591,27 @@ class _Side:
         rest = here.copy()
         rest[rows, first] = False
         second = rest.argmax(axis=1)
-        return np.where(found, values[rows, first], 0).astype(np.uint64), np.where(
-            rest[rows, second], values[rows, second], 0
-        ).astype(np.uint64)
+        nearest = np.where(found, values[rows, first], 0)
+        next_nearest = np.where(rest[rows, second], values[rows, second], 0)
+        return nearest.astype(np.uint64), next_nearest.astype(np.uint64)
 
     def speaker(self, number: int) -> list[Buckets]:
         """How far the nearest word for the speaker is, and what stands between it and the mark."""
         own = self.own & self.live
-        found, distance = own.any(axis=1), own.argmax(axis=1)
+        found: Bools = np.asarray(own.any(axis=1))
+        distance = own.argmax(axis=1)
         rows, last = np.arange(len(own)), np.maximum(distance - 1, 0)
         between = distance > 0
-        about = np.where(
-            between, np.bitwise_or.accumulate(self.about, axis=1)[rows, last], 0
-        ).astype(np.uint64)
-        clause, marked = (
-            (between & np.logical_or.accumulate(self.are(flag), axis=1)[rows, last]).astype(
-                np.uint64
-            )
-            for flag in (_CLAUSE_END, _MARK)
-        )
+        passed = np.bitwise_or.accumulate(self.about, axis=1)[rows, last]
+        about = np.where(between, passed, 0).astype(np.uint64)
+
+        def passes(flag: int) -> Hashes:
+            passed = np.logical_or.accumulate(self.are(flag), axis=1)[rows, last]
+            return np.asarray(between & passed).astype(np.uint64)
+
         return [
-            np.where(found, _bucket(number, about, clause, marked), 0)[:, None],
-            np.where(found, _bucket(number + 1, np.minimum(distance, 6).astype(np.uint64)), 0)[
-                :, None
-            ],
+            _column(number, about, passes(_CLAUSE_END), passes(_MARK), where=found),
+            _column(number + 1, np.minimum(distance, 6).astype(np.uint64), where=found),
         ]
 
 
@@ -565,6 +634,12 @@ def _bucket(number: int, *parts: Hashes) -> Buckets:
     mixed *= _MULTIPLIERS[2]
     mixed >>= _KEPT
     return np.asarray(np.maximum(mixed, _FIRST), dtype=np.int32)
+
+
+def _column(number: int, *parts: Hashes, where: Bools | None = None) -> Buckets:
+    """A column of buckets, empty but ``where`` they mean something."""
+    buckets = _bucket(number, *parts)
+    return (buckets if where is None else np.where(where, buckets, 0))[:, None]
 
 
 def _since(marked: Bools, places: Ints) -> Ints:

@@ -14,14 +14,16 @@ import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring import classifier, normalize, null, training, unlisted
+from harness.scoring import classifier, null, training
 from harness.scoring.classifier import Linear, Models
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
+from harness.scoring.normalize import normalize
+from harness.scoring.unlisted import unlisted
 
 #: Replies of no model in particular.
 BOILERPLATE: Final = Path(__file__).with_name("null")
@@ -45,11 +47,11 @@ class _Known(NamedTuple):
 
 def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[str]]:
     """Normalised text with its marks, and the role of each. Half of what only looks like a name is marked too: it teaches what is none."""
-    normal = normalize.normalize(sentence.text)
+    normal = normalize(sentence.text)
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
     roles: list[str] = []
-    for candidate in sorted(unlisted.unlisted(normal, [], training.uncapitalised_words())):
+    for candidate in sorted(unlisted(normal, [], training.uncapitalised_words())):
         if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
             before = sum(c in MARKS for c in text[at : candidate.start])
             roles += [*said[:before], "other"]
@@ -193,7 +195,7 @@ def fitted_sources(path: Path) -> str:
 def _write(path: Path, arrays: dict[str, npt.NDArray[Any]], made_of: str) -> None:
     path.parent.mkdir(exist_ok=True)
     scratch = path.with_name(f".{path.name}")
-    np.savez_compressed(scratch, sources=np.array(made_of), **arrays)
+    np.savez_compressed(scratch, sources=np.array(made_of), **cast(Any, arrays))
     os.replace(scratch, path)
 
 

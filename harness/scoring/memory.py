@@ -10,7 +10,11 @@ V = TypeVar("V")
 
 
 class Remembered(dict[K, V]):
-    """A mapping that makes what it lacks; full, it begins anew. Unlike `functools.lru_cache` it is a plain dict where nothing is missing, and what `str.translate` takes."""
+    """A mapping that makes what it lacks; full, it begins anew.
+
+    Unlike `functools.lru_cache` it is a plain dict where nothing is missing, and what
+    `str.translate` takes.
+    """
 
     def __init__(self, make: Callable[[K], V], most: int) -> None:
         self._make, self._most = make, most

@@ -1,7 +1,8 @@
 """Finds every alias of the identity book in a reply, in any script.
 
-Scripts without word boundaries (Han, Kana, Hangul, Thai) match anywhere; others need a boundary on both sides, so
-that "Nex" is not found in "next". Aliases of homographs count only as they are written in the book.
+Scripts without word boundaries (Han, Kana, Hangul, Thai) match anywhere; others need a boundary on
+both sides, so that "Nex" is not found in "next". Aliases of homographs count only as they are
+written in the book.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from typing import Final, NamedTuple
 
 import ahocorasick_rs
 
-from harness.campaign.identities import Book, load_book
+from harness.campaign import Book, load_book
 from harness.scoring.features import EITHER, MAKER, NAME
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.training import uncapitalised_words
 
 MAX_MENTIONS: Final = 200
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
-_EDITION: Final = r"(?:[- ]?(?:v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)))"
+_EDITION: Final = (
+    r"(?:[- ]?(?:"
+    r"v?\d+(?:\.\d+)*[a-z]{0,2}(?![^\W\d_])|r\d|r\+|[a-z]?\d+b|"
+    r"(?:turbo|mini|small|medium|large|nano|micro|pro|ultra|flash|lite|max|plus|opus|sonnet|haiku|"
+    r"instruct|chat|coder|vl|vision|preview|thinking|open|next|distill)(?!\w)"
+    r"))"
+)
 _VERSION: Final = re.compile(rf"(?<=\d)(?:\.\d+)+[a-z]{{0,2}}(?![^\W\d_]){_EDITION}*|{_EDITION}+")
 #: What no other word has, though the name alone may be one: a second word, a number.
 _UNMISTAKABLE: Final = re.compile(r"[ \d]|GPT|ГПТ")
@@ -39,7 +46,15 @@ UPPER: Final = (
 )
 #: Titles that belong to the name behind them.
 TITLES: Final = frozenset(
-    "chef nurse sister commander major colonel sergeant granny captain professor doctor madam madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach agent inspector detective princess prince don doña dom dona graf könig onkel tante oma opa zio nonna capitán capitaine capitano kapitän profesor professeur maître".split()
+    (
+        "chef nurse sister commander major colonel sergeant granny captain professor doctor madam "
+        "madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach "
+        "agent inspector detective princess prince don doña dom dona graf könig onkel tante oma "
+        "opa zio nonna capitán capitaine capitano kapitän profesor professeur maître"
+    ).split()
+)
+_WITHOUT_BOUNDARIES: Final = frozenset(
+    ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "THAI")
 )
 _TITLE_ENDS: Final = frozenset(title[-1] for title in TITLES)
 _SURNAME: Final = re.compile(rf" ([{UPPER}][^\W\d_]{{2,}})(?![\w'’])")
@@ -54,8 +69,10 @@ class Entry(NamedTuple):
     maker: str | None
     weak: bool
     cased: bool
-    numbered: bool  # the alias holds digits
-    mark: str  # that stands for it in a window
+    #: The alias holds digits.
+    numbered: bool
+    #: What stands for it in a window.
+    mark: str
 
 
 #: A phrase that only holds a name of the book.
@@ -74,7 +91,8 @@ class Mention(NamedTuple):
     cased: bool = False
     unlisted: str | None = None
     version: str | None = None
-    written: str | None = None  # an unlisted name as the reply writes it, in lower case
+    #: An unlisted name as the reply writes it, in lower case.
+    written: str | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -83,34 +101,40 @@ def _script(character: str) -> str:
 
 
 def _unbounded(character: str) -> bool:
-    return _script(character) in (
-        "CJK",
-        "HIRAGANA",
-        "KATAKANA",
-        "KATAKANA-HIRAGANA",
-        "HANGUL",
-        "THAI",
-    )
+    return _script(character) in _WITHOUT_BOUNDARIES
+
+
+def _of_a_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character)[0] == "M"
 
 
 def _joined(one: str, other: str) -> bool:
     """True if two characters side by side belong to one word."""
-    if not (
-        (one.isalnum() or unicodedata.category(one)[0] == "M")
-        and (other.isalnum() or unicodedata.category(other)[0] == "M")
-    ):
+    if not (_of_a_word(one) and _of_a_word(other)):
         return False
     if one.isascii() and other.isascii():
         return True
-    return (
-        not _unbounded(one)
-        and not _unbounded(other)
-        and (_script(one) == _script(other) or one.isdigit() or other.isdigit())
-    )
+    if _unbounded(one) or _unbounded(other):
+        return False
+    return _script(one) == _script(other) or one.isdigit() or other.isdigit()
+
+
+def _inside_a_word(text: str, place: int) -> bool:
+    """True if a word goes on at ``place``.
+
+    What Arabic writes together with a name is no part of its word.
+    """
+    if not _joined(text[place - 1], text[place]):
+        return False
+    arabic = "\u0600" < text[place] < "\u06ff"
+    return not (arabic and _PREFIXES.search(text[max(0, place - 6) : place]))
 
 
 def _mistakable(alias: str, weak: bool = False) -> bool:
-    """True if an alias of a homograph can be the other word: one word in a script with capitals, or one that the book calls weak."""
+    """True if an alias of a homograph can be the other word.
+
+    It is one word in a script with capitals, or one that the book calls weak.
+    """
     return not _UNMISTAKABLE.search(alias) and (weak or alias.isascii() or alias != alias.lower())
 
 
@@ -118,34 +142,12 @@ class Finder:
     """An Aho-Corasick automaton over all aliases, longest match first."""
 
     def __init__(self, book: Book) -> None:
-        entries: dict[str, Entry] = {}
-        for maker in book.makers.values():
-            for alias in maker.aliases:
-                self._add(
-                    entries,
-                    alias,
-                    None,
-                    maker.id,
-                    weak=False,
-                    cased=bool(maker.homograph) and _mistakable(alias),
-                )
-        for family in book.families.values():
-            if not family.base_only:
-                for alias in family.aliases:
-                    self._add(
-                        entries,
-                        alias,
-                        family.id,
-                        None,
-                        weak=alias in family.weak,
-                        cased=bool(family.homograph) and _mistakable(alias, alias in family.weak),
-                    )
+        entries = _aliases(book)
         for family in book.families.values():
             for phrase in family.unrelated:
                 entries.setdefault(normalize(phrase).text, _UNRELATED)
-        for key, entry in list(
-            entries.items()
-        ):  # written with a hyphen for a space, or a space for a hyphen
+        # written with a hyphen for a space, or a space for a hyphen
+        for key, entry in list(entries.items()):
             entries.setdefault(key.replace(" ", "-"), entry)
             entries.setdefault(key.replace("-", " "), entry)
         self.entries = list(entries.values())
@@ -157,36 +159,6 @@ class Finder:
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.aliases = {key: entry for key, entry in entries.items() if entry is not _UNRELATED}
 
-    @staticmethod
-    def _add(
-        entries: dict[str, Entry],
-        alias: str,
-        family: str | None,
-        maker: str | None,
-        *,
-        weak: bool,
-        cased: bool,
-    ) -> None:
-        key = normalize(alias).text
-        known = entries.get(key)
-        if known:
-            alias, family, maker, weak, cased = (
-                known.alias,
-                known.family or family,
-                known.maker or maker,
-                known.weak and weak,
-                known.cased,
-            )
-        entries[key] = Entry(
-            alias,
-            family,
-            maker,
-            weak,
-            cased,
-            any(map(str.isdigit, key)),
-            EITHER if family and maker else NAME if family else MAKER,
-        )
-
     def find(self, normal: Normal) -> list[Mention]:
         """Mentions of the book in order, at most `MAX_MENTIONS`."""
         text, entries = normal.text, self.entries
@@ -195,15 +167,7 @@ class Finder:
             entry = entries[pattern]
             if entry is _UNRELATED:
                 continue
-            if (
-                start
-                and text[start - 1] not in _BEFORE
-                and _joined(text[start - 1], text[start])
-                and not (
-                    "\u0600" < text[start] < "\u06ff"
-                    and _PREFIXES.search(text[max(0, start - 6) : start])
-                )
-            ):
+            if start and text[start - 1] not in _BEFORE and _inside_a_word(text, start):
                 continue
             stop, behind = end, text[end : end + 1]
             if behind and behind not in _BEHIND:
@@ -214,73 +178,112 @@ class Finder:
                     end = stop = _with_ending(text, entry, start, end)
                     if not end:
                         continue
-            if entry.cased and (
-                not _as_written(normal, entry, start, end)
-                or (
-                    stop == end
-                    and ((behind == " " and _of_a_longer_name(normal, end)) or _titled(text, start))
-                )
-            ):
+            if entry.cased and not _as_written(normal, entry, start, end):
                 continue
-            longer = stop > end
-            found.append(
-                Mention(
-                    start,
-                    stop,
-                    NAME if longer else entry.mark,  # a version makes it a family
-                    entry.family,
-                    entry.maker,
-                    entry.weak and not (longer and _BARE_NUMBER.fullmatch(text, end, stop) is None),
-                    entry.cased,
-                    None,
-                    text[start:stop] if longer or entry.numbered else None,
-                )
-            )
+            if entry.cased and stop == end:
+                has_surname = behind == " " and _of_a_longer_name(normal, end)
+                if has_surname or _titled(text, start):
+                    continue
+            found.append(_mention(text, entry, start, end, stop))
             if len(found) >= MAX_MENTIONS:
                 break
         return found
 
 
+def _aliases(book: Book) -> dict[str, Entry]:
+    """The aliases of a book by their normalised form."""
+    entries: dict[str, Entry] = {}
+    for maker in book.makers.values():
+        for alias in maker.aliases:
+            cased = bool(maker.homograph) and _mistakable(alias)
+            _add(entries, alias, maker=maker.id, weak=False, cased=cased)
+    for family in book.families.values():
+        if family.base_only:
+            continue
+        for alias in family.aliases:
+            weak = alias in family.weak
+            cased = bool(family.homograph) and _mistakable(alias, weak)
+            _add(entries, alias, family=family.id, weak=weak, cased=cased)
+    return entries
+
+
+def _add(
+    entries: dict[str, Entry],
+    alias: str,
+    *,
+    family: str | None = None,
+    maker: str | None = None,
+    weak: bool,
+    cased: bool,
+) -> None:
+    """Add an alias; the family and the maker that one alias names share an entry."""
+    key = normalize(alias).text
+    if known := entries.get(key):
+        alias, cased = known.alias, known.cased
+        family, maker = known.family or family, known.maker or maker
+        weak = known.weak and weak
+    mark = EITHER if family and maker else NAME if family else MAKER
+    numbered = any(map(str.isdigit, key))
+    entries[key] = Entry(alias, family, maker, weak, cased, numbered, mark)
+
+
+def _mention(text: str, entry: Entry, start: int, end: int, stop: int) -> Mention:
+    """What is found of an entry that ends at ``end``, its version at ``stop``."""
+    longer = stop > end
+    sure_version = longer and _BARE_NUMBER.fullmatch(text, end, stop) is None
+    return Mention(
+        start,
+        stop,
+        NAME if longer else entry.mark,  # a version makes it a family
+        entry.family,
+        entry.maker,
+        entry.weak and not sure_version,
+        entry.cased,
+        None,
+        text[start:stop] if longer or entry.numbered else None,
+    )
+
+
 def _with_ending(text: str, entry: Entry, start: int, end: int) -> int:
-    """Where an alias ends that goes on as a word, with a Russian ending or the s of a maker; 0 if it is another word."""
+    """Where an alias ends that goes on as a word; 0 if it is another word.
+
+    It goes on with a Russian ending or the s of a maker.
+    """
     if end - start < 4:
         return 0
-    ending = (
-        _CASES.match(text, end)
-        if "\u0400" < text[end - 1] < "\u0530"
-        else _OF.match(text, end)
-        if entry.maker and text[end - 1].isascii()
-        else None
-    )
+    if "\u0400" < text[end - 1] < "\u0530":
+        ending = _CASES.match(text, end)
+    elif entry.maker and text[end - 1].isascii():
+        ending = _OF.match(text, end)
+    else:
+        return 0
     return ending.end() if ending else 0
 
 
 def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
-    """True if a homograph is written with the capitals of the book, or in a text that has none or all."""
-    if (
-        not entry.weak
-        and normal.original.isascii()
-        and normal.original[normal.offsets[start]] == entry.alias[0]
-    ):
+    """True if a homograph has the capitals of the book, or stands in a text of none or all."""
+    original, first = normal.original, normal.offsets[start]
+    if not entry.weak and original.isascii() and original[first] == entry.alias[0]:
         return True
-    written = normal.original[normal.offsets[start] : normal.offsets[end - 1] + 1]
+    written = original[first : normal.offsets[end - 1] + 1]
     if normal.cased is None or not written.isascii():
         written = unicodedata.normalize("NFKC", written.lstrip("*_`~"))
-    if (
-        entry.weak and entry.alias[1:2].isupper() and written[1:].islower()
-    ):  # "Mai", where the book has MAI
+    # "Mai", where the book has MAI
+    if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():
         return False
-    return written[:1] == entry.alias[:1] or written.isupper() or normal.original.islower()
+    return written[:1] == entry.alias[:1] or written.isupper() or original.islower()
 
 
 def _of_a_longer_name(normal: Normal, end: int) -> bool:
-    """True if a capitalised word stands behind that is neither of the book nor ever written small: "Claude Debussy"."""
+    """True if a surname stands behind: "Claude Debussy".
+
+    It is a capitalised word that is neither of the book nor ever written small.
+    """
     m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
-    return (
-        m is not None
-        and m.group(1).lower() not in uncapitalised_words()
-        and m.group(1).lower() not in finder().words
-    )
+    if m is None:
+        return False
+    surname = m.group(1).lower()
+    return surname not in uncapitalised_words() and surname not in finder().words
 
 
 def _titled(text: str, start: int) -> bool:

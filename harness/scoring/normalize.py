@@ -1,8 +1,8 @@
 """One written form for matching, with the way back to the original text.
 
-NFKC, lower case, straight quotes, one dash; zero-width and direction marks, harakat and light markup dropped;
-Cyrillic and Greek letters inside a Latin word read as the Latin letters that they look like (Unicode TR 39);
-letters set apart by spaces ("Q w e n", "通 义") joined again.
+NFKC, lower case, straight quotes, one dash; zero-width and direction marks, harakat and light
+markup dropped; Cyrillic and Greek letters inside a Latin word read as the Latin letters that they
+look like (Unicode TR 39); letters set apart by spaces ("Q w e n", "通 义") joined again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from harness.scoring.memory import Remembered
 
 MAX_CHARACTERS: Final = 200_000
 _MARKUP: Final = "*`_~"
-_INVISIBLE: Final = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufe00-\ufe0f\ufeff"
+)
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
 _DROPPED: Final = re.compile(f"[{_MARKUP}{_INVISIBLE}{_HARAKAT}]")
 #: Tags of light markup in HTML; what strikes words out is kept, for it says something.
@@ -25,16 +28,16 @@ _TAG: Final = re.compile(
     r"</?(?:b|i|u|em|strong|p|span|code|a|h[1-6]|div|li|ul|font)(?: [^<>]{0,200})?>"
 )
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_SPACES: Final = (
+    "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t"
+)
 #: One character for one, so that offsets stay.
 _STRAIGHT: Final = str.maketrans(
     {
         **dict.fromkeys("‘’‚‛ʼ´＇", "'"),
         **dict.fromkeys("“”„‟«»「」『』", '"'),
         **dict.fromkeys("‐‑‒–—―−", "-"),
-        **dict.fromkeys(
-            "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t",
-            " ",
-        ),
+        **dict.fromkeys(_SPACES, " "),
         **dict.fromkeys("أإآٱ", "ا"),
         "ى": "ي",
         "İ": "i",
@@ -52,7 +55,7 @@ _HAN_APART: Final = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
 
 
 class Normal(NamedTuple):
-    """Normalised text; character ``i`` of it comes from character ``offsets[i]`` of the original."""
+    """Normalised text; character ``i`` comes from character ``offsets[i]`` of the original."""
 
     text: str
     offsets: Sequence[int]
@@ -70,7 +73,10 @@ class Normal(NamedTuple):
         return self.offsets[start], self.offsets[end - 1] + 1
 
     def written(self, start: int, end: int) -> str:
-        """A span in lower case as the original spells it, for matching folds more: the hamza, look-alike letters."""
+        """A span in lower case as the original spells it.
+
+        Matching folds more: the hamza, look-alike letters.
+        """
         text = self.text[start:end]
         if text.isascii() or self.offsets[end - 1] - self.offsets[start] != end - start - 1:
             return text
@@ -79,7 +85,10 @@ class Normal(NamedTuple):
 
 
 def normalize(text: str, *, join: bool = True) -> Normal:
-    """Normalise ``text``; what lies past `MAX_CHARACTERS` is not looked at. ``join``: letters set apart are joined."""
+    """Normalise ``text``; with ``join`` letters set apart are joined.
+
+    What lies past `MAX_CHARACTERS` is not looked at.
+    """
     if len(text) > MAX_CHARACTERS:
         text = text[:MAX_CHARACTERS]
     ascii_only = text.isascii()
@@ -88,16 +97,20 @@ def normalize(text: str, *, join: bool = True) -> Normal:
     found, offsets = _fold(text)
     if not ascii_only and _MIXED.search(found):
         found = _WORD.sub(_read_alike, found)
-    if "</" in found and (
-        tags := [place for m in _TAG.finditer(found) for place in range(*m.span())]
-    ):
-        found, offsets = _without(found, offsets, tags)
-    if join and (
-        (_MAYBE_APART.search(found) or found[1:4:2] == "  ")
-        or (not ascii_only and _HAN_APART.search(found))
-    ):
+    if "</" in found:
+        tags = [place for m in _TAG.finditer(found) for place in range(*m.span())]
+        if tags:
+            found, offsets = _without(found, offsets, tags)
+    if join and _may_be_apart(found, ascii_only=ascii_only):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)
+
+
+def _may_be_apart(found: str, *, ascii_only: bool) -> bool:
+    """True if a quick look shows letters that may be set apart by spaces."""
+    if _MAYBE_APART.search(found) or found[1:4:2] == "  ":
+        return True
+    return not ascii_only and _HAN_APART.search(found) is not None
 
 
 def _joined(text: str, found: str, offsets: Sequence[int]) -> tuple[str, Sequence[int]]:
@@ -105,9 +118,8 @@ def _joined(text: str, found: str, offsets: Sequence[int]) -> tuple[str, Sequenc
     gaps = {m.start() for m in _HAN_APART.finditer(found)}
     for m in _APART.finditer(found):
         start, letters = m.start(), [text[offsets[p]] for p in range(m.start(), m.end(), 2)]
-        if (
-            letters[0].islower() and letters[1].isupper()
-        ):  # "sou o R I O": the first is a word of its own
+        # "sou o R I O": the first is a word of its own
+        if letters[0].islower() and letters[1].isupper():
             start, letters = start + 2, letters[1:]
         if len(letters) > 2:
             gaps.update(range(start + 1, m.end(), 2))
@@ -128,22 +140,20 @@ def _without(text: str, offsets: Sequence[int], places: Iterable[int]) -> tuple[
 
 def _folded(code: int) -> str:
     """What a character becomes."""
-    folded = (
-        unicodedata.normalize("NFKC", chr(code).translate(_STRAIGHT)).lower().translate(_STRAIGHT)
-    )
-    return _DROPPED.sub("", folded)
+    composed = unicodedata.normalize("NFKC", chr(code).translate(_STRAIGHT))
+    return _DROPPED.sub("", composed.lower().translate(_STRAIGHT))
 
 
 _FOLDING: Final = Remembered(_folded, 50_000)
-#: Characters of which nothing but the lower case is taken, whatever stands beside them (sigma has two).
-_ONLY_LOWERED: Final = Remembered[str, bool](
-    lambda character: (
-        character != "Σ"
-        and len(character.lower()) == 1
-        and _FOLDING[ord(character)] == character.lower()
-    ),
-    50_000,
-)
+
+
+def _is_only_lowered(character: str) -> bool:
+    """True if nothing but its lower case is taken, whatever stands beside it (sigma has two)."""
+    lower = character.lower()
+    return character != "Σ" and len(lower) == 1 and _FOLDING[ord(character)] == lower
+
+
+_ONLY_LOWERED: Final = Remembered(_is_only_lowered, 50_000)
 
 
 def _fold(text: str) -> tuple[str, Sequence[int]]:

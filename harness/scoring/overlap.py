@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from itertools import chain, groupby, islice, repeat
-from pathlib import Path
+from itertools import chain, islice, repeat
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.campaign.identities import load_backstories
+from harness.campaign import load_backstories
 from harness.scoring.null import Null, null
 from harness.scoring.tokens import places, words
 

@@ -1,6 +1,7 @@
-"""Finds all phrases of some lists at once; one in an alphabet counts only from the beginning of a word.
+"""Finds all phrases of some lists at once.
 
-A list is written as one text, "; " between its phrases; in a phrase `(a|b|)` stands for any one of its parts.
+A phrase in an alphabet counts only from the beginning of a word. A list is written as one text,
+"; " between its phrases; in a phrase `(a|b|)` stands for any one of its parts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ Kind = TypeVar("Kind", bound=str)
 
 
 class Phrases(Generic[Kind]):
-    """An Aho-Corasick automaton over lists of phrases, each list of one kind; ``ending`` is what stands behind every phrase."""
+    """An Aho-Corasick automaton over lists of phrases, each list of one kind.
+
+    ``ending`` is what stands behind every phrase.
+    """
 
     def __init__(self, lists: Mapping[Kind, str], *, ending: str = "") -> None:
         self.phrases = [
@@ -32,36 +36,26 @@ class Phrases(Generic[Kind]):
 
     @cached_property
     def _automaton(self) -> ahocorasick_rs.AhoCorasick:
-        table = (
-            ahocorasick_rs.Implementation.DFA if len(self.phrases) > FEW else None
-        )  # for a few, the package knows a faster way by itself
-        return ahocorasick_rs.AhoCorasick(
-            [phrase for phrase, _ in self.phrases], implementation=table
-        )
+        phrases = [phrase for phrase, _ in self.phrases]
+        # for a few, the package knows a faster way by itself
+        table = ahocorasick_rs.Implementation.DFA if len(phrases) > FEW else None
+        return ahocorasick_rs.AhoCorasick(phrases, implementation=table)
 
     def find(self, text: str) -> list[tuple[Kind, int, int]]:
-        """Kind, start and end of the phrases in normalised text, in order of their ends; they can overlap."""
+        """Kind, start and end of the phrases in normalised text.
+
+        They come in order of their ends, and can overlap.
+        """
         found = self._automaton.find_matches_as_indexes(text, overlapping=True)
-        return (
-            [
-                (self.phrases[phrase][1], start, end)
-                for phrase, start, end in found
-                if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum())
-            ]
-            if found
-            else []
-        )
+        return [
+            (self.phrases[phrase][1], start, end)
+            for phrase, start, end in found
+            if not (start and text[start] < ALPHABETS_END and text[start - 1].isalnum())
+        ]
 
 
 def _written_out(written: str) -> Iterator[str]:
     for phrase in written.split("; "):
         pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
-        yield from map(
-            "".join,
-            product(
-                *(
-                    [piece] if place % 2 == 0 else piece.split("|")
-                    for place, piece in enumerate(pieces)
-                )
-            ),
-        )
+        parts = [piece.split("|") if place % 2 else [piece] for place, piece in enumerate(pieces)]
+        yield from map("".join, product(*parts))

@@ -11,11 +11,13 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from harness.campaign.identities import load_book
+from harness.campaign import load_book
 from harness.scoring.mentions import Entry, Mention, finder
 from harness.scoring.normalize import Normal
 from harness.scoring.training import common_words, no_slips
 
+#: A carelessly written reply has no more characters.
+LONGEST_CARELESS: Final = 200
 #: What a Korean name is written together with.
 _COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
 _GAPS: Final = (" ", "-", "")
@@ -27,43 +29,54 @@ _LEET: Final = str.maketrans("0134578", "oleastb")
 
 
 def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
-    """Names of the book that a short, carelessly written reply misspells: one to three words, none of them common but one that the name begins with."""
-    if len(normal.text) > 200 or (
-        any(map(str.isupper, normal.original[1:])) and normal.text.isascii()
-    ):
+    """Names of the book that a short, carelessly written reply misspells.
+
+    They have one to three words, none of them common but one that the name begins with.
+    """
+    capitals = any(map(str.isupper, normal.original[1:]))
+    if len(normal.text) > LONGEST_CARELESS or (capitals and normal.text.isascii()):
         return []
     words = list(_SPELT.finditer(normal.text))
-    common, found, at, makers = common_words(), [], 0, makers_named(known)
+    found, at, makers = [], 0, makers_named(known)
     while at < len(words):
         for length in (3, 2, 1):
             part = words[at : at + length]
-            if (
-                len(part) == length
-                and not any(
-                    w.group() in common
-                    and (length == 1 or (w is not part[0] and len(w.group()) > 3))
-                    for w in part
-                )
-                and not (part[0].group() in common and len(part[0].group()) < 3)
-                and all(normal.text[a.end() : b.start()] in _GAPS for a, b in pairwise(part))
-                and not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
-            ):
-                start, end = part[0].start(), part[-1].end()
-                ending = _COPULA.search(normal.text, start, end)
-                end = ending.start() if ending else end
-                entry = typo(normal.text[start:end], careless=True, makers=makers)
-                if entry and (
-                    len(part[0].group()) < 4
-                    or part[0].group() not in common
-                    or _squash(entry.alias.lower()).startswith(part[0].group())
-                ):
-                    found.append(Mention(start, end, entry.mark, entry.family, entry.maker))
+            if len(part) == length and _could_be_a_name(normal.text, part, known):
+                slip = _slip(normal.text, part, makers)
+                if slip:
+                    found.append(slip)
                     at += length - 1
                     break
         at += 1
     if not makers and any(m.maker for m in found):  # they tell more of what stands beside them
         found += misspelt(normal, sorted(known + found))
     return found
+
+
+def _could_be_a_name(text: str, part: list[re.Match[str]], known: list[Mention]) -> bool:
+    """True if words side by side are no common ones, and no part of what is known."""
+    common, first = common_words(), part[0].group()
+    if first in common and (len(part) == 1 or len(first) < 3):
+        return False
+    if any(len(w.group()) > 3 and w.group() in common for w in part[1:]):
+        return False
+    if any(text[one.end() : other.start()] not in _GAPS for one, other in pairwise(part)):
+        return False
+    return not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
+
+
+def _slip(text: str, part: list[re.Match[str]], makers: frozenset[str]) -> Mention | None:
+    """The name of the book that some words misspell, if they do."""
+    first, start, end = part[0].group(), part[0].start(), part[-1].end()
+    ending = _COPULA.search(text, start, end)
+    end = ending.start() if ending else end
+    entry = typo(text[start:end], careless=True, makers=makers)
+    if entry is None:
+        return None
+    common = len(first) > 3 and first in common_words()
+    if common and not _squash(entry.alias.lower()).startswith(first):
+        return None
+    return Mention(start, end, entry.mark, entry.family, entry.maker)
 
 
 def _squash(written: str) -> str:
@@ -90,19 +103,20 @@ def _begun(written: str) -> list[str]:
 
 
 def cut_short(written: str) -> Entry | None:
-    """The one identity whose alias a cut reply had begun to write: in three letters and two thirds of it or more, or in nine letters that begin no other's."""
+    """The one identity whose alias a cut reply had begun to write.
+
+    It had written three letters and two thirds of it or more, or nine that begin no other's.
+    """
     letters = len(_squash(written))
-    begun = _begun(written)
-    found = (
-        begun
-        if letters > 8
-        else [key for key in begun if letters > 2 and letters * 3 >= len(key) * 2]
-    )
+    found = _begun(written)
+    if letters < 9:
+        found = [key for key in found if letters > 2 and letters * 3 >= len(key) * 2]
+    if not found:
+        return None
     entries = [_index()[key] for key in found]
-    one = len({(e.family, e.maker) for e in entries}) == 1 or (
-        letters < 9 and all(key.startswith(found[0]) for key in found)
-    )
-    return entries[0] if entries and one else None
+    one = len({(e.family, e.maker) for e in entries}) == 1
+    forms_of_one = letters < 9 and all(key.startswith(found[0]) for key in found)
+    return entries[0] if one or forms_of_one else None
 
 
 def begins_an_alias(written: str) -> bool:
@@ -141,50 +155,53 @@ def typo(
 ) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
-    Two letters swapped in five or more, one edit in seven or more (six where the first and the last letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless writing, which has no
-    capitals, one edit in five (Hangul: four) or more, for there an unknown name is likelier a slip than a name; beside
-    the ``makers`` of a family, one edit of its name in four or more; one edit of the name of a maker that is ``expected``,
-    for a family of its is named, in five or more.
+    Two letters swapped in five or more, one edit in seven or more (six where the first and the last
+    letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless
+    writing, which has no capitals, one edit in five (Hangul: four) or more, for there an unknown
+    name is likelier a slip than a name; beside the ``makers`` of a family, one edit of its name in
+    four or more; one edit of the name of a maker that is ``expected``, for a family of its is
+    named, in five or more.
     """
     squashed = _squash(written)
     if len(squashed) < 4 or written in no_slips():
         return None
     index = _index()
-    for form in (
-        squashed,
-        squashed.translate(_LEET),
-        squashed.replace("x", "ch"),
-        _DOUBLED.sub(r"\1", squashed),
-    ):  # "xat gpt", "Qwenn"
+    for form in _other_forms(squashed):
         if form in index:
             return index[form]
     if (alike := _alike().get(squashed.replace("l", "i"))) is not None:
         return alike
-    found = process.extract(
-        squashed, list(index), scorer=OSA.distance, score_cutoff=1 if len(squashed) < 8 else 2
-    )
+    cutoff = 1 if len(squashed) < 8 else 2
+    found = process.extract(squashed, list(index), scorer=OSA.distance, score_cutoff=cutoff)
     if not found:
         return None
     for alias, edits, _ in found:
         entry = index[alias]
-        if edits == 1 and (
-            (len(alias) > 3 and makers.intersection(_makers_of(entry)))
-            or (len(alias) > 4 and entry.maker in expected)
-        ):
+        makes_it = len(alias) > 3 and makers.intersection(_makers_of(entry))
+        if edits == 1 and (makes_it or (len(alias) > 4 and entry.maker in expected)):
             return entry
     alias, edits, _ = found[0]
-    swapped = sorted(alias) == sorted(squashed)
-    ends = alias[0] == squashed[0] and alias[-1] == squashed[-1]
-    if squashed == f"{alias}s" or (
-        edits > 1 and (len(squashed) < 12 or not ends) and not swapped
-    ):  # "llamas" is no slip
-        return None
-    hangul = "\uac00" <= alias[0] <= "\ud7af"
-    least = 4 if hangul else 5 if careless or swapped else 6 if ends else 7
+    return index[alias] if _near(squashed, alias, edits, careless=careless) else None
+
+
+def _other_forms(squashed: str) -> tuple[str, ...]:
+    """A name and the plain ways of writing it otherwise: "cl4ude", "xat gpt", "Qwenn"."""
     return (
-        index[alias]
-        if len(squashed) >= least
-        and len(alias) >= least
-        and (alias[-1] == squashed[-1] or alias[0] == squashed[0])
-        else None
+        squashed,
+        squashed.translate(_LEET),
+        squashed.replace("x", "ch"),
+        _DOUBLED.sub(r"\1", squashed),
     )
+
+
+def _near(squashed: str, alias: str, edits: int, *, careless: bool) -> bool:
+    """True if a name so many edits from an alias is long enough to be that alias misspelt."""
+    begins, ends = alias[0] == squashed[0], alias[-1] == squashed[-1]
+    swapped = sorted(alias) == sorted(squashed)
+    if squashed == f"{alias}s":  # "llamas" is no slip
+        return False
+    if edits > 1 and not swapped and not (len(squashed) > 11 and begins and ends):
+        return False
+    hangul = "\uac00" <= alias[0] <= "\ud7af"
+    least = 4 if hangul else 5 if careless or swapped else 6 if begins and ends else 7
+    return min(len(squashed), len(alias)) >= least and (begins or ends)

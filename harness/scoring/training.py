@@ -1,8 +1,9 @@
 """The written sentences that the classifiers learn from, expanded and cut into windows.
 
-`training/<language>.txt` holds sections; in a sentence `(a|b|)` stands for any one of its parts, and a slot in braces
-for a mention, whose letter says its role: N own name, M own maker, B base, D denied name, E denied maker, O another
-name, P another maker. Every draw is seeded: the same files give the same rows.
+`training/<language>.txt` holds sections; in a sentence `(a|b|)` stands for any one of its parts,
+and a slot in braces for a mention, whose letter says its role: N own name, M own maker, B base,
+D denied name, E denied maker, O another name, P another maker. Every draw is seeded: the same files
+give the same rows.
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ _SLOT: Final = re.compile(r"\{([NMBDEOP])\}")
 
 
 class Sentence(NamedTuple):
-    """One expanded sentence: its text with marks for mentions, and the role of each mark in order."""
+    """One expanded sentence: its text with marks for mentions, and the role of each in order."""
 
     text: str
     roles: tuple[Role, ...]
     section: str
     language: str
-    line: int  # number of the written line that it came from, over all files: for cross-validation
+    #: Number of the written line that it came from, over all files: for cross-validation.
+    line: int
 
 
 def expand(line: str, rng: random.Random) -> str:
@@ -60,7 +62,10 @@ def languages() -> list[Path]:
 
 
 def sentences() -> Iterator[Sentence]:
-    """Every written line in up to `VARIANTS` forms, alone and between others; `DRAWS` times, for one draw alone moves verdicts by chance."""
+    """Every written line in up to `VARIANTS` forms, alone and between others.
+
+    It is drawn `DRAWS` times, for one draw alone moves verdicts by chance.
+    """
     for draw in range(DRAWS):
         yield from _drawn(draw)
 
@@ -69,13 +74,7 @@ def _drawn(draw: int) -> Iterator[Sentence]:
     number = 0
     for path in languages():
         rng = random.Random(f"{path.stem} {draw}")
-        lines: list[tuple[str, str]] = []
-        section = ""
-        for raw in path.read_text("utf-8").splitlines():
-            if raw.startswith("[") and raw[1:-1] in SECTIONS:
-                section = raw[1:-1]
-            elif raw.strip() and not raw.startswith("#"):
-                lines.append((section, raw.replace("\\n", "\n")))
+        lines = _lines(path)
         fillers = [line for section, line in lines if section == "none"]
         for section, line in lines:
             number += 1
@@ -86,6 +85,18 @@ def _drawn(draw: int) -> Iterator[Sentence]:
                     continue
                 seen.add(text)
                 yield _marked(_varied(text, section, fillers, rng), section, path.stem, number, rng)
+
+
+def _lines(path: Path) -> list[tuple[str, str]]:
+    """The written lines of a file, each with its section."""
+    lines: list[tuple[str, str]] = []
+    section = ""
+    for raw in path.read_text("utf-8").splitlines():
+        if raw.startswith("[") and raw[1:-1] in SECTIONS:
+            section = raw[1:-1]
+        elif raw.strip() and not raw.startswith("#"):
+            lines.append((section, raw.replace("\\n", "\n")))
+    return lines
 
 
 def _varied(text: str, section: str, fillers: list[str], rng: random.Random) -> str:
@@ -111,9 +122,11 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
         kind, role = _SLOTS[slot.group(1)]
         roles.append(role)
         draw = rng.random()
-        return (
-            UNLISTED if draw < 0.3 else EITHER if draw < 0.42 else NAME if draw < 0.46 else kind
-        )  # a family's name can stand for a maker
+        if draw < 0.3:
+            return UNLISTED
+        if draw < 0.42:
+            return EITHER
+        return NAME if draw < 0.46 else kind  # a family's name can stand for a maker
 
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 
@@ -140,13 +153,19 @@ def _never() -> tuple[frozenset[str], ...]:
 
 @lru_cache(maxsize=1)
 def common_words() -> frozenset[str]:
-    """Words that are no names, in lower case: those of the written sentences, and places, languages and the like."""
+    """Words that are no names, in lower case.
+
+    They are those of the written sentences, and places, languages and the like.
+    """
     return _never()[0].union(places(), map(str.lower, _written()))
 
 
 @lru_cache(maxsize=1)
 def given_names() -> frozenset[str]:
-    """The common words that a speaker can be called by all the same, in lower case: all but those that `never.txt` lists first."""
+    """The common words that a speaker can be called by all the same, in lower case.
+
+    They are all but those that `never.txt` lists first.
+    """
     return common_words() - _never()[0]
 
 
@@ -162,5 +181,8 @@ def no_slips() -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def uncapitalised_words() -> frozenset[str]:
-    """The words among them that are written small somewhere: what is left are those that look like names in a sentence."""
+    """The words of all sentences that are written small somewhere.
+
+    What is left are those that look like names in a sentence.
+    """
     return frozenset(filter(str.islower, _written()))

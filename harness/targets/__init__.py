@@ -1,209 +1,54 @@
-"""One protocol for everything that can be asked: what a request is, what a reply is, what a target can do.
+"""Targets: models as they can be reached, behind one protocol.
 
-A bad sample is data, not a crash: a reply carries a status and a reason, and becomes a row either way.
+In: requests (`Request`). Out: responses (`Response`), whatever the model, host or network did. Read
+`protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`, `vllm.py`,
+`endpoint.py`), `transport.py` (the wire), `pace.py` and `spending.py` (patience and caps),
+`problems.py` and `quirks.py` (what goes wrong, in two tables) and `templates.py` (chat templates).
 """
 
-from __future__ import annotations
+from harness.campaign import Settings
+from harness.targets.opening import check, open_target
+from harness.targets.pace import ErrorRate, Gate, Pace, Stopped, pace_of
+from harness.targets.problems import Refused
+from harness.targets.protocol import (
+    Capabilities,
+    Context,
+    Reply,
+    Request,
+    Response,
+    Status,
+    Target,
+    no_reply,
+    split_reasoning,
+    status_of,
+)
+from harness.targets.spending import Booked, BudgetReached, Spending, cost
+from harness.targets.templates import ChatTemplate, template_from_folder
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol
-
-import msgspec
-
-from harness.campaign.campaign import Arm, EmbeddedTarget, EndpointTarget, Sampling, VllmTarget
-from harness.campaign.plan import Message, sample_seed
-from harness.targets.limits import Booked, Pace
-
-Status = Literal["ok", "truncated", "empty", "failed", "unsupported"]
-Settings = EmbeddedTarget | VllmTarget | EndpointTarget
-
-
-class Request(NamedTuple):
-    """Samples of one trial that are owed, by number."""
-
-    key: str
-    arm: Arm
-    messages: tuple[Message, ...]
-    sampling: Sampling
-    indices: Sequence[int]
-    prompt_bound: int  # tokens that the prompt has at most
-
-    def seed(self, index: int) -> int | None:
-        """The seed of one sample."""
-        return sample_seed(self.sampling.seed, self.key, index)
-
-
-class Reply(msgspec.Struct, array_like=True, gc=False):
-    """One sample as it came back.
-
-    ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token limit),
-    ``empty`` (no visible text), ``failed`` (no reply; ``error`` says why), ``unsupported`` (the arm cannot be
-    put into practice here; ``error`` says why). ``text`` is None unless the host gave content. ``seed`` is given
-    where each sample has its own.
-    """
-
-    index: int
-    status: Status
-    text: str | None = None
-    reasoning: str | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    completion_tokens: int | None = None
-    seed: int | None = None
-
-
-class Context(msgspec.Struct, frozen=True):
-    """What a request was made of, as far as it is known: shared by many responses, stored once."""
-
-    sent: dict[str, Any] = {}
-    rendered_prompt: str | None = None
-    rendered_tokens: int | None = None
-    injected_text: str | None = None
-    template_sha256: str | None = None
-
-
-class Response(msgspec.Struct):
-    """The samples of one request, with all that came back. ``raw`` is the host's own text, less the key."""
-
-    replies: list[Reply]
-    context: Context = Context()
-    model: str | None = None
-    fingerprint: str | None = None
-    provider: str | None = None
-    response_id: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    seed: int | None = None
-    raw: str | None = None
-    attempts: tuple[str, ...] = ()
-    seconds: float = 0.0
-    booked: Booked = Booked()  # what its requests cost, where the target books them
-    whole: bool = False  # every sample is known to be a whole reply: nobody has to look
-
-    def having(self, status: Status) -> int:
-        """How many of the samples have a status."""
-        return sum([reply.status == status for reply in self.replies])
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a target can do, from one preflight; stored with the run. None: not known."""
-
-    engine: str
-    model: str
-    version: str | None = None
-    many_samples: bool = False
-    raw_completions: bool = False
-    template_seen: bool = False
-    template_sha256: str | None = None
-    chat_template: str | None = None
-    token_counts: bool = False
-    logprobs: bool | None = None
-    seed: bool | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Target(Protocol):
-    """A model as it can be reached.
-
-    ``width`` is how many requests it takes at once, ``block`` how many samples of a trial one request carries at
-    most: samples are fetched and saved by such blocks, so that a resumed run asks just what an unbroken one asks. ``paced``: it asks its `Pace` before each request and books
-    what it used by itself.
-    """
-
-    width: int
-    block: int
-    paced: bool
-
-    async def preflight(self, sampling: Sampling | None = None) -> Capabilities: ...
-
-    async def sample(self, request: Request) -> Response: ...
-
-    async def close(self) -> None: ...
-
-
-def split_reasoning(text: str) -> tuple[str | None, str]:
-    """Reasoning that a model wrote between think tags, and the answer that is left.
-
-    A tag that is never closed means that the reply was cut inside its reasoning: the answer is then empty.
-    """
-    for opening, closing in (
-        ("<think>", "</think>"),
-        ("<thinking>", "</thinking>"),
-        ("<reasoning>", "</reasoning>"),
-    ):
-        head, tag, rest = text.partition(opening)
-        if tag and not head.strip():
-            reasoning, closed, answer = rest.partition(closing)
-            return reasoning.strip(), answer.strip() if closed else ""
-        if not tag and closing in text:  # the template opened the tag in the prompt
-            reasoning, _, answer = text.partition(closing)
-            return reasoning.strip(), answer.strip()
-    return None, text
-
-
-#: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs their own words.
-CUT: Final = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"))
-
-
-def status_of(text: str | None, finish_reason: str | None) -> Status:
-    """Status first, verdict second: a cut or empty reply is no answer."""
-    if finish_reason in CUT:
-        return "truncated"
-    return "ok" if text and not text.isspace() else "empty"
-
-
-def no_reply(
-    request: Request, status: Status, error: str, context: Context | None = None, **known: Any
-) -> Response:
-    """The same outcome, without a reply, for every sample of a request."""
-    return Response(
-        [Reply(index, status, error=error) for index in request.indices],
-        context or Context(),
-        **known,
-    )
-
-
-def open_target(settings: Settings, pace: Pace | None = None) -> Target:
-    """The room for a target's engine; heavy packages are imported here and nowhere earlier. ``pace`` serves endpoints."""
-    if isinstance(settings, EmbeddedTarget):
-        from harness.targets.embedded import Embedded
-
-        return Embedded(settings)
-    if isinstance(settings, EndpointTarget):
-        from harness.targets.endpoint import Endpoint
-
-        return Endpoint(settings, pace)
-    from harness.targets.vllm import open_vllm
-
-    return open_vllm(settings, pace)
-
-
-def check(wanted: Sequence[Settings]) -> None:
-    """Find what is wrong with any target (a path, a key variable, a tokenizer folder) before the first is asked.
-
-    Raises
-    ------
-    TargetError
-        For the first target that could not be opened. No call is made and no model is loaded.
-    """
-    for settings in wanted:
-        open_target(settings)
-
-
-__all__: Sequence[str] = [
+__all__ = [
+    "Booked",
+    "BudgetReached",
     "Capabilities",
+    "ChatTemplate",
     "Context",
+    "ErrorRate",
+    "Gate",
+    "Pace",
+    "Refused",
     "Reply",
     "Request",
     "Response",
     "Settings",
+    "Spending",
     "Status",
+    "Stopped",
     "Target",
     "check",
+    "cost",
     "no_reply",
     "open_target",
+    "pace_of",
     "split_reasoning",
     "status_of",
+    "template_from_folder",
 ]

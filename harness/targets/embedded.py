@@ -1,8 +1,9 @@
 """llama.cpp in this process, through `xllamacpp`: GGUF files and lab models.
 
-Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``), turned into
-tokens, and sent as raw tokens. So the stored prompt and its count are what the model saw, not a guess.
-With one slot a worker decodes one sample at a time: the sums, and so seeded samples, do not depend on the order.
+Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``),
+turned into tokens, and sent as raw tokens. So the stored prompt and its count are what the model
+saw, not a guess. With one slot a worker decodes one sample at a time: the sums, and so seeded
+samples, do not depend on the order.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.campaign.campaign import EmbeddedTarget, Sampling
+from harness.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
-from harness.targets import (
+from harness.targets.protocol import (
     Capabilities,
     Context,
     Reply,
@@ -29,7 +30,7 @@ from harness.targets import (
 )
 from harness.targets.templates import ChatTemplate
 
-#: Samples of a trial that a worker takes at a time: few, so that little is lost when the run is killed.
+#: Samples of a trial that a worker takes at a time: few, so that a killed run loses little.
 BLOCK = 8
 KEPT_PROMPTS = 64
 
@@ -72,26 +73,11 @@ class Embedded:
 
     def count(self, text: str) -> int:
         """Tokens of a text, as the model's tokenizer makes them."""
-        return len(
-            self._call(
-                self._servers[0],
-                "/tokenize",
-                {"content": text, "add_special": False, "parse_special": True},
-            )["tokens"]
-        )
+        return len(self._tokens(self._servers[0], text))
 
     def _start(self) -> Capabilities:
-        import xllamacpp
-
         for _ in range(self.settings.workers):
-            try:
-                self._servers.append(xllamacpp.Server(self._parameters()))
-            except Exception as problem:  # xllamacpp raises bare exceptions of several kinds
-                raise TargetError(
-                    f"llama.cpp cannot load the model: {str(problem).strip() or type(problem).__name__}",
-                    where=str(self.path),
-                    next="check that the file is a whole GGUF model; llama.cpp's own words stand above",
-                ) from None
+            self._servers.append(self._server())
         for server in self._servers:
             for _ in range(self.settings.slots):
                 self._workers.put(server)
@@ -101,22 +87,37 @@ class Embedded:
             str(properties.get("bos_token") or ""),
             str(properties.get("eos_token") or ""),
         )
-        notes = ("lab model: " + _stand_in(),) if self.settings.model.startswith("lab:") else ()
+        return self._able(self._template)
+
+    def _server(self) -> Any:
+        """One copy of the model, loaded."""
+        import xllamacpp
+
+        try:
+            return xllamacpp.Server(self._parameters())
+        except Exception as problem:  # xllamacpp raises bare exceptions of several kinds
+            said = str(problem).strip() or type(problem).__name__
+            raise TargetError(
+                f"llama.cpp cannot load the model: {said}",
+                where=str(self.path),
+                next="check that the file is a whole GGUF model; llama.cpp's own words stand above",
+            ) from None
+
+    def _able(self, template: ChatTemplate) -> Capabilities:
+        lab = self.settings.model.startswith("lab:")
         return Capabilities(
             engine="embedded",
             model=self.settings.model,
-            version=f"xllamacpp {xllamacpp._version.__version__}"
-            if hasattr(xllamacpp._version, "__version__")
-            else "xllamacpp",
+            version=_version(),
             many_samples=self.settings.slots > 1,
             raw_completions=True,
-            template_seen=bool(self._template.source),
-            template_sha256=self._template.sha256,
-            chat_template=self._template.source,
+            template_seen=bool(template.source),
+            template_sha256=template.sha256,
+            chat_template=template.source,
             token_counts=True,
             logprobs=True,
             seed=True,
-            notes=notes,
+            notes=("lab model: " + _stand_in(),) if lab else (),
         )
 
     def _parameters(self) -> Any:
@@ -126,9 +127,8 @@ class Embedded:
         parameters.model.path = str(self.path)
         parameters.n_parallel = self.settings.slots
         parameters.n_ctx = self.settings.context * self.settings.slots
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = (
-            self.settings.threads
-        )
+        parameters.cpuparams.n_threads = self.settings.threads
+        parameters.cpuparams_batch.n_threads = self.settings.threads
         parameters.verbosity = -1
         parameters.warmup = False
         parameters.cache_prompt = False
@@ -136,38 +136,37 @@ class Embedded:
         return parameters
 
     def _call(self, server: Any, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One of llama.cpp's own JSON routes, on the loopback address that this process serves itself."""
+        """One of llama.cpp's own JSON routes, on the loopback address that this process serves."""
         import urllib.request
 
+        address = server.listening_address + path
         data = None if body is None else msgspec.json.encode(body)
-        request = urllib.request.Request(
-            server.listening_address + path, data=data, headers={"Content-Type": "application/json"}
-        )  # noqa: S310
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(address, data=data, headers=headers)  # noqa: S310
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  (loopback)
             loaded: dict[str, Any] = msgspec.json.decode(response.read())
         return loaded
 
+    def _tokens(self, server: Any, text: str) -> list[int]:
+        asked = {"content": text, "add_special": False, "parse_special": True}
+        tokens: list[int] = self._call(server, "/tokenize", asked)["tokens"]
+        return tokens
+
     def _prompt(self, server: Any, request: Request) -> _Prompt:
         """The prompt of a trial: rendered once, for its blocks follow one another."""
-        assert self._template is not None
         if (known := self._prompts.get(request.key)) is not None:
             return known
+        injected = None
         if request.arm.kind == "bare":
-            text, injected = self._template.bare(request.messages[-1]["content"])
+            text, injected = self.template.bare(request.messages[-1]["content"])
         else:
-            text, injected = (
-                self._call(server, "/apply-template", {"messages": list(request.messages)})[
-                    "prompt"
-                ],
-                None,
-            )
-        tokens = self._call(
-            server, "/tokenize", {"content": text, "add_special": False, "parse_special": True}
-        )["tokens"]
+            asked = {"messages": list(request.messages)}
+            text = self._call(server, "/apply-template", asked)["prompt"]
+        made = _Prompt(text, self._tokens(server, text), injected)
         if len(self._prompts) >= KEPT_PROMPTS:
             self._prompts.clear()
-        self._prompts[request.key] = _Prompt(text, tokens, injected)
-        return self._prompts[request.key]
+        self._prompts[request.key] = made
+        return made
 
     def _sample(self, request: Request) -> Response:
         import urllib.error
@@ -175,58 +174,39 @@ class Embedded:
         began = time.monotonic()
         server = self._workers.get()
         try:
-            try:
-                prompt = self._prompt(server, request)
-            except RenderError as problem:
-                return no_reply(request, "unsupported", problem.what)
-            except (urllib.error.URLError, KeyError) as problem:
-                if request.arm.kind in ("absent", "bare"):
-                    return no_reply(
-                        request, "failed", f"llama.cpp cannot render the prompt: {problem}"
-                    )
-                return no_reply(
-                    request,
-                    "unsupported",
-                    f"the model's template refuses this system message: {problem}",
-                )
+            prompt = self._prompt(server, request)
+        except RenderError as problem:
+            return no_reply(request, "unsupported", problem.what)
+        except (urllib.error.URLError, KeyError) as problem:
+            return _unrendered(request, problem)
+        else:
             return self._answered(server, request, prompt, began)
         finally:
             self._workers.put(server)
 
     def _answered(self, server: Any, request: Request, prompt: _Prompt, began: float) -> Response:
-        sampling = request.sampling
-        sent: dict[str, Any] = {
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": 0,
-            "min_p": 0.0,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
-            "repeat_penalty": 1.0,
-            "stop": list(sampling.stop),
-            "cache_prompt": False,
-        }
-        assert self._template is not None
+        sent = _sent(request.sampling)
         seeds = [request.seed(index) for index in request.indices]
         bodies = [
-            server.handle_completions(
-                {"prompt": prompt.tokens, **sent, **({} if seed is None else {"seed": seed})}
-            )
+            server.handle_completions({"prompt": prompt.tokens, **sent, **_seeded(seed)})
             for seed in seeds
         ]
         good: dict[str, Any] = next((body for body in bodies if "error" not in body), {})
-        completion = [body.get("usage", {}).get("completion_tokens") for body in bodies]
+        completion = [_usage(body, "completion_tokens") for body in bodies]
+        replies = [
+            _reply(body, index, seed)
+            for body, index, seed in zip(bodies, request.indices, seeds, strict=True)
+        ]
+        made_of = Context(
+            sent, prompt.text, len(prompt.tokens), prompt.injected, self.template.sha256
+        )
         return Response(
-            [
-                _reply(body, index, seed)
-                for body, index, seed in zip(bodies, request.indices, seeds, strict=True)
-            ],
-            Context(sent, prompt.text, len(prompt.tokens), prompt.injected, self._template.sha256),
+            replies,
+            made_of,
             model=self.settings.model,
             fingerprint=good.get("system_fingerprint"),
             response_id=good.get("id"),
-            prompt_tokens=good.get("usage", {}).get("prompt_tokens"),
+            prompt_tokens=_usage(good, "prompt_tokens"),
             completion_tokens=None if None in completion else sum(completion),
             raw=msgspec.json.encode(bodies).decode("utf-8", "replace"),
             seconds=time.monotonic() - began,
@@ -234,26 +214,47 @@ class Embedded:
         )
 
 
+def _sent(sampling: Sampling) -> dict[str, Any]:
+    """Every parameter of the sampler; llama.cpp's own defaults of the others are switched off."""
+    return {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": 0,
+        "min_p": 0.0,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repeat_penalty": 1.0,
+        "stop": list(sampling.stop),
+        "cache_prompt": False,
+    }
+
+
+def _seeded(seed: int | None) -> dict[str, int]:
+    return {} if seed is None else {"seed": seed}
+
+
+def _usage(body: dict[str, Any], field: str) -> Any:
+    return body.get("usage", {}).get(field)
+
+
+def _unrendered(request: Request, problem: Exception) -> Response:
+    """A prompt that llama.cpp does not render: with a system message, the template refuses that."""
+    if request.arm.kind in ("absent", "bare"):
+        return no_reply(request, "failed", f"llama.cpp cannot render the prompt: {problem}")
+    reason = f"the model's template refuses this system message: {problem}"
+    return no_reply(request, "unsupported", reason)
+
+
 def _reply(body: dict[str, Any], index: int, seed: int | None) -> Reply:
     if "error" in body:
-        return Reply(
-            index,
-            "failed",
-            error=f"llama.cpp: {body['error'].get('message', body['error'])}",
-            seed=seed,
-        )
+        error = body["error"]
+        return Reply(index, "failed", error=f"llama.cpp: {error.get('message', error)}", seed=seed)
     choice = body["choices"][0]
+    finish = choice["finish_reason"]
     reasoning, text = split_reasoning(choice["text"])
-    return Reply(
-        index,
-        status_of(text, choice["finish_reason"]),
-        text,
-        reasoning,
-        choice["finish_reason"],
-        None,
-        body.get("usage", {}).get("completion_tokens"),
-        seed,
-    )
+    tokens = _usage(body, "completion_tokens")
+    return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens, seed)
 
 
 def _model_path(model: str) -> Path:
@@ -276,6 +277,13 @@ def _model_path(model: str) -> Path:
                 next="convert the model to GGUF, or point at another file",
             )
     return path
+
+
+def _version() -> str:
+    import xllamacpp
+
+    known = getattr(xllamacpp._version, "__version__", None)
+    return "xllamacpp" if known is None else f"xllamacpp {known}"
 
 
 def _stand_in() -> str:

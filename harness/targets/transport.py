@@ -17,7 +17,7 @@ import msgspec
 from pyreqwest import exceptions
 from pyreqwest.client import ClientBuilder
 
-from harness.targets.limits import PROBLEMS, Refused, problem_of
+from harness.targets.problems import PROBLEMS, Refused, problem_of
 
 USER_AGENT: Final = "truename"
 #: What the causes of a failed connection say, and the problem that it is; the first that fits.

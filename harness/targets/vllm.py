@@ -17,9 +17,11 @@ from typing import Any
 
 import msgspec
 
-from harness.campaign.campaign import EndpointTarget, Sampling, VllmTarget
+from harness.campaign import EndpointTarget, Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
-from harness.targets import (
+from harness.targets.endpoint import Endpoint
+from harness.targets.pace import Pace
+from harness.targets.protocol import (
     Capabilities,
     Context,
     Reply,
@@ -30,8 +32,6 @@ from harness.targets import (
     split_reasoning,
     status_of,
 )
-from harness.targets.endpoint import Endpoint
-from harness.targets.limits import Pace
 from harness.targets.templates import ChatTemplate, template_from_folder
 
 #: vLLM waits this long for more requests before it starts a batch, so that the engine is kept full.

@@ -1,5 +1,30 @@
-"""The merge check: is every tensor of a suspect a blend of the same tensors of others, with which ratio, and how exactly?
+"""The merge check: is every tensor of a suspect a blend of others' tensors, and how exactly?
 
-`sources` (bytes from files and URLs) -> `headers` and `quantised` (what a file holds) -> `checkpoint` (tensors by name) -> `matching`
-(the same tensor in each) -> `fit` (sums, ratios, intervals) -> `signs` (what single tensors show) -> `methods` (which way of merging fits) -> `check` (the whole, and its files).
+In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a picture. Read
+`check.py` first; bytes walk through the rooms in this order:
+
+`sources` (bytes from files and URLs)
+-> `headers` and `quantised` (what a file holds)
+-> `checkpoint` (tensors by name)
+-> `matching` (the same tensor in each)
+-> `fit` (sums, ratios, intervals)
+-> `signs` (what single tensors show)
+-> `methods` (which way of merging fits)
+-> `check` (the whole) -> `output` (its files) -> `run` (from places to files).
 """
+
+from harness.weights.check import Settings, check
+from harness.weights.output import Found, picture
+from harness.weights.run import cache, check_into, told_pairs
+from harness.weights.search import best_pair
+
+__all__ = [
+    "Found",
+    "Settings",
+    "best_pair",
+    "cache",
+    "check",
+    "check_into",
+    "picture",
+    "told_pairs",
+]

@@ -1,4 +1,7 @@
-"""The merge check from end to end: plan what is read, read it in bounded memory, fit every tensor, look twice at some, decide."""
+"""The merge check from end to end: read in bounded memory, fit, look twice, decide.
+
+What is read is planned first (`_job`); every tensor is fitted; some are looked at twice.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from harness.weights.matching import Match, Matched, component_of, evenly, layer
 from harness.weights.methods import Tensor, Verdict, decide
 from harness.weights.signs import Look, kind_of, look
 
-#: Stored bytes of the suspect that one task reads at most; less where the memory setting asks for it.
+#: Stored bytes of the suspect that one task reads at most; less where the memory setting asks so.
 BLOCK: Final = 8_000_000
 #: Bytes of one request to a sampled tensor, at least.
 REQUEST: Final = 256_000
@@ -43,7 +46,10 @@ REMOTE_THREADS: Final = 8
 
 
 class Settings(NamedTuple):
-    """How much is read, and with what: ``sample`` is a share of rows, ``budget`` bytes of all checkpoints together, ``memory`` bytes."""
+    """How much is read, and with what.
+
+    ``sample`` is a share of rows, ``budget`` bytes of all checkpoints together, ``memory`` bytes.
+    """
 
     sample: float = 1.0
     budget: int | None = None
@@ -87,7 +93,8 @@ def check(
     Parameters
     ----------
     journal
-        File that keeps each tensor's sums; a run that was cut off goes on from it. It is removed at the end.
+        File that keeps each tensor's sums; a run that was cut off goes on from it.
+        It is removed at the end.
 
     Raises
     ------
@@ -98,19 +105,16 @@ def check(
         raise WeightsError("a merge has two parents or more", next="write --parents DONOR BASE")
     if settings.memory < SMALLEST:
         raise WeightsError(
-            f"{settings.memory / 1e6:.0f} MB are too little: Python with its packages needs {RESIDENT / 1e6:.0f} MB itself",
+            f"{settings.memory / 1e6:.0f} MB are too little: "
+            f"Python with its packages needs {RESIDENT / 1e6:.0f} MB itself",
             next=f"write --memory {SMALLEST / 1e6:.0f}MB or more",
         )
-    cache = (
-        settings.cache if settings.sample < 1 or settings.budget else None
-    )  # a whole checkpoint is not kept a second time
+    # a whole checkpoint is not kept a second time
+    cache = settings.cache if settings.sample < 1 or settings.budget else None
     mine, *theirs = (open_checkpoint(place, cache) for place in (suspect, *parents))
     mine, *theirs = _apart([mine, *theirs])
-    stacked = (
-        layers.aligned(mine, theirs)
-        if len({layers.count(one) for one in (mine, *theirs)}) > 1
-        else None
-    )
+    depths = {layers.count(one) for one in (mine, *theirs)}
+    stacked = layers.aligned(mine, theirs) if len(depths) > 1 else None
     with threadpool_limits(1):
         checked = _checked(mine, theirs, stacked, settings, journal, tell)
         lost = sum(t.kind == "unrelated" for t in checked.tensors if t.matrix)
@@ -143,36 +147,15 @@ def _checked(
 ) -> Checked:
     matched = match(mine, theirs, stacked)
     whole = sum(m.bytes_of(m.suspect.rows) for m in matched.matches)
-    sample = (
-        min(settings.sample, max(1e-9, 0.9 * settings.budget / whole))
-        if settings.budget
-        else settings.sample
-    )  # a tenth is for the second look
+    sample = settings.sample
+    if settings.budget:  # a tenth of it is for the second look
+        sample = min(sample, max(1e-9, 0.9 * settings.budget / whole))
     threads = _threads(settings, mine, theirs)
     jobs = [_job(m, sample, settings, threads) for m in matched.matches]
-    key = hashlib.sha256(
-        repr(
-            [
-                sample,
-                settings.seed,
-                stacked,
-                *([one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs)),
-            ]
-        ).encode()
-    ).hexdigest()
+    files = [[one.digest, *(s.identity() for s in one.sources)] for one in (mine, *theirs)]
+    key = hashlib.sha256(repr([sample, settings.seed, stacked, *files]).encode()).hexdigest()
     fits, read = _fits(jobs, threads, _Journal(journal, key), tell)
-    tensors = [
-        Tensor(
-            m.name,
-            component_of(m.name),
-            layer_of(m.name),
-            m.suspect.columns > 1,
-            m.suspect.quantised,
-            fit,
-            kind_of(fit, m.suspect.quantised),
-        )
-        for m, fit in zip(matched.matches, fits, strict=True)
-    ]
+    tensors = [_tensor(m, fit) for m, fit in zip(matched.matches, fits, strict=True)]
     looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
     verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
     return Checked(
@@ -180,14 +163,26 @@ def _checked(
     )
 
 
-def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
-    return settings.threads or (
-        REMOTE_THREADS
-        if any(one.remote for one in (mine, *theirs))
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
+def _tensor(m: Match, fit: Fit) -> Tensor:
+    return Tensor(
+        m.name,
+        component_of(m.name),
+        layer_of(m.name),
+        m.suspect.columns > 1,
+        m.suspect.quantised,
+        fit,
+        kind_of(fit, m.suspect.quantised),
     )
+
+
+def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint]) -> int:
+    if settings.threads:
+        return settings.threads
+    if any(one.remote for one in (mine, *theirs)):
+        return REMOTE_THREADS
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Mine(threading.local):
@@ -221,30 +216,23 @@ class _Job:
         """A first fit, from some rows in several places; made once."""
         with self._lock:
             if self._guess is None:
-                each = max(
-                    1,
-                    min(
-                        GUESS // PARTS // self.match.suspect.columns,
-                        min(rows for _, rows in self.runs),
-                    ),
-                )
-                places = sorted(
-                    {self.runs[round(i)][0] for i in np.linspace(0, len(self.runs) - 1, PARTS)}
-                )
-                if len(places) < PARTS:  # few runs: places within the first
-                    first, rows = self.runs[0]
-                    places = sorted(
-                        {first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)}
-                    )
-                s, *parents, b = (
-                    np.concatenate(parts)
-                    for parts in zip(*(self.read(place, each) for place in places), strict=True)
-                )
+                s, *parents, b = self._some()
                 self._guess = first_guess(s, parents, b)
                 if self.bits == 24:
                     self.bits = significand(s.astype(np.float32))
                 self.kept = Rounding(parents, b, 0 if self.match.suspect.quantised else self.bits)
         return self._guess
+
+    def _some(self) -> list[Real]:
+        """Some rows of each checkpoint, from several places of what is read."""
+        shortest = min(rows for _, rows in self.runs)
+        each = max(1, min(GUESS // PARTS // self.match.suspect.columns, shortest))
+        places = sorted({self.runs[round(i)][0] for i in np.linspace(0, len(self.runs) - 1, PARTS)})
+        if len(places) < PARTS:  # few runs: places within the first
+            first, rows = self.runs[0]
+            places = sorted({first + round(i) for i in np.linspace(0, max(0, rows - each), PARTS)})
+        read = (self.read(place, each) for place in places)
+        return [np.concatenate(parts) for parts in zip(*read, strict=True)]
 
     def read(self, first: int, rows: int) -> list[Real]:
         """Rows of the suspect, the donors and the base."""
@@ -269,7 +257,8 @@ class _Job:
             worker.add(sums, models, rows, columns, guess, self.bits)
         except OverflowError:
             raise WeightsError(
-                f"tensor {self.match.name}: its numbers are so large that their squares have no value",
+                f"tensor {self.match.name}: its numbers are so large "
+                "that their squares have no value",
                 next="check the file: no working model holds such numbers",
             ) from None
         return sums
@@ -298,7 +287,10 @@ class _Job:
 
 
 def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
-    """Which rows are read: all, or runs of neighbours at seeded places, one in each of equal parts of the tensor."""
+    """Which rows are read: all, or runs of neighbours at seeded places.
+
+    Of runs there is one in each of equal parts of the tensor.
+    """
     piece = m.suspect
     width = max(p.row_bytes for p in m.pieces)
     room = max(1.0, (settings.memory - RESIDENT) / (2 * threads))  # half is slack for the allocator
@@ -306,25 +298,18 @@ def _job(m: Match, sample: float, settings: Settings, threads: int) -> _Job:
     run = min(most, piece.rows, max(1, math.ceil(REQUEST / max(1.0, piece.row_bytes))))
     runs = max(1, round(sample * piece.rows / run))
     if runs == 1:
-        run = min(
-            run,
-            max(
-                1, math.ceil(sample * piece.rows), min(piece.rows, math.ceil(4096 / piece.columns))
-            ),
-        )
+        telling = min(piece.rows, math.ceil(4096 / piece.columns))
+        run = min(run, max(1, math.ceil(sample * piece.rows), telling))
     if sample >= 1 or runs * run >= piece.rows:
         return _Job(m, [(at, min(most, piece.rows - at)) for at in range(0, piece.rows, most)])
-    rng = np.random.default_rng(
-        int.from_bytes(hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8], "big")
-    )
+    seed = hashlib.sha256(f"{settings.seed} {m.name}".encode()).digest()[:8]
+    rng = np.random.default_rng(int.from_bytes(seed, "big"))
     edges = np.linspace(0, piece.rows, runs + 1).astype(int)
-    return _Job(
-        m,
-        [
-            (int(a + rng.integers(0, max(1, b - a - run + 1))), min(run, int(b - a)))
-            for a, b in itertools.pairwise(edges)
-        ],
-    )
+    places = [
+        (int(a + rng.integers(0, max(1, b - a - run + 1))), min(run, int(b - a)))
+        for a, b in itertools.pairwise(edges)
+    ]
+    return _Job(m, places)
 
 
 class _Journal:
@@ -342,11 +327,8 @@ class _Journal:
                 except msgspec.DecodeError:  # the last line of a run that was killed
                     continue
                 self.done[name] = fit
-        self._write(
-            "wb",
-            key.encode(),
-            *(msgspec.json.encode((name, fit)) for name, fit in self.done.items()),
-        )
+        kept = (msgspec.json.encode((name, fit)) for name, fit in self.done.items())
+        self._write("wb", key.encode(), *kept)
 
     def add(self, name: str, fit: Fit) -> None:
         if self.path is not None and all(map(math.isfinite, _numbers(fit))):
@@ -377,17 +359,19 @@ def _numbers(fit: Fit) -> Iterator[float]:
 def _fits(
     jobs: list[_Job], threads: int, journal: _Journal, tell: Callable[[Progress], None]
 ) -> tuple[list[Fit], int]:
-    """The fit of every tensor, worked on by some threads; sums are put together in the order of rows, so threads change no digit."""
+    """The fit of every tensor, worked on by some threads; and the bytes that were read.
+
+    Sums are put together in the order of rows, so threads change no digit.
+    """
     fits: dict[int, Fit] = {
         number: journal.done[job.match.name]
         for number, job in enumerate(jobs)
         if job.match.name in journal.done
     }
-    owed = _announced(
-        jobs, [(j, r) for j, job in enumerate(jobs) if j not in fits for r in range(len(job.runs))]
-    )
-    planned = sum(job.bytes_of(r) for job in jobs for r in range(len(job.runs)))
-    done = sum(jobs[j].bytes_of(r) for j in fits for r in range(len(jobs[j].runs)))
+    places = [(j, r) for j, job in enumerate(jobs) for r in range(len(job.runs))]
+    owed = _announced(jobs, [(j, r) for j, r in places if j not in fits])
+    planned = sum(jobs[j].bytes_of(r) for j, r in places)
+    done = sum(jobs[j].bytes_of(r) for j, r in places if j in fits)
     read = 0
     running: dict[Future[Sums | Fit], tuple[int, int | None]] = {}
     pool = ThreadPoolExecutor(threads)
@@ -416,9 +400,13 @@ def _fits(
 
 
 def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Places one after the other; the system is told some ahead what will be read, so that the disk works while the sums are made."""
+    """Places one after the other, while the system is told some ahead what will be read.
+
+    So the disk works while the sums are made.
+    """
     for number, place in enumerate(places):
-        for j, r in places[number + AHEAD : number + AHEAD + 1] if number else places[: AHEAD + 1]:
+        last = number + AHEAD
+        for j, r in places[last if number else 0 : last + 1]:
             for piece in jobs[j].match.pieces:
                 piece.announce(*jobs[j].runs[r])
         yield place
@@ -427,7 +415,10 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
 def _looks(
     matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None
 ) -> tuple[list[Look], int]:
-    """A second look at matrices that are spread over the model and differ from base and donors; with the bytes that it read."""
+    """A second look at some matrices; with the bytes that it read.
+
+    They are spread over the model, and differ from base and donors.
+    """
     open_questions = [
         (m, t.kind != "blend")
         for m, t in zip(matches, tensors, strict=True)
@@ -438,15 +429,8 @@ def _looks(
 
     def rows_of(m: Match, ranks: bool) -> int:
         numbers = LOOK_NUMBERS if ranks else LOOK_NUMBERS // 8
-        return max(
-            1,
-            min(
-                m.suspect.rows,
-                LOOK_ROWS,
-                numbers // m.suspect.columns,
-                int(min(1e9, each / m.row_bytes)),
-            ),
-        )
+        paid = int(min(1e9, each / m.row_bytes))
+        return max(1, min(m.suspect.rows, LOOK_ROWS, numbers // m.suspect.columns, paid))
 
     def one(place: tuple[Match, bool]) -> Look:
         m, ranks = place
@@ -457,6 +441,5 @@ def _looks(
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen)), sum(
-            m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen
-        )
+        looks = list(pool.map(one, chosen))
+    return looks, sum(m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen)

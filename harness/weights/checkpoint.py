@@ -1,4 +1,7 @@
-"""A checkpoint as a set of matrices by name, wherever it lies and in however many files: rows are read when asked for."""
+"""A checkpoint as a set of matrices by name, wherever it lies and in however many files.
+
+Rows are read when they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
 
 
 class Scale(NamedTuple):
-    """What an eight-bit matrix is multiplied with: a table of numbers, each for a block of so many rows and columns."""
+    """What an eight-bit matrix is multiplied with.
+
+    A table of numbers, each for a block of so many rows and columns.
+    """
 
     values: npt.NDArray[np.float32]
     rows: int
@@ -42,15 +48,16 @@ class Scale(NamedTuple):
 
     def apply(self, out: Real, first: int) -> None:
         """Scale rows ``first`` on of a matrix, in place."""
-        down, across = (
-            np.arange(first, first + len(out)) // self.rows,
-            np.arange(out.shape[1]) // self.columns,
-        )
+        down = np.arange(first, first + len(out)) // self.rows
+        across = np.arange(out.shape[1]) // self.columns
         np.multiply(out, self.values[down][:, across], out=out)
 
 
 def _scale(tensor: Stored, scale: Stored) -> Scale | None:
-    """The scales of a matrix, if it is clear which belongs to which number: one in all, one a row, or blocks (of 128, or that divide it evenly)."""
+    """The scales of a matrix, if it is clear which belongs to which number.
+
+    There is one in all, one a row, or one a block (of 128, or that divides the matrix evenly).
+    """
     if len(tensor.shape) != 2 or scale.dtype not in RAW or len(scale.shape) > 2:
         return None
     values = _whole(scale)
@@ -67,7 +74,10 @@ def _block(length: int, count: int) -> int | None:
 
 
 class Piece(NamedTuple):
-    """Rows of one stored tensor, as a matrix: vectors have one column, stacks of matrices are laid out one below the other."""
+    """Rows of one stored tensor, as a matrix.
+
+    Vectors have one column; stacks of matrices are laid out one below the other.
+    """
 
     stored: Stored | Quantised
     first: int
@@ -92,11 +102,9 @@ class Piece(NamedTuple):
     @property
     def row_bytes(self) -> float:
         """Stored bytes of one row."""
-        return (
-            self.stored.per_row
-            if isinstance(self.stored, Quantised)
-            else self.columns * np.dtype(RAW[self.dtype]).itemsize
-        )
+        if isinstance(self.stored, Quantised):
+            return self.stored.per_row
+        return self.columns * np.dtype(RAW[self.dtype]).itemsize
 
     @property
     def wide(self) -> bool:
@@ -108,29 +116,24 @@ class Piece(NamedTuple):
         return self._replace(first=self.first + first, rows=rows, shape=shape)
 
     def open(self, first: int, rows: int, buffer: npt.NDArray[np.uint8] | None = None) -> Opened:
-        """Read rows from ``first`` on as they are stored (into ``buffer``, if it is large enough), to be decoded part by part."""
+        """Read rows from ``first`` on as they are stored, to be decoded part by part.
+
+        They are read into ``buffer``, if it is large enough.
+        """
+        at = self.first + first
         if isinstance(self.stored, Quantised):
-            values = (
-                self.stored.rows(0, 1).reshape(-1, 1)[
-                    self.first + first : self.first + first + rows
-                ]
-                if len(self.stored.shape) == 1
-                else self.stored.rows(self.first + first, rows)
-            )
+            if len(self.stored.shape) == 1:
+                values = self.stored.rows(0, 1).reshape(-1, 1)[at : at + rows]
+            else:
+                values = self.stored.rows(at, rows)
             return Opened(values, None, None, 0)
         kind = np.dtype(RAW[self.dtype])
         size = rows * self.columns * kind.itemsize
-        raw = (
-            buffer[:size]
-            if buffer is not None and len(buffer) >= size
-            else np.empty(size, np.uint8)
-        )
-        self.stored.source.read(
-            self.stored.begin + (self.first + first) * kind.itemsize * self.columns, raw
-        )
-        return Opened(
-            raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, self.first + first
-        )
+        if buffer is None or len(buffer) < size:
+            buffer = np.empty(size, np.uint8)
+        raw = buffer[:size]
+        self.stored.source.read(self.stored.begin + at * kind.itemsize * self.columns, raw)
+        return Opened(raw.view(kind).reshape(rows, self.columns), self.dtype, self.scale, at)
 
     def announce(self, first: int, rows: int) -> None:
         """Tell where the bytes come from that these rows will be read soon."""
@@ -164,7 +167,10 @@ class Opened(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Matrices by their plain names; what was left out, with the reason; and a digest of what the headers say."""
+    """Matrices by their plain names; what was left out, with the reason.
+
+    ``digest`` is of what the headers say.
+    """
 
     label: str
     where: str
@@ -189,7 +195,7 @@ def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
     if place.startswith("lab:"):
         from harness.lab import build
 
-        folder = build.build(place.removeprefix("lab:"), "hf")
+        folder = build(place.removeprefix("lab:"), "hf")
         return _made(place, place, [open_source(folder / SINGLE)])
     if is_url(place):
         return _remote(place, cache)
@@ -205,13 +211,7 @@ def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
     if path.suffix == ".gguf":
         return _gguf(path)
     if path.name.endswith(".index.json"):
-        return _made(
-            path.parent.name,
-            place,
-            _shards(
-                read_json(open_source(path)), lambda name: open_source(path.parent / name), place
-            ),
-        )
+        return _made(path.parent.name, place, _local_shards(path, place))
     if path.suffix in PICKLED:
         raise _pickled(place)
     return _made(path.stem, place, [open_source(path)])
@@ -219,15 +219,7 @@ def open_checkpoint(place: str, cache: Path | None = None) -> Checkpoint:
 
 def _folder(path: Path) -> Checkpoint:
     if (path / INDEX).is_file():
-        return _made(
-            path.name,
-            str(path),
-            _shards(
-                read_json(open_source(path / INDEX)),
-                lambda name: open_source(path / name),
-                str(path / INDEX),
-            ),
-        )
+        return _made(path.name, str(path), _local_shards(path / INDEX, str(path / INDEX)))
     found = sorted(path.glob("*.safetensors"))
     if (path / SINGLE) in found:
         found = [path / SINGLE]
@@ -263,29 +255,21 @@ def _remote(url: str, cache: Path | None) -> Checkpoint:
             where=plain_url(url),
             next="download it, and give its path",
         )
-    if name.endswith(".index.json"):
-        folder = url.rsplit("/", 1)[0]
-        return _made(
-            label,
+
+    def indexed(index: str, folder: str) -> Checkpoint:
+        shards = _shards(
+            read_json(open_source(index)),
+            lambda shard: open_source(f"{folder}/{shard}", cache),
             plain_url(url),
-            _shards(
-                read_json(open_source(url)),
-                lambda shard: open_source(f"{folder}/{shard}", cache),
-                plain_url(url),
-            ),
         )
+        return _made(label, plain_url(url), shards)
+
+    if name.endswith(".index.json"):
+        return indexed(url, url.rsplit("/", 1)[0])
     if name.endswith(".safetensors"):
         return _made(label, plain_url(url), [open_source(url, cache)])
     try:
-        return _made(
-            label,
-            plain_url(url),
-            _shards(
-                read_json(open_source(f"{url}/{INDEX}")),
-                lambda shard: open_source(f"{url}/{shard}", cache),
-                plain_url(url),
-            ),
-        )
+        return indexed(f"{url}/{INDEX}", url)
     except Missing:
         try:
             return _made(label, plain_url(url), [open_source(f"{url}/{SINGLE}", cache)])
@@ -300,23 +284,25 @@ def _remote(url: str, cache: Path | None) -> Checkpoint:
 def address_of(url: str) -> tuple[str, str]:
     """A label, and where the files lie: a model's page on huggingface.co is no folder of files."""
     hub = re.fullmatch(r"https://huggingface\.co/([^/]+/[^/]+)(?:/tree/([^/]+))?/?", url)
-    return (
-        (hub[1], f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}")
-        if hub
-        else (url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], url.rstrip("/"))
+    if hub:
+        return hub[1], f"https://huggingface.co/{hub[1]}/resolve/{hub[2] or 'main'}"
+    return url.split("?")[0].rstrip("/").rsplit("/", 1)[-1], url.rstrip("/")
+
+
+def _local_shards(index: Path, where: str) -> list[Source]:
+    """The files that an index on this machine names."""
+    return _shards(
+        read_json(open_source(index)), lambda name: open_source(index.parent / name), where
     )
 
 
 def _shards(index: Any, opened: Any, where: str) -> list[Source]:
     """The files that an index names."""
     mapped = index.get("weight_map")
-    if (
-        not isinstance(mapped, dict)
-        or not mapped
-        or not all(isinstance(file, str) for file in mapped.values())
-    ):
+    named = list(mapped.values()) if isinstance(mapped, dict) else []
+    if not named or not all(isinstance(file, str) for file in named):
         raise WeightsError("the index has no weight_map", where=where, next="get the file again")
-    files = sorted(set(mapped.values()))
+    files = sorted(set(named))
     for file in files:
         if "/" in file or "\\" in file or file.startswith("."):
             raise WeightsError(
@@ -332,7 +318,7 @@ def _shards(index: Any, opened: Any, where: str) -> list[Source]:
             raise WeightsError(
                 f"the shard {file} cannot be opened: {problem.what}",
                 where=where,
-                next=f"get the missing file; {sum(f == file for f in mapped.values())} tensors are in it",
+                next=f"get the missing file; {named.count(file)} tensors are in it",
             ) from None
     return sources
 
@@ -341,14 +327,7 @@ def _gguf(path: Path) -> Checkpoint:
     tensors = read_gguf(path)
     pieces = {t.name: _piece(t) for t in tensors}
     found = open_source(path)
-    return Checkpoint(
-        path.stem,
-        str(path),
-        pieces,
-        {},
-        _digest([(t.name, t.dtype, t.shape) for t in tensors], [found]),
-        (found,),
-    )
+    return Checkpoint(path.stem, str(path), pieces, {}, _digest(tensors, [found]), (found,))
 
 
 def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
@@ -363,100 +342,86 @@ def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
                 )
             stored[tensor.name] = tensor
     pieces, left_out = _pieces(stored, where)
-    return Checkpoint(
-        label,
-        where,
-        _plain(pieces),
-        left_out,
-        _digest([(t.name, t.dtype, t.shape) for t in stored.values()], sources),
-        tuple(sources),
-    )
+    digest = _digest(stored.values(), sources)
+    return Checkpoint(label, where, _plain(pieces), left_out, digest, tuple(sources))
 
 
-def _digest(tensors: Iterable[Any], sources: list[Source]) -> str:
-    return hashlib.sha256(
-        repr(
-            [
-                sorted(map(repr, tensors)),
-                sorted(f"{s.size}" if s.remote is False else s.identity() for s in sources),
-            ]
-        ).encode()
-    ).hexdigest()
+def _digest(tensors: Iterable[Stored | Quantised], sources: list[Source]) -> str:
+    names = sorted(repr((t.name, t.dtype, t.shape)) for t in tensors)
+    files = sorted(f"{s.size}" if s.remote is False else s.identity() for s in sources)
+    return hashlib.sha256(repr([names, files]).encode()).hexdigest()
 
 
 def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], dict[str, str]]:
-    """Matrices, with the scales of eight-bit ones and what bitsandbytes stored apart put back together."""
+    """Matrices, put back together from what belongs to them; and what was left out.
+
+    Scales belong to eight-bit ones, and what bitsandbytes stored apart.
+    """
     pieces: dict[str, Piece] = {}
     left_out: dict[str, str] = {}
     used: set[str] = set()
     for name, tensor in stored.items():
-        beside = {
-            other.removeprefix(f"{name}."): stored[other]
-            for other in (f"{name}.{part}" for part in _FOUR_BIT)
-            if other in stored
-        }
-        scb = stored.get(f"{name.removesuffix('.weight')}.SCB")
-        if tensor.dtype == "U8" and "absmax" in beside and "quant_map" in beside:
-            used.update(f"{name}.{part}" for part in beside)
-            pieces[name] = _piece(
-                four_bit(
-                    BitsAndBytes(
-                        name, _whole(tensor), {part: _whole(t) for part, t in beside.items()}
-                    ),
-                    where,
-                )
-            )
-        elif tensor.dtype == "I8" and scb is not None:
-            used.update((scb.name, f"{name.removesuffix('.weight')}.weight_format"))
-            pieces[name] = _piece(
-                int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape)
-            )
-        elif tensor.dtype in READABLE:
-            scale = (
-                next(
-                    (
-                        stored[f"{name}{suffix}"]
-                        for suffix in ("_scale_inv", "_scale")
-                        if f"{name}{suffix}" in stored
-                    ),
-                    None,
-                )
-                if tensor.dtype.startswith("F8")
-                else None
-            )
-            if scale is not None:
-                used.add(scale.name)
-                fitting = _scale(tensor, scale)
-                if fitting is None:
-                    left_out[name] = (
-                        f"its scales ({list(scale.shape)}) do not fit its shape ({list(tensor.shape)})"
-                    )
-                else:
-                    pieces[name] = _piece(tensor)._replace(scale=fitting)
-            else:
-                pieces[name] = _piece(tensor)
+        found = _put_together(tensor, stored, where)
+        used |= found.used
+        if isinstance(found.made, str):
+            left_out[name] = found.made
         else:
-            left_out[name] = (
-                f"{tensor.dtype} is no floating-point type"
-                if tensor.dtype[0] in "IUB"
-                else f"{tensor.dtype} is not read"
-            )
-    packed = sorted(
-        name
-        for name in left_out
-        if name.endswith((".qweight", ".weight_packed", ".qzeros")) and name not in used
-    )
+            pieces[name] = found.made
+    pieces = {name: piece for name, piece in pieces.items() if name not in used}
+    left_out = {name: why for name, why in left_out.items() if name not in used}
+    packed = sorted(name for name in left_out if name.endswith(_PACKED))
     if packed:
         raise WeightsError(
-            f"the checkpoint is quantised in a way that is not read exactly here (GPTQ, AWQ or packed: {packed[0]!r})",
+            "the checkpoint is quantised in a way that is not read exactly here "
+            f"(GPTQ, AWQ or packed: {packed[0]!r})",
             where=where,
             next="give the checkpoint as it was before quantisation, or a GGUF file",
         )
-    return {n: p for n, p in pieces.items() if n not in used}, {
-        n: why for n, why in left_out.items() if n not in used
-    }
+    return pieces, left_out
 
 
+class _Together(NamedTuple):
+    """A matrix, or why it is left out; and the names of other tensors that belong to it."""
+
+    made: Piece | str
+    used: set[str]
+
+
+def _put_together(tensor: Stored, stored: dict[str, Stored], where: str) -> _Together:
+    name, plain = tensor.name, tensor.name.removesuffix(".weight")
+    beside = {part: stored[f"{name}.{part}"] for part in _FOUR_BIT if f"{name}.{part}" in stored}
+    scb = stored.get(f"{plain}.SCB")
+    if tensor.dtype == "U8" and "absmax" in beside and "quant_map" in beside:
+        parts = {part: _whole(found) for part, found in beside.items()}
+        four = four_bit(BitsAndBytes(name, _whole(tensor), parts), where)
+        return _Together(_piece(four), {f"{name}.{part}" for part in beside})
+    if tensor.dtype == "I8" and scb is not None:
+        eight = int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape)
+        return _Together(_piece(eight), {scb.name, f"{plain}.weight_format"})
+    if tensor.dtype in READABLE:
+        return _scaled(tensor, stored)
+    if tensor.dtype[0] in "IUB":
+        return _Together(f"{tensor.dtype} is no floating-point type", set())
+    return _Together(f"{tensor.dtype} is not read", set())
+
+
+def _scaled(tensor: Stored, stored: dict[str, Stored]) -> _Together:
+    """A matrix of floating-point numbers; with its scales, where eight-bit ones have any."""
+    scale = None
+    if tensor.dtype.startswith("F8"):
+        beside = (stored.get(f"{tensor.name}{suffix}") for suffix in ("_scale_inv", "_scale"))
+        scale = next((found for found in beside if found is not None), None)
+    if scale is None:
+        return _Together(_piece(tensor), set())
+    fitting = _scale(tensor, scale)
+    if fitting is None:
+        scales, shape = list(scale.shape), list(tensor.shape)
+        return _Together(f"its scales ({scales}) do not fit its shape ({shape})", {scale.name})
+    return _Together(_piece(tensor)._replace(scale=fitting), {scale.name})
+
+
+#: How names end that only checkpoints have whose numbers are packed in ways not read here.
+_PACKED: Final = (".qweight", ".weight_packed", ".qzeros")
 _FOUR_BIT: Final = (
     "absmax",
     "quant_map",
@@ -507,5 +472,6 @@ def _pickled(where: str) -> WeightsError:
     return WeightsError(
         "this checkpoint is pickled (.bin, .pt): to load it is to run whatever program it holds",
         where=where,
-        next="take the safetensors files of the same model, or convert it in a sandbox: torch.load(..., weights_only=True), then safetensors.torch.save_file",
+        next="take the safetensors files of the same model, or convert it in a sandbox: "
+        "torch.load(..., weights_only=True), then safetensors.torch.save_file",
     )

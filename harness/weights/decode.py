@@ -1,4 +1,7 @@
-"""Stored numbers to floating point, and how coarse the stored type is: the yardstick for "equal up to rounding"."""
+"""Stored numbers to floating point, and how coarse the stored type is.
+
+Its coarseness is the yardstick for "equal up to rounding".
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,16 @@ RAW: Final = {
     "I8": "i1",
     "U8": "u1",
 }
-#: Bits of the significand, the leading one counted: a number of magnitude 2**e stands on a grid of 2**(e + 1 - bits).
+#: Bits of the significand, the leading one counted: a number of magnitude 2**e stands on a grid
+#: of 2**(e + 1 - bits).
 SIGNIFICAND: Final = {"F64": 53, "F32": 24, "F16": 11, "BF16": 8, "F8_E4M3": 4, "F8_E5M2": 3}
 
 
 def decode(raw: npt.NDArray[Any], dtype: str, out: Real) -> None:
-    """Write stored numbers into ``out`` (float32 or float64, same shape); exact, but for F64 into float32."""
+    """Write stored numbers into ``out`` (float32 or float64, same shape).
+
+    Exact, but for F64 into float32.
+    """
     if dtype == "BF16" and out.dtype == np.float32:
         np.left_shift(raw, 16, out=out.view(np.uint32), dtype=np.uint32)
     elif dtype == "BF16":
@@ -40,7 +47,10 @@ def decode(raw: npt.NDArray[Any], dtype: str, out: Real) -> None:
 
 @cache
 def _f8(dtype: str, to: np.dtype[Any]) -> Real:
-    """The 256 values of an eight-bit type (OCP 8-bit Floating Point and Microscaling Formats specifications)."""
+    """The 256 values of an eight-bit type.
+
+    By the OCP 8-bit Floating Point and Microscaling Formats specifications.
+    """
     import ml_dtypes
 
     kind = {
@@ -53,22 +63,24 @@ def _f8(dtype: str, to: np.dtype[Any]) -> Real:
 
 
 def rounding(values: Real, bits: int, scratch: Real) -> float:
-    """Sum over ``values`` of the variance that rounding to ``bits`` of significand leaves: grid step squared by 12 (uniform error).
+    """Sum over ``values`` of the variance that rounding to ``bits`` of significand leaves.
 
-    ``scratch`` has the shape and type of ``values`` and is overwritten.
+    The error is uniform: of each number, the grid step squared by 12. ``scratch`` has the shape
+    and type of ``values`` and is overwritten.
     """
-    kind, mask = (
-        (np.uint32, np.uint32(0x7F800000))
-        if values.dtype == np.float32
-        else (np.uint64, np.uint64(0x7FF0000000000000))
-    )
-    np.bitwise_and(values.view(kind), mask, out=scratch.view(kind))
+    narrow = values.dtype == np.float32
+    kind = np.dtype(np.uint32 if narrow else np.uint64)
+    exponent = kind.type(0x7F800000 if narrow else 0x7FF0000000000000)
+    np.bitwise_and(values.view(kind), exponent, out=scratch.view(kind))
     flat = scratch.reshape(-1)
     return float(np.dot(flat, flat)) * 4.0 ** (1 - bits) / 12
 
 
 def rounded(values: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float32]:
-    """Values as a type with so many bits of significand would store them (round half to even; its range is not regarded)."""
+    """Values as a type with so many bits of significand would store them.
+
+    Half is rounded to even; the type's range is not regarded.
+    """
     drop = np.uint32(24 - bits)
     said = values.view(np.uint32)
     half = (np.uint32(1) << (drop - np.uint32(1))) - np.uint32(1)
@@ -76,21 +88,26 @@ def rounded(values: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.float3
 
 
 def significand(values: npt.NDArray[np.float32]) -> int:
-    """Bits of significand that float32 values really use: 8 or 11 where a merge was computed in a coarser type and stored wider."""
+    """Bits of significand that float32 values really use.
+
+    They are 8 or 11 where a merge was computed in a coarser type and stored wider.
+    """
     used = int(np.bitwise_or.reduce(values.reshape(-1).view(np.uint32))) if values.size else 0
-    return 8 if not used & 0xFFFF else 11 if not used & 0x1FFF else 24
+    if not used & 0xFFFF:
+        return 8
+    return 11 if not used & 0x1FFF else 24
 
 
 def grid(values: Real, block: int = 32) -> float:
-    """Sum of the rounding variance of dequantised values: each block of a row stands on a grid of its own, whose step is the smallest gap."""
+    """Sum of the rounding variance of dequantised values.
+
+    Each block of a row stands on a grid of its own, whose step is the smallest gap.
+    """
     columns = values.shape[1]
     block = block if columns % block == 0 else columns
     ordered = np.sort(values.reshape(-1, block).astype(np.float64), axis=1)
     gaps = np.diff(ordered, axis=1) if block > 1 else np.zeros((len(ordered), 1))
     floor = 1e-6 * np.maximum(np.abs(ordered[:, 0]), np.abs(ordered[:, -1]))[:, None]
     steps = np.where(gaps > floor, gaps, np.inf).min(axis=1)
-    return (
-        float(np.where(np.isfinite(steps), steps, 0.0) @ np.where(np.isfinite(steps), steps, 0.0))
-        * block
-        / 12
-    )
+    steps = np.where(np.isfinite(steps), steps, 0.0)
+    return float(steps @ steps) * block / 12

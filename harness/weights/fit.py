@@ -1,9 +1,12 @@
-"""Sums over one tensor, and what follows from them: the ratios of a blend, how sure they are, and how exactly they fit.
+"""Sums over one tensor, and what follows from them: ratios, how sure and how exact they are.
 
-With s, p_1 ... p_k and b the same tensor in the suspect, the donors and the base, y = s - b and x_i = p_i - b, the fit is y = sum a_i x_i by least
-squares. Sums are taken of the residual under a first guess (from some thousand numbers), so nothing is lost by subtracting large
-sums later. Standard errors are the cluster-robust ones of Cameron, Gelbach and Miller (2011), by rows and by columns: what
-fine-tuning writes has few directions, so neighbouring numbers are no independent witnesses.
+With s, p_1 ... p_k and b the same tensor in the suspect, the donors and the base, y = s - b and
+x_i = p_i - b, the fit is y = sum a_i x_i by least squares. Sums are taken of the residual under a
+first guess (from some thousand numbers), so nothing is lost by subtracting large sums later.
+
+Standard errors are the cluster-robust ones of Cameron, Gelbach and Miller (2011), by rows and by
+columns: what fine-tuning writes has few directions, so neighbouring numbers are no independent
+witnesses.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import numpy.typing as npt
 
 from harness.weights.decode import Real, grid, rounded, rounding
 
-#: Numbers that are worked on at once: few enough for the cache, enough that two threads seldom wait for the interpreter.
+#: Numbers that are worked on at once: few enough for the cache, enough that two threads seldom
+#: wait for the interpreter.
 CHUNK: Final = 1 << 18
 
 
@@ -33,8 +37,9 @@ class Sums:
         self.xe = np.zeros(k)
         self.xx = np.zeros((k, k))
         self.te = np.zeros(k)
-        #: Sums by row of the parts that the scores are made of: (x_i e for i), (x_i x_j for i <= j); here their products, summed over rows.
+        #: What the scores are made of: (x_i e for i), (x_i x_j for i <= j).
         self.parts = k + k * (k + 1) // 2
+        #: Products of the sums by row of each two parts, summed over rows.
         self.by_row = np.zeros((self.parts, self.parts))
         self.by_column = np.zeros((self.parts, columns)) if columns > 1 else None
 
@@ -54,17 +59,17 @@ def first_guess(s: Real, parents: list[Real], b: Real) -> npt.NDArray[np.float64
     sound = np.isfinite(y) & np.isfinite(x).all(axis=0)
     if not sound.all():
         y, x = y[sound], x[:, sound]
-    guess = np.asarray(
-        np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True)
-        @ (x @ y).astype(np.float64),
-        np.float64,
-    )
+    inverse = np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True)
+    guess = np.asarray(inverse @ (x @ y).astype(np.float64), np.float64)
     near = np.rint(guess)
     return np.where(np.abs(guess - near) < 1e-6, near, guess)
 
 
 class Rounding(NamedTuple):
-    """Some rows of a tensor, kept to find out how far storing an exact blend moves its ratio: 0.6 of one grid step is stored as one step."""
+    """Some rows of a tensor, kept to find out how far storing an exact blend moves its ratio.
+
+    It does move it: 0.6 of one grid step is stored as one step.
+    """
 
     parents: list[Real]
     b: Real
@@ -73,8 +78,9 @@ class Rounding(NamedTuple):
     def correction(self, ratios: npt.NDArray[np.float64], spare: float) -> Correction:
         """What has to be added to ratios that least squares gave, and its standard error.
 
-        The ratio is sought whose stored blend gives the ratio that was seen; since every number of a blend grows with its ratio, there is
-        one. This is indirect inference (Gourieroux, Monfort and Renault 1993), done for four parts of the rows apart.
+        The ratio is sought whose stored blend gives the ratio that was seen; since every number
+        of a blend grows with its ratio, there is one. This is indirect inference (Gourieroux,
+        Monfort and Renault 1993), done for four parts of the rows apart.
 
         Parameters
         ----------
@@ -85,44 +91,25 @@ class Rounding(NamedTuple):
         if self.bits >= 24 or not self.bits or not self.b.size:
             return Correction(np.zeros(k), np.zeros(k))
         b, x = self.b.astype(np.float32), [(p - self.b).astype(np.float32) for p in self.parents]
-        noise = (
-            np.random.default_rng(0).normal(0, spare, b.shape).astype(np.float32)
-            if spare
-            else np.float32(0)
+        noise = np.zeros(b.shape, np.float32)
+        if spare:
+            noise = np.random.default_rng(0).normal(0, spare, b.shape).astype(np.float32)
+        parts = np.array_split(np.arange(len(b)), PARTS if len(b) >= PARTS else 1)
+        found = np.array(
+            [self._solved(ratios, b[rows], [xi[rows] for xi in x], noise[rows]) for rows in parts]
         )
-        parts = np.array_split(np.arange(len(b)), PARTS) if len(b) >= PARTS else [np.arange(len(b))]
-        found = (
-            np.array(
-                [
-                    self._solved(
-                        ratios,
-                        b[rows],
-                        [xi[rows] for xi in x],
-                        noise[rows] if isinstance(noise, np.ndarray) else noise,
-                    )
-                    for rows in parts
-                ]
-            )
-            - ratios
-        )
-        return Correction(
-            found.mean(axis=0),
-            found.std(axis=0, ddof=1) / math.sqrt(len(parts))
-            if len(parts) > 1
-            else np.abs(found[0]),
-        )
+        moved = found - ratios
+        if len(parts) == 1:
+            return Correction(moved.mean(axis=0), np.abs(moved[0]))
+        return Correction(moved.mean(axis=0), moved.std(axis=0, ddof=1) / math.sqrt(len(parts)))
 
     def _solved(
-        self, ratios: npt.NDArray[np.float64], b: Real, x: list[Real], noise: Any
+        self, ratios: npt.NDArray[np.float64], b: Real, x: list[Real], noise: Real
     ) -> npt.NDArray[np.float64]:
         at, best, least = ratios.copy(), ratios, math.inf
         for _ in range(STEPS):
-            blend = rounded(
-                np.ascontiguousarray(
-                    b + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)) + noise
-                ),
-                self.bits,
-            )
+            exact = b + sum(np.float32(a) * xi for a, xi in zip(at, x, strict=True)) + noise
+            blend = rounded(np.ascontiguousarray(exact), self.bits)
             left = ratios - first_guess(blend, [b + xi for xi in x], b)
             if float(np.abs(left).max()) < least:
                 best, least = at, float(np.abs(left).max())
@@ -140,7 +127,8 @@ class Correction(NamedTuple):
 #: Parts of the rows that rounding is simulated on apart, and steps of that search.
 PARTS: Final = 4
 STEPS: Final = 10
-#: From so many roundings between parents on, what rounding moves is less than what it costs to find out.
+#: From so many roundings between parents on, what rounding moves is less than what it costs to
+#: find out.
 FAR: Final = 50.0
 
 
@@ -161,8 +149,19 @@ class Held(NamedTuple):
         out[...] = self.values[part]
 
 
+class _Products(NamedTuple):
+    """Sums over one chunk: of the scores' parts by row and by column, and of each (x_i e)^2."""
+
+    by_row: npt.NDArray[np.float64]
+    by_column: Real | None
+    te: npt.NDArray[np.float64]
+
+
 class Worker:
-    """The scratch of one thread, and the loop that is run over every number. It works on what fits in a core's cache."""
+    """The scratch of one thread, and the loop that is run over every number.
+
+    It works on what fits in a core's cache.
+    """
 
     def __init__(self, k: int, kind: Any) -> None:
         self.kind = np.dtype(kind)
@@ -179,7 +178,12 @@ class Worker:
         guess: npt.NDArray[np.float64],
         bits: int,
     ) -> None:
-        """Add rows of the suspect, the donors and the base; ``bits`` of the suspect's stored significand, 0 if its numbers stand on a quantisation grid.
+        """Add rows of the suspect, the donors and the base.
+
+        Parameters
+        ----------
+        bits
+            Of the suspect's stored significand; 0 if its numbers stand on a quantisation grid.
 
         Raises
         ------
@@ -216,8 +220,6 @@ class Worker:
     ) -> bool:
         """Add one chunk, overwriting it; False, and nothing added, where a sum is not finite."""
         e, *x, b = decoded
-        rows, columns = e.shape
-        k = len(x)
         noise = rounding(e, bits, t) if bits else grid(e)
         np.subtract(e, b, out=e)
         for xi, a in zip(x, guess, strict=True):
@@ -225,12 +227,41 @@ class Worker:
             if a:
                 np.multiply(xi, self.kind.type(a), out=t)
                 np.subtract(e, t, out=e)
-        e_, b_, t_ = e.reshape(-1), b.reshape(-1), t.reshape(-1)
-        ones_r, ones_c = self._ones[:rows], self._ones[:columns]
+        made = self._products(e, x, t, sums)
+        e_, b_ = e.reshape(-1), b.reshape(-1)
+        ee, eb, bb = float(np.dot(e_, e_)), float(np.dot(e_, b_)), float(np.dot(b_, b_))
+        xb = np.array([np.dot(xi.reshape(-1), b_) for xi in x], float)
+        totals, k = made.by_row.sum(axis=1), len(x)
+        vectors = (totals, made.te, xb)
+        if not math.isfinite(ee + eb + bb + noise) or not all(
+            np.isfinite(v).all() for v in vectors
+        ):
+            return False
+        sums.n += e.size
+        sums.rows += len(e)
+        sums.ee += ee
+        sums.eb += eb
+        sums.bb += bb
+        sums.noise += noise
+        sums.xb += xb
+        sums.te += made.te
+        sums.xe += totals[:k]
+        sums.xx[self._upper] += totals[k:]
+        sums.xx[self._upper[::-1]] = sums.xx[self._upper]
+        sums.by_row += made.by_row @ made.by_row.T
+        if sums.by_column is not None and made.by_column is not None:
+            sums.by_column += made.by_column
+        return True
+
+    def _products(self, e: Real, x: list[Real], t: Real, sums: Sums) -> _Products:
+        """The parts of one chunk, in the order of `Sums.parts`; ``t`` is overwritten."""
+        rows, columns = e.shape
+        ones_r, ones_c, t_ = self._ones[:rows], self._ones[:columns], t.reshape(-1)
         by_row = np.empty((sums.parts, rows))
-        by_column = (
-            np.empty((sums.parts, columns), self.kind) if sums.by_column is not None else None
-        )
+        by_column = None
+        if sums.by_column is not None:
+            by_column = np.empty((sums.parts, columns), self.kind)
+        k = len(x)
         te, part = np.empty(k), 0
         for first in range(-1, k):
             for i in range(max(first, 0), k):
@@ -241,35 +272,7 @@ class Worker:
                 if first < 0:
                     te[i] = np.dot(t_, t_)
                 part += 1
-        totals, ee, eb, bb = (
-            by_row.sum(axis=1),
-            float(np.dot(e_, e_)),
-            float(np.dot(e_, b_)),
-            float(np.dot(b_, b_)),
-        )
-        xb = np.array([np.dot(xi.reshape(-1), b_) for xi in x], float)
-        if not (
-            math.isfinite(ee + eb + bb + noise)
-            and np.isfinite(totals).all()
-            and np.isfinite(te).all()
-            and np.isfinite(xb).all()
-        ):
-            return False
-        sums.n += e.size
-        sums.rows += rows
-        sums.ee += ee
-        sums.eb += eb
-        sums.bb += bb
-        sums.noise += noise
-        sums.xb += xb
-        sums.te += te
-        sums.xe += totals[:k]
-        sums.xx[self._upper] += totals[k:]
-        sums.xx[self._upper[::-1]] = sums.xx[self._upper]
-        sums.by_row += by_row @ by_row.T
-        if sums.by_column is not None and by_column is not None:
-            sums.by_column += by_column
-        return True
+        return _Products(by_row, by_column, te)
 
 
 class Fit(NamedTuple):
@@ -278,12 +281,14 @@ class Fit(NamedTuple):
     elements: int
     read: int
     not_finite: int
-    #: Coefficient of each donor on (donor - base), standard errors, degrees of freedom of the clusters.
+    #: Coefficient of each donor on (donor - base), and standard errors.
     a: tuple[float, ...]
     se: tuple[float, ...]
-    #: What was added to least squares for what rounding had moved, and its standard error (a part of `se`; all tensors may share its sign).
+    #: What was added to least squares for what rounding had moved, and its standard error
+    #: (a part of `se`; all tensors may share its sign).
     correction: tuple[float, ...]
     correction_se: tuple[float, ...]
+    #: Degrees of freedom of the clusters.
     df: int
     #: Free coefficients of each donor and of the base, and the standard error of their sum.
     free: tuple[float, ...]
@@ -308,7 +313,10 @@ class Fit(NamedTuple):
 def solved(
     sums: Sums, guess: npt.NDArray[np.float64], elements: int, rows: Rounding | None = None
 ) -> Fit:
-    """What follows from the sums of one tensor; with some of its ``rows``, what rounding has moved is mended."""
+    """What follows from the sums of one tensor.
+
+    With some of its ``rows``, what rounding has moved is mended.
+    """
     k = len(guess)
     inverse = np.asarray(np.linalg.pinv(sums.xx, rcond=1e-12, hermitian=True), np.float64)
     delta = np.asarray(inverse @ sums.xe, np.float64)
@@ -319,82 +327,99 @@ def solved(
     ss = max(0.0, yy + 2 * yb + sums.bb)
     variance, df = _clustered(sums, delta, inverse)
     floor = sums.noise / max(1, sums.n) * np.diag(inverse)
-    spare = math.sqrt(max(0.0, rss - sums.noise) / max(1, sums.n))
-    close = np.diag(sums.xx).min() < FAR**2 * sums.noise
-    moved = (
-        rows.correction(a, spare)
-        if rows is not None and close
-        else Correction(np.zeros(k), np.zeros(k))
-    )
-    if rows is not None and rows.bits:
-        moved = moved._replace(se=np.hypot(moved.se, _held(a, sums, rows.bits)))
-    # the free fit: y = sum a_i x_i + c b, solved for the residual of the first guess
-    wide = np.block([[sums.xx, sums.xb[:, None]], [sums.xb[None, :], np.array([[sums.bb]])]])
-    scale = np.sqrt(np.maximum(np.diag(wide), 1e-300))
-    inverse_wide = np.linalg.pinv(
-        wide / np.outer(scale, scale), rcond=1e-13, hermitian=True
-    ) / np.outer(scale, scale)
-    right = np.append(sums.xe, sums.eb)
-    change = inverse_wide @ right
-    free_rss = max(0.0, float(sums.ee - 2 * change @ right + change @ wide @ change))
-    donors, extra = guess + change[:k], float(change[k])
-    spread = max(free_rss, sums.noise) / max(1, sums.n - k - 1)
+    moved = _moved(a, rss, sums, rows)
+    errors = zip(np.diag(variance), floor, moved.se, strict=True)
+    free = _free(sums, guess)
+    if k > 1:
+        explained = float(xy @ inverse @ xy)
+    else:
+        explained = float(xy[0] * abs(xy[0])) / float(sums.xx[0, 0] or 1)
     to_donors = [max(0.0, float(yy - 2 * xy[i] + sums.xx[i, i])) for i in range(k)]
-    pp = [max(0.0, float(sums.xx[i, i] + 2 * sums.xb[i] + sums.bb)) for i in range(k)]
+    between = [float(sums.xx[i, i]) for i in range(k)]
     return Fit(
         elements=elements,
         read=sums.n + sums.bad,
         not_finite=sums.bad,
         a=tuple(map(float, a + moved.add)),
-        se=tuple(
-            float(math.sqrt(max(v, f, 0.0) + m**2))
-            for v, f, m in zip(np.diag(variance), floor, moved.se, strict=True)
-        ),
+        se=tuple(float(math.sqrt(max(v, f, 0.0) + m**2)) for v, f, m in errors),
         correction=tuple(map(float, moved.add)),
         correction_se=tuple(map(float, moved.se)),
         df=df,
-        free=(*map(float, donors), float(1 - donors.sum() + extra)),
-        free_sum_se=math.sqrt(max(0.0, spread * float(inverse_wide[k, k]))),
-        cosine=_ratio(
-            float(xy @ inverse @ xy)
-            if k > 1
-            else float(xy[0] * abs(xy[0])) / float(sums.xx[0, 0] or 1),
-            yy,
-        ),
+        free=free.coefficients,
+        free_sum_se=free.sum_se,
+        cosine=_ratio(explained, yy),
         residual=_share(rss, ss),
-        free_residual=_share(free_rss, ss),
+        free_residual=_share(free.rss, ss),
         in_rounding=_share(rss, sums.noise),
-        free_in_rounding=_share(free_rss, sums.noise),
+        free_in_rounding=_share(free.rss, sums.noise),
         base_in_rounding=_share(yy, sums.noise),
         donors_in_rounding=tuple(_share(d, sums.noise) for d in to_donors),
         base_distance=_share(yy, ss),
         donor_distance=tuple(_share(d, ss) for d in to_donors),
-        parents_distance=tuple(_share(float(sums.xx[i, i]), sums.bb) for i in range(k)),
-        parents_in_rounding=tuple(_share(float(sums.xx[i, i]), sums.noise) for i in range(k)),
-        parents_cosine=tuple(
-            float(sums.xb[i] + sums.bb) / math.sqrt(pp[i] * sums.bb)
-            if pp[i] * sums.bb > 0
-            else math.nan
-            for i in range(k)
-        ),
+        parents_distance=tuple(_share(d, sums.bb) for d in between),
+        parents_in_rounding=tuple(_share(d, sums.noise) for d in between),
+        parents_cosine=tuple(_parent_cosine(sums, i) for i in range(k)),
     )
+
+
+class _Free(NamedTuple):
+    """A free fit: coefficients of the donors and the base, and the error of their sum."""
+
+    coefficients: tuple[float, ...]
+    sum_se: float
+    rss: float
+
+
+def _free(sums: Sums, guess: npt.NDArray[np.float64]) -> _Free:
+    """The fit y = sum a_i x_i + c b, solved for the residual of the first guess."""
+    k = len(guess)
+    wide = np.block([[sums.xx, sums.xb[:, None]], [sums.xb[None, :], np.array([[sums.bb]])]])
+    scale = np.sqrt(np.maximum(np.diag(wide), 1e-300))
+    scales = np.outer(scale, scale)
+    inverse = np.linalg.pinv(wide / scales, rcond=1e-13, hermitian=True) / scales
+    right = np.append(sums.xe, sums.eb)
+    change = inverse @ right
+    rss = max(0.0, float(sums.ee - 2 * change @ right + change @ wide @ change))
+    donors, extra = guess + change[:k], float(change[k])
+    spread = max(rss, sums.noise) / max(1, sums.n - k - 1)
+    return _Free(
+        (*map(float, donors), float(1 - donors.sum() + extra)),
+        math.sqrt(max(0.0, spread * float(inverse[k, k]))),
+        rss,
+    )
+
+
+def _moved(a: npt.NDArray[np.float64], rss: float, sums: Sums, rows: Rounding | None) -> Correction:
+    """What rounding has moved; nothing, where there are no rows to find it out."""
+    moved = Correction(np.zeros(len(a)), np.zeros(len(a)))
+    if rows is not None and np.diag(sums.xx).min() < FAR**2 * sums.noise:
+        moved = rows.correction(a, math.sqrt(max(0.0, rss - sums.noise) / max(1, sums.n)))
+    if rows is not None and rows.bits:
+        moved = moved._replace(se=np.hypot(moved.se, _held(a, sums, rows.bits)))
+    return moved
 
 
 def _held(a: npt.NDArray[np.float64], sums: Sums, bits: int) -> npt.NDArray[np.float64]:
-    """How far ratios move where a tool holds its weights in the stored type: 0.6 is 0.6016 in bf16, and the weights do not sum to 1."""
-    along = np.abs(sums.xb) / np.maximum(
-        np.diag(sums.xx), 1e-300
-    )  # what a wrong weight of the base looks like
-    return np.asarray(
-        2.0**-bits / math.sqrt(3) * np.hypot(np.abs(a) * (1 + along), abs(1 - a.sum()) * along),
-        np.float64,
-    )
+    """How far ratios move where a tool holds its weights in the stored type.
+
+    0.6 is 0.6016 in bf16, and the weights do not sum to 1.
+    """
+    # what a wrong weight of the base looks like
+    along = np.abs(sums.xb) / np.maximum(np.diag(sums.xx), 1e-300)
+    apart = np.hypot(np.abs(a) * (1 + along), abs(1 - a.sum()) * along)
+    return np.asarray(2.0**-bits / math.sqrt(3) * apart, np.float64)
+
+
+def _parent_cosine(sums: Sums, i: int) -> float:
+    """Cosine of a donor with the base."""
+    squared = max(0.0, float(sums.xx[i, i] + 2 * sums.xb[i] + sums.bb)) * sums.bb
+    return float(sums.xb[i] + sums.bb) / math.sqrt(squared) if squared > 0 else math.nan
 
 
 def _clustered(
     sums: Sums, delta: npt.NDArray[np.float64], inverse: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Covariance of the coefficients with clusters in rows and in columns, and its degrees of freedom."""
+    """Covariance of the coefficients, clustered by rows and columns; its degrees of freedom."""
     k = len(delta)
     turn = np.zeros((k, sums.parts))  # from the parts to the score x_i (e - sum delta_j x_j)
     turn[:, :k] = np.eye(k)
@@ -414,9 +439,8 @@ def _clustered(
     if sums.rows < 2:
         return inverse @ by_column @ inverse, max(1, columns - k)
     single = np.diag(sums.te)
-    both = np.maximum.reduce(
-        [np.diag(by_row), np.diag(by_column), np.diag(by_row + by_column - single)]
-    )
+    joint = np.diag(by_row + by_column - single)
+    both = np.maximum.reduce([np.diag(by_row), np.diag(by_column), joint])
     meat = by_row + by_column
     meat[np.diag_indices(k)] = both
     return inverse @ meat @ inverse, max(1, min(sums.rows, columns) - k)
@@ -428,6 +452,6 @@ def _share(part: float, whole: float) -> float:
 
 def _ratio(squared: float, whole: float) -> float:
     """The signed root of a share."""
-    return (
-        math.copysign(math.sqrt(min(1.0, abs(squared) / whole)), squared) if whole > 0 else math.nan
-    )
+    if not whole > 0:
+        return math.nan
+    return math.copysign(math.sqrt(min(1.0, abs(squared) / whole)), squared)

@@ -1,6 +1,8 @@
-"""The header of a safetensors file, read with distrust: every length, type and place is checked before it is used.
+"""The header of a safetensors file, read with distrust.
 
-The format: https://github.com/huggingface/safetensors#format (8 bytes of length, JSON, then the tensors without gaps).
+Every length, type and place is checked before it is used. The format is described at
+https://github.com/huggingface/safetensors#format (8 bytes of length, JSON, then the tensors
+without gaps).
 """
 
 from __future__ import annotations
@@ -81,7 +83,12 @@ def read_header(source: Source) -> list[Stored]:
         raise _bad(source, "its header is no JSON object")
     header.pop("__metadata__", None)
     tensors = [_stored(source, name, entry, 8 + length) for name, entry in header.items()]
-    at = 8 + length
+    _refuse_gaps(source, tensors, 8 + length)
+    return tensors
+
+
+def _refuse_gaps(source: Source, tensors: list[Stored], at: int) -> None:
+    """Tensors have to lie one after the other from a place on, up to the end of the file."""
     for tensor in sorted(tensors, key=lambda t: (t.begin, t.size)):
         if tensor.begin < at:
             raise _bad(source, f"the tensor {tensor.name[:100]!r} overlaps another")
@@ -90,30 +97,29 @@ def read_header(source: Source) -> list[Stored]:
         at = tensor.begin + tensor.size
     if at != source.size:
         raise _bad(source, f"its tensors end at byte {at:,}, the file at {source.size:,}")
-    return tensors
 
 
 def _stored(source: Source, name: str, entry: Any, start: int) -> Stored:
+    said = f"the tensor {name[:100]!r}"
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-        raise _bad(source, f"the tensor {name[:100]!r} lacks dtype, shape or data_offsets")
+        raise _bad(source, f"{said} lacks dtype, shape or data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BYTES:
-        raise _bad(source, f"the tensor {name[:100]!r} has the unknown type {str(dtype)[:40]!r}")
+        raise _bad(source, f"{said} has the unknown type {str(dtype)[:40]!r}")
     if not _whole(shape) or len(shape) > 16 or not _whole(offsets) or len(offsets) != 2:
-        raise _bad(
-            source,
-            f"the tensor {name[:100]!r} has a shape or place that is not made of whole numbers",
-        )
+        raise _bad(source, f"{said} has a shape or place that is not made of whole numbers")
     begin, end = offsets
-    if math.prod(shape) * BYTES[dtype] != end - begin:
+    needed = math.prod(shape) * BYTES[dtype]
+    if needed != end - begin:
         raise _bad(
             source,
-            f"the tensor {name[:100]!r} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {math.prod(shape) * BYTES[dtype]:,}",
+            f"{said} has {end - begin:,} bytes, its shape {shape} in {dtype} needs {needed:,}",
         )
     if start + end > source.size:
         raise _bad(
             source,
-            f"the tensor {name[:100]!r} ends at byte {start + end:,}, the file at {source.size:,}: it was cut off, or the header is wrong",
+            f"{said} ends at byte {start + end:,}, the file at {source.size:,}: "
+            "it was cut off, or the header is wrong",
         )
     return Stored(name, dtype, tuple(shape), start + begin, source)
 

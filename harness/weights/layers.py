@@ -1,4 +1,7 @@
-"""Which layer of a parent each layer of the suspect is, where layers were stacked anew ("frankenmerge")."""
+"""Which layer of a parent each layer of the suspect is, where layers were stacked anew.
+
+Such a model is called a "frankenmerge".
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,13 @@ def count(checkpoint: Checkpoint) -> int:
 def aligned(
     suspect: Checkpoint, parents: Sequence[Checkpoint]
 ) -> dict[int, tuple[int, ...]] | None:
-    """For each layer of the suspect the nearest layer, in whichever parent; None where that is everywhere the layer of the same number.
+    """For each layer of the suspect the nearest layer, in whichever parent.
 
-    A layer that is near none keeps its own number.
+    None where that is everywhere the layer of the same number. A layer that is near none keeps
+    its own number.
     """
     names = _telling(suspect, parents)
-    mine = {
-        layer: [_numbers(suspect.pieces[_at(name, layer)]) for name in names]
-        for layer in _layers(suspect)
-        if all(_at(name, layer) in suspect.pieces for name in names)
-    }
-    theirs = [
-        {
-            layer: [_numbers(p.pieces[_at(name, layer)]) for name in names]
-            for layer in _layers(p)
-            if all(_at(name, layer) in p.pieces for name in names)
-        }
-        for p in parents
-    ]
+    mine, theirs = _vectors(suspect, names), [_vectors(p, names) for p in parents]
     if not names or not mine or not all(theirs):
         return None
     found: dict[int, tuple[int, ...]] = {}
@@ -60,6 +52,17 @@ def aligned(
     return None if all(set(places) == {layer} for layer, places in found.items()) else found
 
 
+def _vectors(
+    checkpoint: Checkpoint, names: Sequence[str]
+) -> dict[int, list[npt.NDArray[np.float32]]]:
+    """Numbers of the named matrices of each layer that has them all."""
+    return {
+        layer: [_numbers(checkpoint.pieces[_at(name, layer)]) for name in names]
+        for layer in _layers(checkpoint)
+        if all(_at(name, layer) in checkpoint.pieces for name in names)
+    }
+
+
 def _layers(checkpoint: Checkpoint) -> list[int]:
     return sorted({layer for name in checkpoint.pieces if (layer := layer_of(name)) is not None})
 
@@ -69,17 +72,16 @@ def _telling(suspect: Checkpoint, parents: Sequence[Checkpoint]) -> list[str]:
     kinds = []
     for one in (suspect, *parents):
         last = max(_layers(one), default=-1)
+        number = re.compile(rf"(?<=\.){last}(?=\.)|^{last}(?=\.)")
         kinds.append(
             {
-                re.sub(rf"(?<=\.){last}(?=\.)|^{last}(?=\.)", "{}", name, count=1): piece
+                number.sub("{}", name, count=1): piece.rows * piece.columns
                 for name, piece in one.pieces.items()
                 if layer_of(name) == last and piece.columns > 1
             }
         )
     common = [kind for kind in kinds[0] if all(kind in other for other in kinds)]
-    return sorted(common, key=lambda kind: (-kinds[0][kind].rows * kinds[0][kind].columns, kind))[
-        :TENSORS
-    ]
+    return sorted(common, key=lambda kind: (-kinds[0][kind], kind))[:TENSORS]
 
 
 def _at(name: str, layer: int) -> str:

@@ -1,4 +1,7 @@
-"""The same tensor in every checkpoint: by name, and where layouts differ, by the rows of fused, stacked and tied ones."""
+"""The same tensor in every checkpoint: by name, or from fused, stacked and tied ones.
+
+Where layouts differ, the rows of those are taken apart.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from harness.errors import WeightsError
 from harness.weights.checkpoint import Checkpoint, Piece
 
 T = TypeVar("T")
-#: Fused matrices whose parts lie in their rows, one below the other (as in Phi-3 and vLLM). Layouts that interleave heads
-#: (GPT-NeoX, Qwen3-Next) are not taken apart: they meet only their own kind.
+#: Fused matrices whose parts lie in their rows, one below the other (as in Phi-3 and vLLM).
+#: Layouts that interleave heads (GPT-NeoX, Qwen3-Next) are not taken apart: they meet only their
+#: own kind.
 FUSED: Final = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
 }
 _STACKED: Final = re.compile(r"(.*\.experts)\.([a-z_]+(?:\.weight)?)")
+_EXPERT: Final = re.compile(r"\.experts\.\d+\.")
 _LAYER: Final = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
 
 
@@ -65,7 +70,8 @@ def match(
     Parameters
     ----------
     layers
-        For each layer of the suspect the layer that it is compared with in each parent; the same ones, if None.
+        For each layer of the suspect the layer that it is compared with in each parent; the same
+        ones, if None.
 
     Raises
     ------
@@ -73,50 +79,60 @@ def match(
         No tensor is in all of them.
     """
     everyone = [suspect, *parents]
-    named = [dict(one.pieces) for one in everyone]
+    labels = [one.label for one in parents]
     renamed: list[str] = []
-    _unstack(named, everyone, renamed)
-    _unfuse(named, everyone, renamed)
-    _tie(named, everyone, renamed)
-    mine, theirs = named[0], named[1:]
-    matches, unmatched = [], {}
+    mine, *theirs = _alike(everyone, renamed)
+    matches: list[Match] = []
+    unmatched: dict[str, str] = {}
     for name, piece in mine.items():
         places = [_moved(name, layers, number) for number in range(len(parents))]
         found = [pieces.get(place) for pieces, place in zip(theirs, places, strict=True)]
-        missing = [one.label for one, p in zip(parents, found, strict=True) if p is None]
-        if missing:
-            unmatched[name] = f"not in {', '.join(missing)}"
-            continue
-        others = [p for p in found if p is not None]
-        different = [
-            f"{one.label} {list(p.shape)}"
-            for one, p in zip(parents, others, strict=True)
-            if p.shape != piece.shape and (p.rows, p.columns) != (piece.rows, piece.columns)
-        ]
-        if different:
-            unmatched[name] = (
-                f"shapes differ: {suspect.label} {list(piece.shape)}, {', '.join(different)}"
-            )
-        elif not piece.rows * piece.columns:
-            unmatched[name] = "it holds no number"
+        why = _why_not(piece, found, suspect.label, labels)
+        if why is None:
+            matches.append(Match(name, piece, tuple(p for p in found if p is not None)))
         else:
-            matches.append(Match(name, piece, tuple(others)))
+            unmatched[name] = why
     for one, pieces in zip(parents, theirs, strict=True):
-        unmatched |= {
-            f"{name} ({one.label})": f"not in {suspect.label}"
-            for name in pieces
-            if name not in mine and layers is None
-        }
+        extra = [name for name in pieces if name not in mine] if layers is None else []
+        unmatched |= {f"{name} ({one.label})": f"not in {suspect.label}" for name in extra}
     for one in everyone:
         unmatched |= {f"{name} ({one.label})": why for name, why in one.left_out.items()}
     if not matches:
-        first = next(iter(unmatched.items()), ("", "nothing is in it"))
+        first, reason = next(iter(unmatched.items()), ("", "nothing is in it"))
         raise WeightsError(
-            f"no tensor of {suspect.label} is in all of {', '.join(p.label for p in parents)} in the same shape; the first: {first[0]}: {first[1]}",
+            f"no tensor of {suspect.label} is in all of {', '.join(labels)} "
+            f"in the same shape; the first: {first}: {reason}",
             where=suspect.where,
             next="give checkpoints of one architecture and size",
         )
     return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed)
+
+
+def _alike(everyone: Sequence[Checkpoint], renamed: list[str]) -> list[dict[str, Piece]]:
+    """The tensors of each checkpoint, taken apart so that names meet; ``renamed`` says which."""
+    named = [dict(one.pieces) for one in everyone]
+    _unstack(named, everyone, renamed)
+    _unfuse(named, everyone, renamed)
+    _tie(named, everyone, renamed)
+    return named
+
+
+def _why_not(
+    piece: Piece, found: Sequence[Piece | None], label: str, labels: Sequence[str]
+) -> str | None:
+    """Why a tensor cannot be compared with what was found of it in the parents, if it cannot."""
+    missing = [one for one, p in zip(labels, found, strict=True) if p is None]
+    if missing:
+        return f"not in {', '.join(missing)}"
+    size = piece.rows, piece.columns
+    different = [
+        f"{one} {list(p.shape)}"
+        for one, p in zip(labels, found, strict=True)
+        if p is not None and p.shape != piece.shape and (p.rows, p.columns) != size
+    ]
+    if different:
+        return f"shapes differ: {label} {list(piece.shape)}, {', '.join(different)}"
+    return None if piece.rows * piece.columns else "it holds no number"
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
@@ -170,42 +186,36 @@ def _unstack(
     named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]
 ) -> None:
     """Experts that one checkpoint holds as a stack and another one by one."""
-    stacked = [
-        {
-            name: found
-            for name in pieces
-            if (found := _STACKED.fullmatch(name)) and len(pieces[name].shape) == 3
-        }
+    apart = {
+        _EXPERT.sub(".experts.", name).removesuffix(".weight")
         for pieces in named
-    ]
-    single = [
-        {
-            re.sub(r"\.experts\.\d+\.", ".experts.", name).removesuffix(".weight")
-            for name in pieces
-            if re.search(r"\.experts\.\d+\.", name)
-        }
-        for pieces in named
-    ]
-    apart = set().union(*single)
-    for pieces, mine, one in zip(named, stacked, everyone, strict=True):
-        for name, found in mine.items():
-            what = found[2].removesuffix(".weight")
+        for name in pieces
+        if _EXPERT.search(name)
+    }
+    for pieces, one in zip(named, everyone, strict=True):
+        for name in list(pieces):
+            found = _STACKED.fullmatch(name)
+            if not found or len(pieces[name].shape) != 3:
+                continue
+            stack, what = found[1], found[2].removesuffix(".weight")
             parts = FUSED.get(what, (what,))
-            if not any(f"{found[1]}.{part}" in apart for part in (*parts, what)):
+            if not any(f"{stack}.{part}" in apart for part in (*parts, what)):
                 continue
             piece = pieces.pop(name)
             experts, rows, columns = piece.shape
             for expert in range(experts):
-                pieces[f"{found[1]}.{expert}.{what}.weight"] = piece.part(
-                    expert * rows, rows, (rows, columns)
-                )
+                part = piece.part(expert * rows, rows, (rows, columns))
+                pieces[f"{stack}.{expert}.{what}.weight"] = part
             renamed.append(f"{one.label}: {name} is a stack of {experts} experts; taken apart")
 
 
 def _unfuse(
     named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]
 ) -> None:
-    """Projections that one checkpoint holds in one matrix and another apart; the sizes of the parts are those of the other."""
+    """Projections that one checkpoint holds in one matrix and another apart.
+
+    The sizes of the parts are those of the other.
+    """
     for pieces, one in zip(named, everyone, strict=True):
         for name in list(pieces):
             parts = [
@@ -214,30 +224,25 @@ def _unfuse(
                 if f".{fused}." in name
                 for part in split
             ]
-            other = next(
-                (
-                    others
-                    for others in named
-                    if parts and others is not pieces and all(part in others for part in parts)
-                ),
-                None,
-            )
-            if other is None:
+            others = (other for other in named if other is not pieces)
+            other = next((o for o in others if all(part in o for part in parts)), None)
+            if not parts or other is None:
                 continue
-            sizes = [other[part].rows for part in parts]
-            if sum(sizes) != pieces[name].rows or any(
-                other[part].columns != pieces[name].columns for part in parts
-            ):
+            piece, wanted = pieces[name], [other[part] for part in parts]
+            if sum(part.rows for part in wanted) != piece.rows:
                 continue
-            piece, at = pieces.pop(name), 0
-            for part, rows in zip(parts, sizes, strict=True):
-                pieces[part] = piece.part(at, rows, other[part].shape)
-                at += rows
+            if any(part.columns != piece.columns for part in wanted):
+                continue
+            del pieces[name]
+            at = 0
+            for part, like in zip(parts, wanted, strict=True):
+                pieces[part] = piece.part(at, like.rows, like.shape)
+                at += like.rows
             renamed.append(f"{one.label}: {name} holds {', '.join(parts)}; taken apart")
 
 
 def _tie(named: list[dict[str, Piece]], everyone: Sequence[Checkpoint], renamed: list[str]) -> None:
-    """An output matrix that is not stored is the embedding (tied), if another checkpoint stores one."""
+    """An output matrix that is not stored is the embedding (tied), if another stores one."""
     if not any("lm_head.weight" in pieces for pieces in named):
         return
     for pieces, one in zip(named, everyone, strict=True):

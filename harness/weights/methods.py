@@ -1,4 +1,7 @@
-"""Which way of making the suspect fits best: rules, tried one after the other, each a sentence with its evidence and its limits."""
+"""Which way of making the suspect fits best: rules, tried one after the other.
+
+Each answers with a sentence, its evidence and its limits.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats as distributions
+from scipy import special
 
 from harness.weights.fit import Fit
 from harness.weights.signs import CLOSE, DROPPED, EXACT, FOUND, Kind, Look, arc
 
-#: What no combination of the parents explains, as a share of a tensor's length, up to which the suspect is related to them.
+#: What no combination of the parents explains, as a share of a tensor's length, up to which the
+#: suspect is related to them.
 RELATED: Final = 0.6
-#: Where a merge is not exact any more, its difference must still point to the donors with this cosine, and its ratio be so large: fine-tunes on
-#: the same data share directions without any merge.
+#: Where a merge is not exact any more, its difference must still point to the donors with this
+#: cosine, and its ratio be so large: fine-tunes on the same data share directions without any
+#: merge.
 STILL_POINTS: Final = 0.5
 LARGE: Final = 0.25
 #: A copy of the base leaves this many roundings, or less.
@@ -26,13 +31,31 @@ AWAY: Final = 0.1
 AT: Final = 0.02
 
 Method = Literal[
-    "independent", "base itself", "donor itself", "fine-tune of the base", "fine-tune of the donor", "linear merge", "task arithmetic", "SLERP", "TIES", "DARE", "sparse merge",
-    "layer stacking", "LoRA on the base", "LoRA on the donor", "quantised copy", "linear merge, changed afterwards", "cannot tell",
-]  # fmt: skip
+    "independent",
+    "base itself",
+    "donor itself",
+    "fine-tune of the base",
+    "fine-tune of the donor",
+    "linear merge",
+    "task arithmetic",
+    "SLERP",
+    "TIES",
+    "DARE",
+    "sparse merge",
+    "layer stacking",
+    "LoRA on the base",
+    "LoRA on the donor",
+    "quantised copy",
+    "linear merge, changed afterwards",
+    "cannot tell",
+]
 
 
 class Pooled(NamedTuple):
-    """A ratio over several tensors (DerSimonian and Laird 1986): mean, its standard error, the spread between tensors, and the p-value of there being none."""
+    """A ratio over several tensors (DerSimonian and Laird 1986).
+
+    Mean, its standard error, the spread between tensors, and the p-value of there being none.
+    """
 
     mean: float
     se: float
@@ -54,25 +77,23 @@ def pooled(values: Sequence[float], errors: Sequence[float]) -> Pooled:
         float((w @ v) / w.sum()),
         float(1 / math.sqrt(w.sum())),
         math.sqrt(tau2),
-        float(distributions.chi2.sf(q, df)) if df else math.nan,
+        float(special.chdtrc(df, q)) if df else math.nan,
         len(v),
     )
 
 
 def over(tensors: Sequence[Tensor], donor: int) -> Pooled:
-    """One donor's ratio over some tensors. What rounding may move is not averaged away: it can be the same in all of them."""
-    found = pooled(
-        [t.fit.a[donor] for t in tensors],
-        [
-            math.sqrt(max(0.0, t.fit.se[donor] ** 2 - t.fit.correction_se[donor] ** 2))
-            for t in tensors
-        ],
-    )
-    same = pooled([t.fit.a[donor] for t in tensors], [t.fit.se[donor] for t in tensors]).p
-    return found._replace(
-        p=same,
-        se=math.hypot(found.se, float(np.median([t.fit.correction_se[donor] for t in tensors]))),
-    )
+    """One donor's ratio over some tensors.
+
+    What rounding may move is not averaged away: it can be the same in all of them.
+    """
+    ratios = [t.fit.a[donor] for t in tensors]
+    errors = [t.fit.se[donor] for t in tensors]
+    shared = [t.fit.correction_se[donor] for t in tensors]
+    own = [math.sqrt(max(0.0, e**2 - s**2)) for e, s in zip(errors, shared, strict=True)]
+    found = pooled(ratios, own)
+    se = math.hypot(found.se, float(np.median(shared)))
+    return found._replace(p=pooled(ratios, errors).p, se=se)
 
 
 class Tensor(NamedTuple):
@@ -88,7 +109,10 @@ class Tensor(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The method, a sentence, its evidence, and what it does not prove. ``ratios`` are of the donors, the base's is what is left to 1."""
+    """The method, a sentence, its evidence, and what it does not prove.
+
+    ``ratios`` are of the donors, the base's is what is left to 1.
+    """
 
     method: Method
     sentence: str
@@ -122,16 +146,18 @@ class Case:
 
     def share(self, *kinds: Kind) -> float:
         """Share of the numbers that are in tensors of some kinds."""
-        return sum(t.fit.elements for t in self.telling if t.kind in kinds) / sum(
-            t.fit.elements for t in self.telling
-        )
+        of_kinds = sum(t.fit.elements for t in self.telling if t.kind in kinds)
+        return of_kinds / sum(t.fit.elements for t in self.telling)
 
     def typical(self, of: Callable[[Fit], float]) -> float:
         return _typical([of(t.fit) for t in self.telling], [t.fit.elements for t in self.telling])
 
     @cached_property
     def ratios(self) -> list[float]:
-        return [self.typical(lambda fit, i=i: fit.a[i]) for i in range(len(self.donors))]  # type: ignore[misc]
+        return [self._ratio(donor) for donor in range(len(self.donors))]
+
+    def _ratio(self, donor: int) -> float:
+        return self.typical(lambda fit: fit.a[donor])
 
     @cached_property
     def pooled(self) -> list[Pooled]:
@@ -169,17 +195,7 @@ class Case:
         ratios: list[float] | None = None,
     ) -> Verdict:
         """A verdict with the measures that every one has."""
-        measured: list[str] = []
-        if self.stacked is None and self.telling:
-            said = ", ".join(
-                f"{d} {p.mean:.4f} +- {1.96 * p.se:.2g} (95 %), spread between tensors {p.spread:.2g}"
-                for d, p in zip(self.donors, self.pooled, strict=True)
-            )
-            measured = [
-                f"ratio over {len(self.telling)} matrices: {said}",
-                f"residual of that line: {self.residual:.3g} times the rounding of the stored type; cosine of the fit {self.cosine:.4f}",
-                f"what no combination of the parents explains: {100 * self.unexplained:.2g} % of a tensor's length",
-            ]
+        measured = self._measured() if self.stacked is None and self.telling else []
         return Verdict(
             method,
             sentence,
@@ -187,6 +203,19 @@ class Case:
             [*LIMITS, *([limit] if limit else [])],
             self.ratios if ratios is None else ratios,
         )
+
+    def _measured(self) -> list[str]:
+        said = ", ".join(
+            f"{d} {p.mean:.4f} +- {1.96 * p.se:.2g} (95 %), spread between tensors {p.spread:.2g}"
+            for d, p in zip(self.donors, self.pooled, strict=True)
+        )
+        return [
+            f"ratio over {len(self.telling)} matrices: {said}",
+            f"residual of that line: {self.residual:.3g} times the rounding of the stored type; "
+            f"cosine of the fit {self.cosine:.4f}",
+            "what no combination of the parents explains: "
+            f"{100 * self.unexplained:.2g} % of a tensor's length",
+        ]
 
 
 def decide(
@@ -208,14 +237,15 @@ def _too_close(c: Case) -> Verdict | None:
     sizes = [t.fit.elements for t in c.matrices]
     apart = _typical([max(t.fit.parents_in_rounding) for t in c.matrices], sizes)
     far = _typical([t.fit.base_in_rounding for t in c.matrices], sizes)
-    said = f"donor and base differ by {apart:.2g} times the rounding of the stored type, {c.suspect} and {c.base} by {far:.2g} times; a ratio takes {CLOSE:g} times"
-    return Verdict(
-        "cannot tell",
-        f"{_and(c.labels)} differ by hardly more than the rounding of their numbers; {c.suspect} cannot be placed between them.",
-        [said],
-        list(LIMITS),
-        [],
+    sentence = (
+        f"{_and(c.labels)} differ by hardly more than the rounding of their numbers; "
+        f"{c.suspect} cannot be placed between them."
     )
+    said = (
+        f"donor and base differ by {apart:.2g} times the rounding of the stored type, "
+        f"{c.suspect} and {c.base} by {far:.2g} times; a ratio takes {CLOSE:g} times"
+    )
+    return Verdict("cannot tell", sentence, [said], list(LIMITS), [])
 
 
 def _independent(c: Case) -> Verdict | None:
@@ -223,8 +253,10 @@ def _independent(c: Case) -> Verdict | None:
         return None
     return c.says(
         "independent",
-        f"{c.suspect} shares nothing with {_and(c.labels)}: no combination of them is nearer to it than chance.",
-        f"{100 * c.share('unrelated'):.0f} % of its numbers are in tensors unrelated to every parent",
+        f"{c.suspect} shares nothing with {_and(c.labels)}: "
+        "no combination of them is nearer to it than chance.",
+        f"{100 * c.share('unrelated'):.0f} % of its numbers "
+        "are in tensors unrelated to every parent",
     )
 
 
@@ -236,98 +268,97 @@ def _low_rank(c: Case) -> Verdict | None:
         c.base: [one.base_rank for one in c.looks if one.base_rank is not None],
         c.donors[0]: [one.donor_rank for one in c.looks if one.donor_rank is not None],
     }
+    enough = max(2, len(c.looks) // 3)
     typical = {
-        place: int(np.median(found))
-        for place, found in ranks.items()
-        if len(found) >= max(2, len(c.looks) // 3)
+        place: int(np.median(found)) for place, found in ranks.items() if len(found) >= enough
     }
     if not typical:
         return None
-    place = min(
-        typical, key=lambda name: typical[name]
-    )  # where the donor is a LoRA itself, both are low
+    # where the donor is a LoRA itself, both are low
+    place = min(typical, key=lambda name: typical[name])
+    rank = typical[place]
     return c.says(
         "LoRA on the base" if place == c.base else "LoRA on the donor",
-        f"{c.suspect} is {place} plus a change of rank {typical[place]} (a LoRA merged in), exact to rounding.",
-        f"{c.suspect} - {place} has rank {typical[place]} in most matrices looked at, and nothing else above the rounding",
+        f"{c.suspect} is {place} plus a change of rank {rank} (a LoRA merged in), "
+        "exact to rounding.",
+        f"{c.suspect} - {place} has rank {rank} in most matrices looked at, "
+        "and nothing else above the rounding",
     )
 
 
 def _hardly_related(c: Case) -> Verdict | None:
-    return (
-        c.says(
+    if c.unexplained > RELATED:
+        return c.says(
             "cannot tell",
-            f"{c.suspect} is neither clearly related to {_and(c.labels)} nor clearly apart from them.",
+            f"{c.suspect} is neither clearly related to {_and(c.labels)} "
+            "nor clearly apart from them.",
         )
-        if c.unexplained > RELATED
-        else None
-    )
+    return None
 
 
 def _stacked(c: Case) -> Verdict | None:
     copied = c.share("same as base", "same as donor")
-    if c.stacked is None and (
-        copied <= 0.95 or min(c.share("same as base"), c.share("same as donor")) <= 0.02
-    ):
+    either = min(c.share("same as base"), c.share("same as donor"))
+    if c.stacked is None and (copied <= 0.95 or either <= 0.02):
         return None
+    layers = _stack(c.telling, c.stacked, c.donors, c.base)
     return c.says(
         "layer stacking",
-        f"{c.suspect} is stacked from whole layers of {_and(c.labels)}: {_stack(c.telling, c.stacked, c.donors, c.base)}.",
+        f"{c.suspect} is stacked from whole layers of {_and(c.labels)}: {layers}.",
         f"{100 * copied:.0f} % of its numbers are in tensors copied unchanged",
     )
 
 
 def _the_same(c: Case) -> Verdict | None:
-    if c.share("same as donor") > 0.95:
-        which = c.donors[
-            int(
-                np.argmin(
-                    [
-                        sum(t.fit.donors_in_rounding[i] for t in c.telling)
-                        for i in range(len(c.donors))
-                    ]
-                )
-            )
-        ]
+    donor, base = c.share("same as donor"), c.share("same as base")
+    if donor > 0.95:
+        far = [sum(t.fit.donors_in_rounding[i] for t in c.telling) for i in range(len(c.donors))]
         return c.says(
             "donor itself",
-            f"{c.suspect} is {which}: {100 * c.share('same as donor'):.0f} % of its numbers are in tensors that are the same to the bit.",
+            f"{c.suspect} is {c.donors[int(np.argmin(far))]}: {100 * donor:.0f} % of its numbers "
+            "are in tensors that are the same to the bit.",
         )
-    if c.share("same as base") > 0.95:
+    if base > 0.95:
         return c.says(
             "base itself",
-            f"{c.suspect} is {c.base}: {100 * c.share('same as base'):.0f} % of its numbers are in tensors that are the same to the bit.",
+            f"{c.suspect} is {c.base}: {100 * base:.0f} % of its numbers "
+            "are in tensors that are the same to the bit.",
         )
     return None
 
 
 def _sparse(c: Case) -> Verdict | None:
-    """TIES and DARE: many numbers are the base's, more than rounding leaves there, and the others are a multiple."""
+    """TIES and DARE: many numbers are the base's, and the others are a multiple.
+
+    There are more of the base's than rounding leaves there.
+    """
     if not c.looks:
         return None
-    zeros, kept, within = (
-        c.look(lambda one: one.zeros),
-        c.look(lambda one: one.kept),
-        c.look(lambda one: one.kept_in_rounding),
-    )
-    if not DROPPED < zeros - c.look(lambda one: one.zeros_expected) < 0.995 or within >= max(
-        c.residual / 2, 2 * EXACT
-    ):
+    zeros = c.look(lambda one: one.zeros)
+    within = c.look(lambda one: one.kept_in_rounding)
+    if not DROPPED < zeros - c.look(lambda one: one.zeros_expected) < 0.995:
+        return None
+    if within >= max(c.residual / 2, 2 * EXACT):
         return None
     auc = float(np.median([one.auc for one in c.looks if not math.isnan(one.auc)] or [math.nan]))
-    method: Method = "TIES" if auc < 0.1 else "DARE" if 0.4 < auc < 0.6 else "sparse merge"
-    which = {"TIES": "the smallest differences", "DARE": "drawn whatever the difference"}.get(
-        method, "neither the smallest nor a random draw"
-    )
-    density = (
-        c.look(lambda one: one.moved) if method == "TIES" else 1 - zeros
-    )  # what is not clear is small, and TIES drops it
+    method: Method = "sparse merge"
+    which, density = "neither the smallest nor a random draw", 1 - zeros
+    if auc < 0.1:
+        # what is not clear is small, and TIES drops it
+        method, density = "TIES", c.look(lambda one: one.moved)
+        which = "the smallest differences"
+    elif 0.4 < auc < 0.6:
+        method, which = "DARE", "drawn whatever the difference"
+    kept = c.look(lambda one: one.kept)
     times = "" if len(c.donors) > 1 else f", {kept:.3f} times"
     return c.says(
         method,
-        f"{c.suspect} is {c.base} with {100 * density:.0f} % of its difference to {_and(c.donors)} put in ({method}{times}), the rest left as in {c.base}.",
-        f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; they are {which} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding",
-        limit="Where a tool drops numbers and rescales the rest, the weight it was given and its scaling are seen only as their product.",
+        f"{c.suspect} is {c.base} with {100 * density:.0f} % of its difference to "
+        f"{_and(c.donors)} put in ({method}{times}), the rest left as in {c.base}.",
+        f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; "
+        f"they are {which} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding",
+        limit="Where a tool drops numbers and rescales the rest, the weight it was given and its "
+        "scaling are seen only as their product.",
     )
 
 
@@ -338,8 +369,10 @@ def _on_an_arc(c: Case) -> Verdict | None:
     place = _typical([v for v, _ in found], [n for _, n in found])
     return c.says(
         "SLERP",
-        f"{c.suspect} lies on the arc between {c.base} and {c.donors[0]} (SLERP) at t = {place:.3f}.",
-        f"{100 * c.share('arc'):.0f} % of its numbers are in tensors whose two free coefficients sum to what that arc predicts, and not to 1",
+        f"{c.suspect} lies on the arc between {c.base} and {c.donors[0]} (SLERP) "
+        f"at t = {place:.3f}.",
+        f"{100 * c.share('arc'):.0f} % of its numbers are in tensors whose two free coefficients "
+        "sum to what that arc predicts, and not to 1",
         ratios=[place],
     )
 
@@ -350,7 +383,8 @@ def _on_the_line(c: Case) -> Verdict | None:
     if certain <= 0.8:
         return None
     a = c.ratios
-    if c.near_one and c.quantised and min(abs(a[0]), abs(a[0] - 1)) < AWAY / 2:
+    from_either = min(abs(a[0]), abs(a[0] - 1))
+    if c.near_one and c.quantised and from_either < AWAY / 2:
         return c.says(
             "quantised copy",
             f"{c.suspect} is {c.near_one}, quantised: what differs is the rounding of its type.",
@@ -362,38 +396,30 @@ def _on_the_line(c: Case) -> Verdict | None:
         )
         return c.says(
             "task arithmetic",
-            f"{c.suspect} is {c.base} plus {said}, exact to rounding (task arithmetic: the weights are no mixture).",
+            f"{c.suspect} is {c.base} plus {said}, exact to rounding "
+            "(task arithmetic: the weights are no mixture).",
         )
-    if c.near_one and min(abs(a[0]), abs(a[0] - 1)) < AT:
+    if c.near_one and from_either < AT:
         return c.says("quantised copy", f"{c.suspect} is {c.near_one}, rounded to another type.")
-    said = " + ".join(
-        [
-            *(f"{one:.3f} {d}" for one, d in zip(a, c.donors, strict=True)),
-            f"{1 - sum(a):.3f} {c.base}",
-        ]
-    )
+    shares = zip((*a, 1 - sum(a)), (*c.donors, c.base), strict=True)
+    mixture = " + ".join(f"{share:.3f} {whose}" for share, whose in shares)
     return c.says(
         "linear merge",
-        f"{c.suspect} is a linear merge, {said}, exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.",
-        limit="A linear merge and task arithmetic with the same weights give the same numbers; so does SLERP where parents are nearly parallel.",
+        f"{c.suspect} is a linear merge, {mixture}, exact to the rounding of its stored type "
+        f"in {100 * certain:.0f} % of its numbers.",
+        limit="A linear merge and task arithmetic with the same weights give the same numbers; "
+        "so does SLERP where parents are nearly parallel.",
     )
 
 
 def _coarse(c: Case) -> Verdict | None:
     """A quantised copy: one parent, on a coarser grid."""
-    if (
-        not c.near_one
-        or not c.looks
-        or c.look(lambda one: one.levels) >= 0.5
-        or c.look(lambda one: one.in_grid) >= EXACT
-    ):
+    if not c.near_one or not c.looks:
         return None
-    how = (
-        "quantised"
-        if c.quantised
-        else "quantised and stored wide: its rows hold few different values"
-    )
-    return c.says("quantised copy", f"{c.suspect} is {c.near_one}, {how}.")
+    if c.look(lambda one: one.levels) >= 0.5 or c.look(lambda one: one.in_grid) >= EXACT:
+        return None
+    stored = "" if c.quantised else " and stored wide: its rows hold few different values"
+    return c.says("quantised copy", f"{c.suspect} is {c.near_one}, quantised{stored}.")
 
 
 def _beside_the_line(c: Case) -> Verdict | None:
@@ -403,14 +429,16 @@ def _beside_the_line(c: Case) -> Verdict | None:
     if not all(p.se < AWAY / 2 for p in c.pooled):
         return c.says(
             "cannot tell",
-            f"{c.suspect} is near {c.base}; whether {_and(c.donors)} is in it, too, these numbers cannot tell.",
+            f"{c.suspect} is near {c.base}; whether {_and(c.donors)} is in it, too, "
+            "these numbers cannot tell.",
         )
     if c.typical(lambda fit: fit.base_in_rounding) <= (EXACT if c.quantised else COPIED):
         return c.says("quantised copy", f"{c.suspect} is {c.base}, up to the rounding of its type.")
     way = _and([f"{100 * p.mean:.1f} % of the way" for p in c.pooled])
     return c.says(
         "fine-tune of the base",
-        f"{c.suspect} is near {c.base}, and its difference to {c.base} does not point towards {_and(c.donors)}: {way}.",
+        f"{c.suspect} is near {c.base}, and its difference to {c.base} "
+        f"does not point towards {_and(c.donors)}: {way}.",
     )
 
 
@@ -421,27 +449,34 @@ def _changed(c: Case) -> Verdict:
         donor = c.donors[found[0]]
         return c.says(
             "fine-tune of the donor",
-            f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: it was made from {donor} (trained further, or rounded).",
+            f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: "
+            f"it was made from {donor} (trained further, or rounded).",
         )
     said = _and(
         [f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found]
     )
-    limit = "Fine-tunes of one base on the same data share directions without any merge; a checkpoint from the midst of the donor's own training lies near the line, too."
+    limit = (
+        "Fine-tunes of one base on the same data share directions without any merge; "
+        "a checkpoint from the midst of the donor's own training lies near the line, too."
+    )
     if max(abs(c.pooled[i].mean) for i in found) < LARGE:
         return c.says(
             "fine-tune of the base",
-            f"{c.suspect} is near {c.base}; it shares {said}, which fine-tunes on the same data may do.",
+            f"{c.suspect} is near {c.base}; it shares {said}, "
+            "which fine-tunes on the same data may do.",
             limit=limit,
         )
     if c.cosine < STILL_POINTS:
         return c.says(
             "cannot tell",
-            f"{c.suspect} shares {said}, but most of what sets it apart points elsewhere (cosine of the fit {c.cosine:.3f}).",
+            f"{c.suspect} shares {said}, but most of what sets it apart points elsewhere "
+            f"(cosine of the fit {c.cosine:.3f}).",
             limit=limit,
         )
     return c.says(
         "linear merge, changed afterwards",
-        f"{c.suspect} holds {said}, but not exactly: a merge that was changed afterwards (cosine of the fit {c.cosine:.3f}).",
+        f"{c.suspect} holds {said}, but not exactly: a merge that was changed afterwards "
+        f"(cosine of the fit {c.cosine:.3f}).",
         limit=limit,
     )
 

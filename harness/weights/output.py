@@ -1,4 +1,7 @@
-"""What a merge check leaves: `weights.csv` (a row a tensor), `weights.json` (for the report and the bundle), `weights.svg`."""
+"""What a merge check leaves: `weights.csv`, `weights.json`, `weights.svg`.
+
+The first has a row a tensor, the second is for the report and the bundle, the third the picture.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+from scipy import special
 
-from harness.report import charts
+from harness import charts
 from harness.tables import write_bytes, write_csv
 from harness.weights.check import Checked
+from harness.weights.checkpoint import Piece
 from harness.weights.methods import Tensor, over
 
-#: A ratio so many errors or robust spreads from its component's median is an outlier, if it differs by more than OUT_BY.
+#: A ratio so many errors or robust spreads from its component's median is an outlier, if it
+#: differs by more than OUT_BY.
 OUT: Final = 6.0
 OUT_BY: Final = 0.005
 LISTED: Final = 20
@@ -65,10 +70,10 @@ class Found(msgspec.Struct):
 
 def found(checked: Checked) -> Found:
     """A check in the form of `weights.json`."""
-    informative = [
-        t for t in checked.tensors if t.kind not in ("parents equal", "too close")
-    ] or checked.tensors
-    components = list(dict.fromkeys(t.component for t in informative))
+    telling = [t for t in checked.tensors if t.kind not in ("parents equal", "too close")]
+    components: dict[str, list[Tensor]] = {}
+    for tensor in telling or checked.tensors:
+        components.setdefault(tensor.component, []).append(tensor)
     return Found(
         suspect=checked.suspect.label,
         parents=[p.label for p in checked.parents],
@@ -77,25 +82,13 @@ def found(checked: Checked) -> Found:
         evidence=checked.verdict.evidence,
         limits=checked.verdict.limits,
         ratios=checked.verdict.ratios,
-        components=[
-            summary(name, None, [t for t in informative if t.component == name])
-            for name in components
-        ],
+        components=[summary(name, None, tensors) for name, tensors in components.items()],
         layers=[
-            summary(
-                name, layer, [t for t in informative if t.component == name and t.layer == layer]
-            )
-            for name in components
-            for layer in sorted(
-                {t.layer for t in informative if t.component == name},
-                key=lambda n: -1 if n is None else n,
-            )
+            summary(name, layer, [t for t in tensors if t.layer == layer])
+            for name, tensors in components.items()
+            for layer in _layers(tensors)
         ],
-        outliers=[
-            line
-            for name in components
-            for line in outliers([t for t in informative if t.component == name])
-        ],
+        outliers=[line for tensors in components.values() for line in outliers(tensors)],
         tensors=len(checked.tensors),
         unmatched=checked.matched.unmatched,
         renamed=checked.matched.renamed,
@@ -108,24 +101,28 @@ def found(checked: Checked) -> Found:
     )
 
 
+def _layers(tensors: Sequence[Tensor]) -> list[int | None]:
+    """The layers that some tensors belong to; None, for those outside of any, comes first."""
+    return sorted({t.layer for t in tensors}, key=lambda layer: -1 if layer is None else layer)
+
+
 def summary(component: str, layer: int | None, tensors: Sequence[Tensor]) -> Summary:
     """The ratio of the first donor over some tensors, with a 95 % interval."""
     found = over(tensors, 0)
-    reach = float(
-        distributions.t.ppf(0.975, len(tensors) - 1 if len(tensors) > 1 else tensors[0].fit.df)
-    )
+    df = len(tensors) - 1 if len(tensors) > 1 else tensors[0].fit.df
+    reach = float(special.stdtrit(df, 0.975))
     kinds = [str(t.kind) for t in tensors]
     return Summary(
-        component,
-        layer,
-        len(tensors),
-        sum(t.fit.elements for t in tensors),
-        found.mean,
-        found.mean - reach * found.se,
-        found.mean + reach * found.se,
-        found.spread,
-        None if math.isnan(found.p) else found.p,
-        {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+        component=component,
+        layer=layer,
+        tensors=len(tensors),
+        elements=sum(t.fit.elements for t in tensors),
+        ratio=found.mean,
+        low=found.mean - reach * found.se,
+        high=found.mean + reach * found.se,
+        spread=found.spread,
+        p_same=None if math.isnan(found.p) else found.p,
+        found={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
     )
 
 
@@ -145,68 +142,72 @@ def outliers(tensors: Sequence[Tensor]) -> list[str]:
 
 def frame(checked: Checked) -> pd.DataFrame:
     """`weights.csv`: a row a tensor, also those that could not be compared."""
-    donors = checked.parents[:-1]
-    rows: list[dict[str, Any]] = []
-    for t, m in zip(checked.tensors, checked.matched.matches, strict=True):
-        f = t.fit
-        reach = float(distributions.t.ppf(0.975, f.df))
-        row: dict[str, Any] = {
-            "tensor": t.name,
-            "component": t.component,
-            "layer": t.layer,
-            "shape": "x".join(map(str, m.suspect.shape)),
-            "dtype": m.suspect.dtype,
-            "elements": f.elements,
-            "elements_read": f.read,
-            "not_finite": f.not_finite,
-            "finding": t.kind,
-        }
-        for i in range(len(donors)):
-            z = f.a[i] / f.se[i] if f.se[i] > 0 else math.nan
-            row |= {
-                _name("a", i): f.a[i],
-                _name("a_se", i): f.se[i],
-                _name("a_low", i): f.a[i] - reach * f.se[i],
-                _name("a_high", i): f.a[i] + reach * f.se[i],
-                _name("z", i): z,
-                _name("p_log10", i): _p_log10(z, f.df),
-            }
-        row |= {
-            "cosine": f.cosine,
-            "residual_share": f.residual,
-            "residual_in_rounding": f.in_rounding,
-            **{_name("free_donor", i): f.free[i] for i in range(len(donors))},
-            "free_base": f.free[-1],
-            "free_residual_in_rounding": f.free_in_rounding,
-            "distance_to_base": f.base_distance,
-            **{_name("distance_to_donor", i): f.donor_distance[i] for i in range(len(donors))},
-            **{_name("parents_distance", i): f.parents_distance[i] for i in range(len(donors))},
-            **{
-                _name("parents_in_rounding", i): f.parents_in_rounding[i]
-                for i in range(len(donors))
-            },
-            "note": None,
-        }
-        rows.append(row)
+    tensors = zip(checked.tensors, checked.matched.matches, strict=True)
+    rows = [_row(t, m.suspect) for t, m in tensors]
     rows += [
         {"tensor": name, "finding": "not compared", "note": why}
         for name, why in checked.matched.unmatched.items()
     ]
     made = pd.DataFrame(rows)
     for column in made.columns[[pd.api.types.is_float_dtype(kind) for kind in made.dtypes]]:
-        made[column] = made[column].map(
-            lambda value: (
-                value if pd.isna(value) or not math.isfinite(value) else float(f"{value:.10g}")
-            )
-        )
+        made[column] = made[column].map(_ten_digits)
     for column in ("layer", "elements", "elements_read", "not_finite"):
         made[column] = made[column].astype("Int64")
     return made.replace([math.inf, -math.inf], math.nan)
 
 
+def _row(t: Tensor, piece: Piece) -> dict[str, Any]:
+    f = t.fit
+    reach = float(special.stdtrit(f.df, 0.975))
+    row: dict[str, Any] = {
+        "tensor": t.name,
+        "component": t.component,
+        "layer": t.layer,
+        "shape": "x".join(map(str, piece.shape)),
+        "dtype": piece.dtype,
+        "elements": f.elements,
+        "elements_read": f.read,
+        "not_finite": f.not_finite,
+        "finding": t.kind,
+    }
+    for i, (a, se) in enumerate(zip(f.a, f.se, strict=True)):
+        z = a / se if se > 0 else math.nan
+        row |= {
+            _name("a", i): a,
+            _name("a_se", i): se,
+            _name("a_low", i): a - reach * se,
+            _name("a_high", i): a + reach * se,
+            _name("z", i): z,
+            _name("p_log10", i): _p_log10(z, f.df),
+        }
+    return row | {
+        "cosine": f.cosine,
+        "residual_share": f.residual,
+        "residual_in_rounding": f.in_rounding,
+        **_by_donor("free_donor", f.free[:-1]),
+        "free_base": f.free[-1],
+        "free_residual_in_rounding": f.free_in_rounding,
+        "distance_to_base": f.base_distance,
+        **_by_donor("distance_to_donor", f.donor_distance),
+        **_by_donor("parents_distance", f.parents_distance),
+        **_by_donor("parents_in_rounding", f.parents_in_rounding),
+        "note": None,
+    }
+
+
+def _by_donor(column: str, values: Sequence[float]) -> dict[str, float]:
+    return {_name(column, donor): value for donor, value in enumerate(values)}
+
+
+def _ten_digits(value: float) -> float:
+    return value if pd.isna(value) or not math.isfinite(value) else float(f"{value:.10g}")
+
+
 def _p_log10(z: float, df: int) -> float:
     """log10 of the two-sided p-value of Student's t; for the far tail by its leading power."""
     with np.errstate(divide="ignore"):
+        from scipy import stats as distributions  # a second to import, and seldom needed
+
         p = float(distributions.t.logsf(abs(z), df) + math.log(2)) / math.log(10)
     return p if math.isfinite(p) else -df / 2 * math.log10(1 + z * z / df)
 
@@ -217,19 +218,16 @@ def _name(column: str, donor: int) -> str:
 
 def picture(of: Found) -> str:
     """The ratio by layer and component, as an SVG element."""
-    components = sorted(
-        {s.component for s in of.layers},
-        key=lambda name: -sum(s.elements for s in of.layers if s.component == name),
-    )[: len(charts.COLOURS)]
-    series = {
-        name: [
-            charts.Placed(s.layer, s.ratio, s.low, s.high) for s in of.layers if s.component == name
-        ]
-        for name in components
-    }
+    sizes = {s.component: 0 for s in of.layers}
+    series: dict[str, list[charts.Placed]] = {name: [] for name in sizes}
+    for s in of.layers:
+        sizes[s.component] += s.elements
+        series[s.component].append(charts.Placed(s.layer, s.ratio, s.low, s.high))
+    largest = sorted(sizes, key=lambda name: -sizes[name])[: len(charts.COLOURS)]
     return charts.layers(
-        series,
-        f"share of {of.parents[0]} in {of.suspect} by layer and component, with 95 % intervals; the same numbers stand in weights.csv",
+        {name: series[name] for name in largest},
+        f"share of {of.parents[0]} in {of.suspect} by layer and component, "
+        "with 95 % intervals; the same numbers stand in weights.csv",
         of.parents[0],
         of.parents[-1],
     )
@@ -263,20 +261,24 @@ def lines(of: Found) -> list[str]:
     said = [of.sentence, *(f"  {line}" for line in of.evidence), ""]
     said += [f"  {'component':18} {'tensors':>7} {'ratio':>8}  95 % interval       found"]
     for s in of.components:
+        kinds = ", ".join(f"{kind} {n}" for kind, n in s.found.items())
         said.append(
-            f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  {s.low:>7.4f} to {s.high:<7.4f}  {', '.join(f'{kind} {n}' for kind, n in s.found.items())}"
+            f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  "
+            f"{s.low:>7.4f} to {s.high:<7.4f}  {kinds}"
         )
     said += ["", *(f"outlier: {line}" for line in of.outliers[:LISTED])]
     said += [f"not compared: {name}: {why}" for name, why in list(of.unmatched.items())[:LISTED]]
     if len(of.unmatched) > LISTED:
         said.append(
-            f"... and {len(of.unmatched) - LISTED} more that were not compared; all stand in weights.csv"
+            f"... and {len(of.unmatched) - LISTED} more that were not compared; "
+            "all stand in weights.csv"
         )
     said += of.renamed[:LISTED]
     if of.not_finite:
         said.append(f"{of.not_finite:,} numbers are NaN or infinite; they are in no sum")
     if of.sample < 1:
         said.append(
-            f"read: a seeded sample, {of.bytes_read / 1e9:.3g} GB of {of.bytes_whole / 1e9:.3g} GB (seed {of.seed})"
+            f"read: a seeded sample, {of.bytes_read / 1e9:.3g} GB of {of.bytes_whole / 1e9:.3g} GB "
+            f"(seed {of.seed})"
         )
     return [*said, *of.limits]

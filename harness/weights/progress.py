@@ -63,13 +63,12 @@ class Watch:
             return
         self._said = now
         speed = (progress.done - self._from) / max(1e-9, now - self._began)
-        left = (
-            f"{(progress.planned - progress.done) / speed:.0f} s left"
-            if speed > 0
-            else "unknown time left"
-        )
+        left = "unknown time left"
+        if speed > 0:
+            left = f"{(progress.planned - progress.done) / speed:.0f} s left"
         print(
-            f"{progress.done / 1e9:.2f} of {progress.planned / 1e9:.2f} GB read, {speed / 1e6:.0f} MB/s, {left}",
+            f"{progress.done / 1e9:.2f} of {progress.planned / 1e9:.2f} GB read, "
+            f"{speed / 1e6:.0f} MB/s, {left}",
             file=sys.stderr,
             flush=True,
         )

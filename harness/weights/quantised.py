@@ -1,4 +1,7 @@
-"""Quantised checkpoints whose numbers are defined exactly: GGUF files, and what bitsandbytes writes into safetensors."""
+"""Quantised checkpoints whose numbers are defined exactly.
+
+They are GGUF files, and what bitsandbytes writes into safetensors.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ Rows = Callable[[int, int], npt.NDArray[np.float32]]
 
 
 class Quantised(NamedTuple):
-    """A matrix whose rows are dequantised when they are asked for: ``rows(first, count)``. ``per_row`` is its stored bytes a row."""
+    """A matrix whose rows are dequantised when they are asked for: ``rows(first, count)``.
+
+    ``per_row`` is its stored bytes a row.
+    """
 
     name: str
     dtype: str
@@ -81,48 +87,48 @@ def read_gguf(path: Path) -> list[Quantised]:
             if key.startswith(("general.architecture", "llama.attention.head_count"))
         }
         tensors = list(reader.tensors)
-    except (
-        ValueError,
-        KeyError,
-        IndexError,
-        OSError,
-        OverflowError,
-        TypeError,
-        MemoryError,
-    ) as problem:
+    except _UNSOUND as problem:
         raise WeightsError(
             f"this is no sound GGUF file: {' '.join(str(problem).split())[:200]}",
             where=str(path),
             next="get the file again",
         ) from None
-    heads = int(told.get("llama.attention.head_count") or 0)
-    key_heads = int(told.get("llama.attention.head_count_kv") or heads)
-    rotated = (
-        {"attn_q": heads, "attn_k": key_heads}
-        if told.get("general.architecture") == "llama"
-        else {}
+    rotated: dict[str, int] = {}
+    if told.get("general.architecture") == "llama":
+        rotated["attn_q"] = int(told.get("llama.attention.head_count") or 0)
+        rotated["attn_k"] = int(told.get("llama.attention.head_count_kv") or rotated["attn_q"])
+    return [_gguf_tensor(tensor, rotated, path) for tensor in tensors]
+
+
+#: What the reader raises for a file that lies about itself.
+_UNSOUND: Final = (
+    ValueError,
+    KeyError,
+    IndexError,
+    OSError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+)
+
+
+def _gguf_tensor(tensor: Any, rotated: dict[str, int], path: Path) -> Quantised:
+    """A tensor of a GGUF file; ``rotated`` gives the heads of the parts whose rows were moved."""
+    import gguf
+
+    shape = tuple(int(n) for n in reversed(tensor.shape.tolist()))
+    rows = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
+    kind = gguf.GGMLQuantizationType(tensor.tensor_type)
+    in_block = tensor.name.startswith("blk.") and tensor.name.count(".") >= 3
+    heads = rotated.get(tensor.name.split(".")[2]) if in_block else None
+    order = _unrotated(rows, heads) if len(shape) == 2 and heads else None
+    return Quantised(
+        gguf_name(tensor.name),
+        f"GGUF {kind.name}",
+        shape,
+        tensor.n_bytes / max(1, rows),
+        _gguf_rows(tensor.data, kind, rows, order, path, tensor.name),
     )
-    made = []
-    for tensor in tensors:
-        shape = tuple(int(n) for n in reversed(tensor.shape.tolist()))
-        rows = int(np.prod(shape[:-1])) if len(shape) > 1 else 1
-        kind = gguf.GGMLQuantizationType(tensor.tensor_type)
-        part = (
-            tensor.name.split(".")[2]
-            if tensor.name.startswith("blk.") and tensor.name.count(".") >= 3
-            else ""
-        )
-        order = _unrotated(rows, rotated[part]) if len(shape) == 2 and rotated.get(part) else None
-        made.append(
-            Quantised(
-                gguf_name(tensor.name),
-                f"GGUF {kind.name}",
-                shape,
-                tensor.n_bytes / max(1, rows),
-                _gguf_rows(tensor.data, kind, rows, order, path, tensor.name),
-            )
-        )
-    return made
 
 
 def _gguf_rows(
@@ -138,9 +144,8 @@ def _gguf_rows(
     def read(first: int, count: int) -> npt.NDArray[np.float32]:
         from gguf.quants import dequantize
 
-        wanted = (
-            table[first : first + count] if order is None else table[order[first : first + count]]
-        )
+        part = slice(first, first + count)
+        wanted = table[part] if order is None else table[order[part]]
         try:
             return np.asarray(dequantize(np.ascontiguousarray(wanted), kind), np.float32)
         except NotImplementedError:
@@ -154,7 +159,10 @@ def _gguf_rows(
 
 
 def _unrotated(rows: int, heads: int) -> npt.NDArray[np.intp]:
-    """Where each row of a query or key matrix lies in a GGUF file: for Llama, llama.cpp interleaves the halves of each head."""
+    """Where each row of a query or key matrix lies in a GGUF file.
+
+    For Llama, llama.cpp interleaves the halves of each head.
+    """
     return np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
 
 
@@ -168,37 +176,28 @@ class BitsAndBytes(NamedTuple):
 
 def int8(found: BitsAndBytes, shape: tuple[int, ...]) -> Quantised:
     """LLM.int8(): ``weight * SCB / 127`` by row (Dettmers et al. 2022, eq. 3)."""
+    weight = found.weight.reshape(shape)
     scale = found.parts["SCB"].astype(np.float32).reshape(-1, 1) / np.float32(127)
-    return Quantised(
-        found.name,
-        "bitsandbytes int8",
-        shape,
-        shape[-1],
-        lambda first, count: (
-            found.weight.reshape(shape)[first : first + count].astype(np.float32)
-            * scale[first : first + count]
-        ),
-    )
+
+    def read(first: int, count: int) -> npt.NDArray[np.float32]:
+        part = slice(first, first + count)
+        return np.asarray(weight[part].astype(np.float32) * scale[part], np.float32)
+
+    return Quantised(found.name, "bitsandbytes int8", shape, shape[-1], read)
 
 
 def four_bit(found: BitsAndBytes, where: str) -> Quantised:
-    """NF4 and FP4: two numbers a byte, high half first, each an index into ``quant_map``, times the block's absolute maximum; the maxima may be
-    quantised themselves (Dettmers et al. 2023, QLoRA, section 3).
+    """NF4 and FP4 (Dettmers et al. 2023, QLoRA, section 3).
+
+    There are two numbers a byte, high half first. Each is an index into ``quant_map``, times the
+    block's absolute maximum; the maxima may be quantised themselves.
     """
-    state = next(
-        (value for key, value in found.parts.items() if key.startswith("quant_state.")), None
-    )
+    states = (value for key, value in found.parts.items() if key.startswith("quant_state."))
+    state = next(states, None)
     try:
         said = json.loads(state.astype(np.uint8).tobytes()) if state is not None else {}
         shape, block = tuple(int(n) for n in said["shape"]), int(said["blocksize"])
-        absmax = found.parts["absmax"]
-        if "nested_absmax" in found.parts:
-            nested = np.repeat(
-                found.parts["nested_absmax"].astype(np.float32), int(said["nested_blocksize"])
-            )[: len(absmax)]
-            absmax = found.parts["nested_quant_map"].astype(np.float32)[
-                absmax
-            ] * nested + np.float32(said["nested_offset"])
+        absmax = _maxima(found.parts, said)
         values = found.parts["quant_map"].astype(np.float32)
         packed = found.weight.reshape(-1).view(np.uint8)
         if len(packed) * 2 < int(np.prod(shape)) or block % 2 or shape[-1] % 2:
@@ -219,3 +218,14 @@ def four_bit(found: BitsAndBytes, where: str) -> Quantised:
         return (values[halves] * scale).reshape(count, columns)
 
     return Quantised(found.name, "bitsandbytes 4-bit", shape, columns / 2, read)
+
+
+def _maxima(parts: dict[str, npt.NDArray[Any]], said: dict[str, Any]) -> npt.NDArray[Any]:
+    """The absolute maximum of each block."""
+    absmax = parts["absmax"]
+    if "nested_absmax" not in parts:
+        return absmax
+    each = int(said["nested_blocksize"])
+    nested = np.repeat(parts["nested_absmax"].astype(np.float32), each)[: len(absmax)]
+    quantised = parts["nested_quant_map"].astype(np.float32)[absmax]
+    return np.asarray(quantised * nested + np.float32(said["nested_offset"]))

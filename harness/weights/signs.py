@@ -1,4 +1,7 @@
-"""What single tensors show: the kind of their fit, an arc between the parents, and a second look at some of their rows."""
+"""What single tensors show: the kind of their fit, an arc, and what a second look finds.
+
+The arc is one between the parents; the second look is at some rows.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,18 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as distributions
 
 from harness.weights.decode import Real, grid, rounding
 from harness.weights.fit import Fit, first_guess
 
-#: Residuals up to so many times the rounding of the stored type are rounding: merging tools round several times on the way.
+#: Residuals up to so many times the rounding of the stored type are rounding: merging tools round
+#: several times on the way.
 EXACT: Final = 2.5
-#: A tensor whose best combination of all parents leaves this share of its length (or more) shares nothing with them.
+#: A tensor whose best combination of all parents leaves this share of its length (or more) shares
+#: nothing with them.
 UNRELATED: Final = 0.9
-#: Parents that differ by less than so many times the rounding of the stored type (about one and a half grid steps) cannot be told from it.
+#: Parents that differ by less than so many times the rounding of the stored type (about one and a
+#: half grid steps) cannot be told from it.
 CLOSE: Final = 5.0
 #: A blend's difference to the base points to the donors with this cosine, or more.
 POINTS: Final = 0.8
@@ -41,7 +46,11 @@ Kind = Literal[
 
 
 def kind_of(fit: Fit, quantised: bool = False) -> Kind:
-    """What one tensor shows by itself. A quantised suspect has a grid of its own, not its parents', so its rounding does not follow their difference."""
+    """What one tensor shows by itself.
+
+    A quantised suspect has a grid of its own, not its parents', so its rounding does not follow
+    their difference.
+    """
     if max(fit.parents_distance) < 1e-6:
         return "parents equal"
     if fit.base_in_rounding < 0.01:
@@ -54,27 +63,29 @@ def kind_of(fit: Fit, quantised: bool = False) -> Kind:
         return "too close"
     if arc(fit) is not None:
         return "arc"
-    within = EXACT * max(
-        1.0, *map(abs, fit.free)
-    )  # beyond the parents, their own rounding is stretched, too
-    points = fit.cosine > POINTS or (
-        quantised
-        and max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True)) > FOUND
-    )
+    # beyond the parents, their own rounding is stretched, too
+    within = EXACT * max(1.0, *map(abs, fit.free))
+    z = max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True))
+    points = fit.cosine > POINTS or (quantised and z > FOUND)
     return "blend" if fit.in_rounding <= within and points else "near"
 
 
 class Arc(NamedTuple):
-    """Spherical interpolation: the angle between the parents (radians), the place on it (0 the base, 1 the donor)."""
+    """Spherical interpolation: the angle between the parents (radians), and the place on it.
+
+    At 0 lies the base, at 1 the donor.
+    """
 
     angle: float
     t: float
 
 
 def arc(fit: Fit) -> Arc | None:
-    """The arc between two parents that the free coefficients lie on, if they lie beside the line and on the arc (Shoemake 1985).
+    """The arc between two parents that the free coefficients lie on (Shoemake 1985).
 
-    On an arc of angle w the coefficients are sin(t w) / sin(w) and sin((1 - t) w) / sin(w); their sum is above 1 by about t (1 - t) w^2 / 2.
+    None, if they do not lie beside the line and on the arc. On an arc of angle w the coefficients
+    are sin(t w) / sin(w) and sin((1 - t) w) / sin(w); their sum is above 1 by about
+    t (1 - t) w^2 / 2.
     """
     if len(fit.a) != 1 or not -1 < fit.parents_cosine[0] < 1:
         return None
@@ -86,11 +97,11 @@ def arc(fit: Fit) -> Arc | None:
     t = math.atan2(ratio * math.sin(angle), 1 + ratio * math.cos(angle)) / angle
     expected = (math.sin(t * angle) + math.sin((1 - t) * angle)) / math.sin(angle) - 1
     seen = donor + base - 1
-    if (
-        seen < 5 * fit.free_sum_se
-        or abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se)
-        or fit.free_in_rounding > min(2 * EXACT, 0.95 * fit.in_rounding)
-    ):
+    if seen < 5 * fit.free_sum_se:
+        return None
+    if abs(seen - expected) > max(0.2 * expected, 4 * fit.free_sum_se):
+        return None
+    if fit.free_in_rounding > min(2 * EXACT, 0.95 * fit.in_rounding):
         return None
     return Arc(angle, t)
 
@@ -98,7 +109,8 @@ def arc(fit: Fit) -> Arc | None:
 class Look(NamedTuple):
     """A second look at some rows of one tensor."""
 
-    #: Of the numbers where donor and base clearly differ, the share where the suspect has the base's.
+    #: Of the numbers where donor and base clearly differ, the share where the suspect has the
+    #: base's.
     zeros: float
     #: The share of them at which an exact blend would show the base's number, too.
     zeros_expected: float
@@ -107,19 +119,30 @@ class Look(NamedTuple):
     #: The ratio over the others, and its residual by the rounding.
     kept: float
     kept_in_rounding: float
-    #: The chance that a number left at the base's lies where donor and base differ more than at one that was not: 0 for TIES, 0.5 for DARE.
+    #: The chance that a number left at the base's lies where donor and base differ more than at
+    #: one that was not: 0 for TIES, 0.5 for DARE.
     auc: float
-    #: Rank of (suspect - base) and of (suspect - donor) above the rounding; None where they have no low rank.
+    #: Rank of (suspect - base) and of (suspect - donor) above the rounding; None where they have
+    #: no low rank.
     base_rank: int | None
     donor_rank: int | None
     #: Different values in a row of the suspect, by those in the base's.
     levels: float
-    #: Distance to the nearer of base and first donor, by the rounding of the grid that the rows seem to stand on.
+    #: Distance to the nearer of base and first donor, by the rounding of the grid that the rows
+    #: seem to stand on.
     in_grid: float
 
 
 def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True) -> Look:
-    """Look at some rows (rows x columns) of a suspect, its donors and its base; ``bits`` as in `fit`; ``ranks``: whether to look for low ones, too."""
+    """Look at some rows (rows x columns) of a suspect, its donors and its base.
+
+    Parameters
+    ----------
+    bits
+        As in `fit`.
+    ranks
+        Whether to look for low ones, too.
+    """
     y, x = s - b, [d - b for d in donors]
     step = np.exp2(np.floor(np.log2(np.maximum(np.abs(s), 1e-30))) + 1 - (bits or 8))
     clear = np.logical_or.reduce([np.abs(xi) > 1.5 * step for xi in x])
@@ -129,61 +152,75 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
     dropped = clear & (y == 0)
     kept = clear & (y != 0)
     zeros = float(dropped.sum() / max(1, clear.sum()))
-    ratio, within = math.nan, math.inf
-    if kept.any():
-        ratio = float((x[0][kept] @ y[kept]) / max(1e-300, x[0][kept] @ x[0][kept]))
-        rest = y[kept] - ratio * x[0][kept]
-        within = math.sqrt(float(rest @ rest) / max(1e-300, float(step[kept] @ step[kept]) / 12))
+    multiple = _multiple(x[0][kept], y[kept], step[kept])
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
-    levels = [len(np.unique(row)) for row in s[:8]], [len(np.unique(row)) for row in b[:8]]
-    base_rank, donor_rank = (
-        (_rank(y, s, bits), _rank(s - donors[0], s, bits)) if ranks and bits else (None, None)
-    )
     nearest = min(float((y * y).sum()), float(((s - donors[0]) ** 2).sum()))
-    auc = _auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan
     return Look(
-        zeros,
-        expected,
-        float((y != 0).mean()),
-        ratio,
-        within,
-        auc,
-        base_rank,
-        donor_rank,
-        float(np.median(levels[0]) / np.median(levels[1])),
-        math.sqrt(nearest / max(1e-300, grid(s))),
+        zeros=zeros,
+        zeros_expected=expected,
+        moved=float((y != 0).mean()),
+        kept=multiple.ratio,
+        kept_in_rounding=multiple.in_rounding,
+        auc=_auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan,
+        base_rank=_rank(y, s, bits) if ranks and bits else None,
+        donor_rank=_rank(s - donors[0], s, bits) if ranks and bits else None,
+        levels=_levels(s) / _levels(b),
+        in_grid=math.sqrt(nearest / max(1e-300, grid(s))),
     )
+
+
+class _Multiple(NamedTuple):
+    """How many times a difference some numbers are, and the residual by the rounding."""
+
+    ratio: float
+    in_rounding: float
+
+
+def _multiple(x: Real, y: Real, step: Real) -> _Multiple:
+    if not len(y):
+        return _Multiple(math.nan, math.inf)
+    ratio = float((x @ y) / max(1e-300, x @ x))
+    rest = y - ratio * x
+    rounded = max(1e-300, float(step @ step) / 12)
+    return _Multiple(ratio, math.sqrt(float(rest @ rest) / rounded))
+
+
+def _levels(rows: Real) -> float:
+    """How many different values a row has; a median over some."""
+    return float(np.median([len(np.unique(row)) for row in rows[:8]]))
 
 
 def _auc(dropped: npt.NDArray[np.floating], kept: npt.NDArray[np.floating]) -> float:
     """Mann and Whitney's statistic by its maximum, ties counted half."""
     if not len(dropped) or not len(kept):
         return math.nan
+    from scipy import stats as distributions  # a second to import, and seldom needed
+
     return float(distributions.mannwhitneyu(dropped, kept).statistic / (len(dropped) * len(kept)))
 
 
 def _rank(difference: Real, s: Real, bits: int) -> int | None:
-    """Rank above the rounding, if it is low and nothing else is left: squared singular values over the edge that noise of that variance has (Marchenko and Pastur 1967)."""
+    """Rank above the rounding, if it is low and nothing else is left.
+
+    Squared singular values over the edge that noise of that variance has (Marchenko and
+    Pastur 1967).
+    """
     if not difference.any():
         return None
     noise, scratch = 0.0, np.empty_like(s)
-    for rounded in (
-        s,
-        difference,
-        difference,
-    ):  # a change is rounded when it is computed, and when it is scaled, before it is added
+    # a change is rounded when it is computed, and when it is scaled, before it is added
+    for rounded in (s, difference, difference):
         noise += rounding(np.ascontiguousarray(rounded), bits, scratch)
     d = difference.astype(np.float64)
     if d.shape[0] > d.shape[1]:
         d = d.T
-    values = (
-        np.linalg.svd(np.linalg.qr(d.T, mode="r"), compute_uv=False) ** 2
-    )  # no product of d with itself: it would drown what is small
+    # no product of d with itself: it would drown what is small
+    values = np.linalg.svd(np.linalg.qr(d.T, mode="r"), compute_uv=False) ** 2
     edge = 1.5 * noise / d.size * (math.sqrt(d.shape[0]) + math.sqrt(d.shape[1])) ** 2
     rank = int((values > edge).sum())
-    exact = int(
-        np.searchsorted(-np.cumsum(values[::-1])[::-1], -NOTHING * float(values.sum()))
-    )  # so many leave nothing worth a rank
+    # so many leave nothing worth a rank
+    left = np.cumsum(values[::-1])[::-1]
+    exact = int(np.searchsorted(-left, -NOTHING * float(values.sum())))
     rank = min(rank, exact) if exact else rank
     low = 1 <= rank <= min(d.shape) // 4 and float(values[rank:].sum()) <= 4 * noise
     return rank if low else None

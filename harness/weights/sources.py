@@ -1,4 +1,7 @@
-"""Bytes of a checkpoint: a local file, or a URL that answers range requests; with retries, and a cache of what was read."""
+"""Bytes of a checkpoint: of a local file, or of a URL that answers range requests.
+
+What comes from a URL is asked for again where that fails, and what was read is kept in a cache.
+"""
 
 from __future__ import annotations
 
@@ -117,12 +120,8 @@ class RemoteFile:
         self._opened: Any = _Obstore(url) if urlsplit(url).scheme in NATIVE else _Fsspec(url)
         about = _persistently(self._opened.about, self.where, "asking for its size")
         self.size, self._tag = int(about["size"]), str(about["tag"])
-        self._cache = (
-            cache
-            / hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()[:24]
-            if cache
-            else None
-        )
+        version = hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()
+        self._cache = cache / version[:24] if cache else None
 
     def announce(self, start: int, length: int) -> None:
         """Nothing: many threads read at once."""
@@ -210,13 +209,8 @@ class _Fsspec:
 
     def about(self) -> dict[str, Any]:
         found = self._system.info(self._path)
-        return {
-            "size": found["size"],
-            "tag": found.get("ETag")
-            or found.get("etag")
-            or found.get("mtime")
-            or found.get("created"),
-        }
+        tag = found.get("ETag") or found.get("etag") or found.get("mtime") or found.get("created")
+        return {"size": found["size"], "tag": tag}
 
     def read(self, start: int, length: int) -> Any:
         return self._system.cat_file(self._path, start=start, end=start + length)
@@ -230,32 +224,37 @@ def _persistently(ask: Any, where: str, what: str) -> Any:
         except WeightsError:
             raise
         except Exception as problem:  # each store has errors of its own
-            said = _short(problem)
-            missing = type(problem).__name__ in ("NotFoundError", "FileNotFoundError")
-            if missing:
-                raise Missing(
-                    "there is no such file", where=where, next="check the address"
-                ) from None
-            if type(problem).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
-                raise WeightsError(
-                    f"the host refuses: {said}",
-                    where=where,
-                    next="for gated models set HF_TOKEN; for buckets the cloud's own credentials",
-                ) from None
-            if "range" in said.lower() and "support" in said.lower():
-                raise WeightsError(
-                    "the host does not answer range requests, so every read would fetch the whole file",
-                    where=where,
-                    next="download the checkpoint, and give its folder",
-                ) from None
+            final = _final(problem, where)
+            if final is not None:
+                raise final from None
             if attempt == ATTEMPTS - 1:
                 raise WeightsError(
-                    f"{what} failed {ATTEMPTS} times: {said}",
+                    f"{what} failed {ATTEMPTS} times: {_short(problem)}",
                     where=where,
                     next="run the same command again; what was read is kept",
                 ) from None
             threading.Event().wait(0.2 * 4**attempt)
     raise AssertionError
+
+
+def _final(problem: Exception, where: str) -> WeightsError | None:
+    """What a store's error says, if no repetition mends it."""
+    said, kind = _short(problem), type(problem).__name__
+    if kind in ("NotFoundError", "FileNotFoundError"):
+        return Missing("there is no such file", where=where, next="check the address")
+    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+        return WeightsError(
+            f"the host refuses: {said}",
+            where=where,
+            next="for gated models set HF_TOKEN; for buckets the cloud's own credentials",
+        )
+    if "range" in said.lower() and "support" in said.lower():
+        return WeightsError(
+            "the host does not answer range requests, so every read would fetch the whole file",
+            where=where,
+            next="download the checkpoint, and give its folder",
+        )
+    return None
 
 
 class Missing(WeightsError):

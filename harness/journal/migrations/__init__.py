@@ -1,4 +1,4 @@
-"""The database's schema from the first version on, for Alembic. `harness.journal.journal.open_engine` brings any database up to the last one.
+"""The database's schema from the first version on, for Alembic. `harness.journal.database.open_engine` brings any database up to the last one.
 
 A change of tables is a new file in `versions/`, and the last revision's name in `HEAD`.
 """
@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 #: The journal as it was before its schema had revisions.
 FIRST: Final = "0001"
 #: Tables that came with the second: where they are, the journal is not of before there were revisions.

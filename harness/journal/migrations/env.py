@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from harness.journal.journal import metadata
+from harness.journal.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

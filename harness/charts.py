@@ -37,13 +37,14 @@ class Point(NamedTuple):
 
 @contextmanager
 def _drawing() -> Iterator[Any]:
-    """Pyplot with the settings of every picture."""
+    """The class of figures, with the settings of every picture.
+
+    Not pyplot: it takes as long to import as all else of matplotlib, and is for windows.
+    """
     import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot as plt
-
-    with plt.rc_context(
+    with matplotlib.rc_context(
         {
             "svg.fonttype": "none",
             "svg.hashsalt": "truename",
@@ -55,8 +56,7 @@ def _drawing() -> Iterator[Any]:
             "ytick.color": INK,
         }
     ):
-        yield plt
-        plt.close("all")
+        yield Figure
 
 
 def _quiet(axes: Any, grid: Literal["x", "y"]) -> None:
@@ -82,9 +82,10 @@ def _svg(figure: Any, label: str) -> str:
 
 def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
     """Rates with intervals: a line a row, a colour and marker a series. Returns the SVG element as text; ``label`` is said aloud in its place."""
-    with _drawing() as plt:
+    with _drawing() as figure_of:
         height = 0.8 + 0.29 * len(rows)
-        figure, axes = plt.subplots(figsize=(7, height))
+        figure = figure_of(figsize=(7, height))
+        axes = figure.subplots()
         spread = 0.5 / max(1, len(series))
         for number in range(len(series)):
             mine = [p for p in points if p.series == number]
@@ -140,10 +141,9 @@ def timeline(
     """
     from matplotlib import dates
 
-    with _drawing() as plt:
-        figure, (axes, below) = plt.subplots(
-            2, 1, figsize=(12, 3.6), sharex=True, height_ratios=[4, 1]
-        )
+    with _drawing() as figure_of:
+        figure = figure_of(figsize=(12, 3.6))
+        axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         for number, (name, points) in enumerate(series.items()):
             colour = COLOURS[number % len(COLOURS)]
             at = [t for t, p in zip(times, points, strict=True) if p is not None]
@@ -210,8 +210,9 @@ class Placed(NamedTuple):
 
 def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> str:
     """Ratios by layer, a colour and marker a series; what lies outside the layers stands before them. ``one`` and ``zero`` name the ends."""
-    with _drawing() as plt:
-        figure, axes = plt.subplots(figsize=(9, 3.4))
+    with _drawing() as figure_of:
+        figure = figure_of(figsize=(9, 3.4))
+        axes = figure.subplots()
         values = [p.value for points in series.values() for p in points]
         last = max(
             (p.layer for points in series.values() for p in points if p.layer is not None),

@@ -1,165 +1,28 @@
-"""Patience, pace and money: what is done about each problem, how many requests fly at once, and caps that are never passed."""
+"""Patience and pace: how many requests of a target fly at once, when they are tried again, and when it is given up."""
 
 from __future__ import annotations
 
 import asyncio
-import operator
 import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from harness.campaign.campaign import Budget, Limits, Price
+from harness.campaign import EndpointTarget, Limits, Price, Settings
+from harness.targets.problems import PROBLEMS, Refused
+from harness.targets.spending import Booked, BudgetReached, Spending
 
-Fate = Literal["retry", "fail", "stop"]
 T = TypeVar("T")
-
-
-class Problem(NamedTuple):
-    """What is done about a problem (try again, fail this sample, stop this target), the name that `openai` has for it, and
-    whether the host may have generated, and billed, what never arrived."""
-
-    fate: Fate
-    name: str
-    spent: bool = False
-
-
-#: Problems without an HTTP status.
-PROBLEMS: Final = {
-    "dns": Problem("retry", "APIConnectionError"),
-    "connect": Problem("retry", "APIConnectionError"),
-    "tls": Problem(
-        "stop", "APIConnectionError"
-    ),  # a certificate does not mend itself, and must not be overlooked
-    "redirect": Problem(
-        "stop", "APIStatusError"
-    ),  # following it could carry the key to another host
-    "timeout": Problem("retry", "APITimeoutError", spent=True),
-    "reset": Problem("retry", "APIConnectionError", spent=True),
-    "body": Problem(
-        "retry", "APIConnectionError", spent=True
-    ),  # shorter than announced, or broken chunks
-    "json": Problem("retry", "APIResponseValidationError", spent=True),
-    "choices": Problem("retry", "APIResponseValidationError", spent=True),
-    "large": Problem(
-        "fail", "APIResponseValidationError", spent=True
-    ),  # the next would be as large
-}
-#: HTTP statuses. Others below 500 fail the sample, others from 500 up are tried again.
-STATUSES: Final = {
-    400: Problem("fail", "BadRequestError"),
-    401: Problem(
-        "stop", "AuthenticationError"
-    ),  # the key is wrong: every further call would be refused too
-    402: Problem("stop", "APIStatusError"),  # the account is empty
-    403: Problem("stop", "PermissionDeniedError"),
-    404: Problem("stop", "NotFoundError"),  # no such model or route
-    408: Problem("retry", "APITimeoutError"),
-    409: Problem("retry", "ConflictError"),
-    413: Problem("fail", "APIStatusError"),
-    422: Problem("fail", "UnprocessableEntityError"),
-    425: Problem("retry", "APIStatusError"),
-    429: Problem("retry", "RateLimitError"),
-}
 #: The host has too much to do: fewer requests at once.
 OVERLOADED: Final = frozenset((429, 503, 529))
 WAIT_AT_MOST: Final = 60.0
-
-
-def problem_of(status: int) -> Problem:
-    return STATUSES.get(status) or (
-        Problem("retry", "InternalServerError")
-        if status >= 500
-        else Problem("fail", "APIStatusError")
-    )
-
-
-class Refused(Exception):
-    """One attempt that did not bring a reply. ``retry_after`` is in seconds, where the host says so."""
-
-    def __init__(
-        self,
-        reason: str,
-        problem: Problem,
-        *,
-        status: int | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.problem, self.status, self.retry_after = (
-            reason,
-            problem,
-            status,
-            retry_after,
-        )
-        self.attempts: list[str] = []
-
-
-class BudgetReached(Exception):
-    """A cap would be passed by the next request; nothing was sent."""
+#: Requests in flight to begin with, and at most, where the campaign leaves it to truename.
+START, CEILING = 8, 512
 
 
 class Stopped(Exception):
     """The run is being stopped: no further attempt is made, the samples stay owed."""
-
-
-class Booked(NamedTuple):
-    """What requests cost: how many were made, and their tokens, where unknown ones count at their bound."""
-
-    requests: int = 0
-    unknown_usage: int = 0
-    prompt: int = 0
-    completion: int = 0
-
-    def plus(self, other: Booked) -> Booked:
-        return Booked(*map(operator.add, self, other))
-
-
-@dataclass
-class Spending:
-    """What a run has used, and what its requests in flight may still use. Tokens are worst cases until they are known."""
-
-    budget: Budget
-    requests: int = 0
-    tokens: int = 0
-    money: float = 0.0
-    unknown_usage: int = 0
-    _flying: int = field(default=0, repr=False)
-    _flying_tokens: int = field(default=0, repr=False)
-    _flying_money: float = field(default=0.0, repr=False)
-
-    def reserve(self, prompt: int, completion: int, price: Price | None) -> bool:
-        """Reserve the worst case of one request; False, and nothing reserved, if a cap would be passed."""
-        tokens, money, cap = prompt + completion, cost(prompt, completion, price), self.budget
-        if (
-            (cap.requests is not None and self.requests + self._flying + 1 > cap.requests)
-            or (cap.tokens is not None and self.tokens + self._flying_tokens + tokens > cap.tokens)
-            or (cap.money is not None and self.money + self._flying_money + money > cap.money)
-        ):
-            return False
-        self._flying += 1
-        self._flying_tokens += tokens
-        self._flying_money += money
-        return True
-
-    def release(self, prompt: int, completion: int, price: Price | None, *, sent: bool) -> None:
-        """Give a reservation back; ``sent``: the request was made and counts."""
-        self._flying -= 1
-        self._flying_tokens -= prompt + completion
-        self._flying_money -= cost(prompt, completion, price)
-        self.requests += sent
-
-    def add(self, prompt: int, completion: int, price: Price | None, *, known: bool) -> None:
-        """Book tokens; unreported usage is booked at its bound and counted as unknown, never as zero."""
-        self.unknown_usage += not known
-        self.tokens += prompt + completion
-        self.money += cost(prompt, completion, price)
-
-
-def cost(prompt: int, completion: int, price: Price | None) -> float:
-    return (prompt * price.prompt + completion * price.completion) / 1e6 if price else 0.0
 
 
 class ErrorRate:
@@ -389,3 +252,26 @@ class Pace:
         tried.unknown_usage += not known
         tried.prompt += prompt
         tried.completion += completion
+
+
+def gate_of(settings: Settings, limits: Limits) -> Gate:
+    """The gate of a target.
+
+    An endpoint's begins at the level that the campaign names, or finds its own; an engine of this
+    process has as many workers as it takes requests, so its gate is always open.
+    """
+    if not isinstance(settings, EndpointTarget):
+        return Gate(4096, 4096, breaker_after=limits.breaker_after)
+    level = settings.concurrency
+    return Gate(
+        level or CEILING,
+        level or START,
+        breaker_after=limits.breaker_after,
+        per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+    )
+
+
+def pace_of(settings: Settings, limits: Limits, spending: Spending) -> Pace:
+    """How a target is asked within the caps of a run."""
+    return Pace(limits, spending, gate_of(settings, limits), settings.price)

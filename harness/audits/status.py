@@ -1,0 +1,48 @@
+"""What each audit saw last, and the alarms, on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.audits.history import History
+from harness.audits.watching import Entry
+from harness.console import plain
+
+#: Alarms that are listed, the newest last.
+ALARMS = 10
+
+
+def show_status(console: Console, history: History) -> None:
+    """Print a row an audit, and the last alarms."""
+    last = {row["audit"]: row for row in history.rows()}
+    raised = history.alarms()
+    table = Table("audit", "last due (UTC)", "state", "names given", "alarms", box=None)
+    for name, row in last.items():
+        entries = reversed(history.entries(name))
+        entry = next((found for found in entries if found.due == row["due"]), None)
+        alarms = str(sum(event.audit == name for event in raised))
+        shares = Text(plain("\n".join(_shares(entry)))) if entry else Text("")
+        table.add_row(Text(name), row["due"], Text(plain(_state(row))), shares, alarms)
+    console.print(table if last else "no audit was run yet")
+    for event in raised[-ALARMS:]:
+        console.print(Text(plain(f"{event.due}  {event.headline}")))
+
+
+def _state(row: dict[str, Any]) -> str:
+    return f"{row['status']}: {row['reason']}" if row["reason"] else str(row["status"])
+
+
+def _shares(entry: Entry) -> list[str]:
+    """For each target and arm the name that is given most."""
+    lines = []
+    for target, seen in entry.seen.items():
+        for arm, found in seen.arms.items():
+            names = found.names if found.samples else {}
+            best = max(names, key=lambda name: names[name], default=None)
+            hits = f"{best} {names[best]}" if best else "none"
+            lines.append(f"{target} {arm}: {hits} of {found.samples}")
+    return lines

@@ -1,0 +1,160 @@
+"""Commands about audits: run one that is due, keep their schedule, show what they found."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import RESULTS, STORE, console, told_plainly
+
+
+@click.group()
+def audit() -> None:
+    """Watch endpoints: run audits that are due, keep their schedule, show what they found."""
+
+
+@audit.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Run it now, due or not.")
+@click.option(
+    "--at",
+    metavar="INSTANT",
+    help="Take this for the present, such as 2026-11-24T12:00:00+00:00 (to play a schedule again).",
+)
+@click.option(
+    "--fail-on", type=click.Choice(["alarm"]), help="Exit with 1 where an alarm was raised."
+)
+@RESULTS
+@STORE
+@told_plainly
+def run(
+    name: str, force: bool, at: str | None, fail_on: str | None, results: Path, store: str | None
+) -> None:
+    """Run the audit NAME if it is due (or was begun and left), judge what it saw, tell whom it may concern.
+
+    Exit codes: 0 done or nothing due, 1 alarm (with --fail-on alarm), 2 a mistake in the audit, 3 it
+    could not be scored.
+    """
+    from harness import audits
+    from harness.console import plain
+
+    now = audits.present(at)
+    loaded = audits.load_audit(name)
+    found = audits.run_audit(loaded, results, store, now=now, forced=force)
+    for line in audits.told(loaded.audit, found, now):
+        click.echo(plain(line))
+    for problem in found.untold:
+        click.echo(plain(f"not told yet, {problem}"), err=True)
+    if found.state in ("silent", "stopped"):
+        sys.exit(3)
+    if fail_on and any(event.kind != "recovered" for event in found.raised):
+        sys.exit(1)
+
+
+@audit.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    help="Serve the page, /metrics and /health here, such as 127.0.0.1:8300.",
+)
+@click.option(
+    "--token-env",
+    metavar="NAME",
+    help="Variable that holds the token; needed where others can reach the page.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def serve(
+    names: tuple[str, ...],
+    http: str | None,
+    token_env: str | None,
+    results: Path,
+    store: str | None,
+) -> None:
+    """Keep the schedule of some audits (of all in probes/audits/, if none is named) until stopped."""
+    from harness import audits
+
+    server = audits.open_server(names, results, store, http, token_env)
+    page = f"; page at {server.address}" if server.address else ""
+    click.echo(f"keeping the schedule of {', '.join(server.names)}{page}")
+    server.run()
+    click.echo("stopped; what was under way is saved")
+
+
+@audit.command()
+@RESULTS
+@STORE
+@told_plainly
+def status(results: Path, store: str | None) -> None:
+    """What each audit saw last, and the alarms."""
+    from harness.audits import open_history, show_status
+
+    with open_history(results, store) as history:
+        show_status(console(120), history)
+
+
+@audit.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for index.html; default: the results' folder.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def page(out: Path | None, results: Path, store: str | None) -> None:
+    """Write the time lines of all audits as a page that needs no server."""
+    from harness.audits import open_history, write_timeline
+
+    with open_history(results, store) as history:
+        click.echo(str(write_timeline(history, results, out or results)))
+
+
+@audit.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for node_exporter's text-file collector; default: print.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def metrics(out: Path | None, results: Path, store: str | None) -> None:
+    """Write what the audits found as Prometheus metrics."""
+    from harness.audits import exposition, open_history
+    from harness.tables import write_bytes
+
+    with open_history(results, store) as history:
+        said = exposition(history)
+    if out:
+        write_bytes(said, out)
+    else:
+        click.echo(said.decode(), nl=False)
+
+
+@audit.command()
+@click.option(
+    "--older-than",
+    "days",
+    type=click.IntRange(min=0),
+    required=True,
+    metavar="DAYS",
+    help="Age of the audits whose prompts and replies are deleted.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def forget(days: int, results: Path, store: str | None) -> None:
+    """Delete prompts and replies of old audits.
+
+    Tallies, what was seen, and alarms are kept for ever.
+    """
+    from harness.audits import forget_older, open_history
+
+    with open_history(results, store) as history:
+        names = forget_older(history, days, results)
+    click.echo(f"prompts and replies of {len(names)} audits are deleted; their tallies are kept")

@@ -1,0 +1,224 @@
+"""Commands about campaigns: plan one, run it, see what stands before a question, count what it takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from harness.cli.options import RESULTS, STORE, console, told_plainly
+
+
+@click.command()
+@click.argument("campaign")
+@told_plainly
+def plan(campaign: str) -> None:
+    """Print trials, requests and the worst case in tokens and money.
+
+    Validates everything; calls nothing.
+    """
+    from rich.table import Table
+
+    from harness.campaign import load_campaign, worst_case
+    from harness.targets import check
+
+    loaded = load_campaign(campaign)
+    title = f"{loaded.campaign.campaign}: worst case"
+    table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
+        table.add_column(name, justify="right")
+    for p in worst_case(loaded):
+        counts = (p.trials, p.samples, p.requests, p.prompt_tokens, p.completion_tokens)
+        money = "no price given" if p.money is None else f"{p.money:.2f}"
+        table.add_row(p.target, *(f"{n:,}" for n in counts), money)
+    console(100).print(table)
+    check(loaded.campaign.targets)
+
+
+@click.command()
+@click.argument("campaign")
+@click.option(
+    "--run",
+    "name",
+    metavar="NAME",
+    help="Name of the run; default: the campaign's name. A run that exists is resumed.",
+)
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="Begin the run again; the one that exists is kept beside it under another name.",
+)
+@click.option(
+    "--retry-failed", is_flag=True, help="Ask the blocks of samples again in which one failed."
+)
+@click.option(
+    "--live/--no-live",
+    default=None,
+    help="Live table, or plain lines; default: live on a terminal.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append what happens as JSON lines to this file.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def run(
+    campaign: str,
+    name: str | None,
+    anew: bool,
+    retry_failed: bool,
+    live: bool | None,
+    log_file: Path | None,
+    results: Path,
+    store: str | None,
+) -> None:
+    """Sample a campaign into a journal. Killed or stopped, the same command goes on where it was."""
+    import gc
+
+    gc.disable()  # imports make no garbage worth looking for: a seventh of the start
+    from harness.campaign import load_campaign
+    from harness.sampling import Sitting, sit
+
+    sitting = Sitting(
+        load_campaign(campaign),
+        name,
+        results,
+        store,
+        anew=anew,
+        retry_failed=retry_failed,
+        live=sys.stdout.isatty() if live is None else live,
+        log=log_file,
+    )
+    gc.freeze()
+    gc.enable()
+    done = sit(sitting, click.echo, _names_in)
+    if done.stopped:
+        click.echo(f"{done.stopped}\nto go on: truename run {campaign} --run {done.run}")
+        sys.exit(3)
+    click.echo(f"next: truename tally {done.run}")
+
+
+def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:
+    """The names that texts claim; scoring is loaded only by a campaign that may stop early."""
+    from harness.scoring import names_in
+
+    return names_in(texts)
+
+
+@click.command()
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="The rate that is expected.",
+)
+@click.option(
+    "--width",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.1,
+    show_default=True,
+    help="Width of the interval that is wanted, as a share of 1.",
+)
+@click.option(
+    "--icc",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How alike replies to one question are: 0 not at all, 1 the same.",
+)
+@click.option(
+    "--below",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="The rate that zero hits should rule out.",
+)
+@click.option("--confidence", type=click.FloatRange(0.5, 0.9999), default=0.95, show_default=True)
+@told_plainly
+def size(rate: float, width: float, icc: float, below: float, confidence: float) -> None:
+    """How many questions, asked how often, an interval of some width takes.
+
+    Before anything is spent.
+    """
+    from harness import stats
+
+    click.echo(
+        f"for an interval {100 * width:g} points wide around {100 * rate:g} %, "
+        f"where replies to one question correlate by {icc:g}:"
+    )
+    click.echo("  repeats  questions   samples")
+    for repeats in (1, 2, 5, 10, 20):
+        questions = stats.questions_for(rate, width, icc, repeats, confidence)
+        click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
+    zeros = stats.zeros_for(below, confidence)
+    click.echo(
+        f"to say that a rate is below {100 * below:g} % by zero hits "
+        f"({100 * confidence:g} %, one-sided): {zeros:,} questions, each asked once or more;"
+    )
+    click.echo("  repeats of one question may all be alike, so at zero hits they count once")
+
+
+@click.command()
+@click.argument("target")
+@click.option("--campaign", help="TARGET is the name of a target in this campaign.")
+@click.option("--model", help="With a URL: the model's name at the host.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="With a URL: the variable that holds the key; default: no key.",
+)
+@click.option(
+    "--tokenizer",
+    metavar="FOLDER",
+    help=(
+        "Folder with tokenizer.json and tokenizer_config.json of the claimed model: counts are then "
+        "compared exactly."
+    ),
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 50),
+    default=3,
+    show_default=True,
+    help="Samples of each request to repeat what stands before; 0 asks none.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder for the evidence; give a run's folder and its report shows it.",
+)
+@told_plainly
+def inspect(
+    target: str,
+    campaign: str | None,
+    model: str | None,
+    api_key_env: str | None,
+    tokenizer: str | None,
+    samples: int,
+    out: Path,
+) -> None:
+    """Find what stands before a question: injected by a template, or hidden by a host.
+
+    TARGET is a Hugging Face folder, a GGUF file, lab:NAME, a URL (with --model), or with --campaign
+    the name of a target.
+    """
+    from harness import exposure
+    from harness.console import plain
+
+    place = exposure.named(target, campaign, model, api_key_env, tokenizer)
+    found = exposure.inspect(place, samples)
+    for line in found.verdict:
+        click.echo(plain(line))
+    if found.injection and found.injection.injected:
+        click.echo(click.style("injected:", bold=True) + "\n" + plain(found.injection.injected))
+        for line in found.injection.lines:
+            click.echo(f"  template: {plain(line)}")
+    for path in exposure.write(found, out):
+        click.echo(str(path))

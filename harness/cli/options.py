@@ -1,0 +1,95 @@
+"""What commands share: options, kinds of values, and how a mistake is told."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Folder that runs land in.",
+)
+STORE = click.option(
+    "--store",
+    metavar="URL",
+    help="SQLAlchemy URL of the journal; default: SQLite in the run's folder.",
+)
+FORMATS = click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["csv", "json", "markdown", "parquet"]),
+    help="Write the tables in this format too (CSV always); may be repeated.",
+)
+CONFUSION = click.option(
+    "--confusion",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Error rates of the classifier, as eval-classifier writes them; default: those that ship.",
+)
+
+
+def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's mistake is one message and exit code 2, never a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from harness.errors import TruenameError
+
+        try:
+            return command(*args, **kwargs)
+        except TruenameError as error:
+            click.echo(f"truename: {error}", err=True)
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(141)
+
+    return wrapped
+
+
+def console(width: int) -> Any:
+    """A terminal as wide as it is, or ``width`` columns where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 2GB, 500MB, 1.5 GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*([\d.]+)\s*([kKMGT]?)(i?)B?\s*", value)
+        try:
+            number = float(found[1]) if found else -1.0
+        except ValueError:
+            number = -1.0
+        if found is None or number <= 0:
+            self.fail(f"'{value}' is no size; write it as 500MB or 2GB", param, ctx)
+        thousand = 1024 if found[3] else 1000
+        return int(number * thousand ** " KMGT".index((found[2] or " ").upper()))
+
+
+class ManyParents(click.Command):
+    """A command whose option --parents takes all values up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for arg in args:
+            taking = arg == "--parents" or (taking and not arg.startswith("--"))
+            if arg != "--parents":
+                spread += ["--parents", arg] if taking else [arg]
+        return super().parse_args(ctx, spread)

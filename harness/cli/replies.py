@@ -1,0 +1,62 @@
+"""Commands about replies that no campaign sampled: score them, or measure the classifier on labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import console, told_plainly
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--column",
+    metavar="KEY",
+    help=(
+        "Column or key of the reply's text; default: the first of reply, response, output, "
+        "completion, text, content, answer."
+    ),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV to write; default: FILE.scored.csv where you stand.",
+)
+@told_plainly
+def score(file: Path, column: str | None, out: Path | None) -> None:
+    """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply."""
+    from harness.counting import score_file
+
+    to = out or Path(f"{file.stem}.scored.csv")
+    found = score_file(file, to, column)
+    stances = ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common())
+    names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
+    click.echo(f"{found.rows} rows, {found.failed} failed; {stances}")
+    click.echo(f"names: {names or 'none'}")
+    click.echo(str(to))
+
+
+@click.command(name="eval-classifier")
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results/classifier"),
+    show_default=True,
+    help="Folder for the confusion rates and the reliability plot.",
+)
+@click.option(
+    "--worst", default=10, show_default=True, help="How many of the worst errors to print."
+)
+@told_plainly
+def eval_classifier(labels: Path, out: Path, worst: int) -> None:
+    """Measure the classifier on labelled replies (JSON Lines; the keys are in docs/classifier.md)."""
+    from harness.counting import evaluate
+    from harness.report import show_evaluation, write_evaluation
+
+    found = evaluate(labels)
+    show_evaluation(console(120), found, worst)
+    for path in write_evaluation(found, out):
+        click.echo(str(path))

@@ -1,0 +1,274 @@
+"""Commands about what a run found: tables, report, single samples, two runs, evidence for others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import CONFUSION, FORMATS, RESULTS, STORE, console, told_plainly
+
+
+@click.command()
+@click.argument("run")
+@FORMATS
+@CONFUSION
+@RESULTS
+@STORE
+@told_plainly
+def tally(
+    run: str, formats: tuple[str, ...], confusion: Path | None, results: Path, store: str | None
+) -> None:
+    """Classify a run's replies; write samples, overlap, tally and comparisons; print the rates."""
+    from harness import counting
+    from harness.journal import campaign_of, find_run
+    from harness.report import show_rates
+
+    opened = find_run(run, results, store)
+    campaign, errors = campaign_of(opened), counting.confusion(confusion)
+    tables = counting.tally(opened.journal, campaign, opened.folder, formats, errors)
+    show_rates(console(130), tables, campaign, opened.journal.record.notes())
+    paths = [str(opened.folder / f"{table}.csv") for table in counting.TABLES]
+    click.echo("\n" + "\n".join(paths))
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--terminal",
+    "in_terminal",
+    is_flag=True,
+    help="Show the whole story here, in 80 columns, instead of writing the page.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the page; default: report.html in the run's folder.",
+)
+@CONFUSION
+@RESULTS
+@STORE
+@told_plainly
+def report(
+    run: str,
+    in_terminal: bool,
+    out: Path | None,
+    confusion: Path | None,
+    results: Path,
+    store: str | None,
+) -> None:
+    """Write the run's report: one HTML file that needs no network.
+
+    The tables are written too, as tally does, and the verdict is printed.
+    """
+    from harness import counting
+    from harness.journal import campaign_of, find_run
+    from harness.report import show_bars, show_ending, write_page
+
+    opened = find_run(run, results, store)
+    campaign, errors = campaign_of(opened), counting.confusion(confusion)
+    if in_terminal:
+        tables = counting.tally(opened.journal, campaign, opened.folder, errors=errors)
+        show_bars(console(80), tables, campaign, opened.journal.record.notes())
+        return
+    to = out or opened.folder / "report.html"
+    tables = write_page(opened, campaign, to, errors)
+    show_ending(console(80), tables, campaign, opened, to)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("sample", required=False)
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help=(
+        "List the samples that fit, such as arm=bare, name=nex, names!=rio, reply~workshop; "
+        "may be repeated."
+    ),
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="With --where: how many to print.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def show(
+    run: str,
+    sample: str | None,
+    conditions: tuple[str, ...],
+    limit: int,
+    results: Path,
+    store: str | None,
+) -> None:
+    """Print one sample with everything sent and returned, or list those behind a figure.
+
+    SAMPLE is TRIAL or TRIAL/NUMBER, as in samples.csv.
+    """
+    from harness.console import plain
+    from harness.errors import RunError
+    from harness.journal import find_run
+    from harness.report import find_samples, whole_sample
+
+    opened = find_run(run, results, store)
+    if sample is not None:
+        for column, value in whole_sample(opened, sample).items():
+            said = "NA" if value is None else plain(str(value))
+            click.echo(f"{click.style(column, bold=True)}: {said}")
+        return
+    if not conditions:
+        raise RunError(
+            "nothing to show",
+            next=(
+                f"truename show {run} TRIAL/NUMBER, or "
+                f"truename show {run} --where arm=bare --where name=nex"
+            ),
+        )
+    rows = list(find_samples(opened.folder, conditions))
+    for row in rows[:limit]:
+        key = click.style(f"{row['trial']}/{row['sample']}", bold=True)
+        about = f"{row['target']} {row['arm']} {row['language']} {row['question']}"
+        verdict = f"{row['stance'] or row['status']} {row['names']}".strip()
+        click.echo(f"{key}  {about}: {plain(verdict)}")
+        click.echo(f"    {plain(' '.join((row['reply'] or row['error']).split())[:300])}")
+    rest = f"; {limit} shown, --limit {len(rows)} shows all" if len(rows) > limit else ""
+    click.echo(f"{len(rows)} samples fit{rest}")
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Level of the whole comparison.",
+)
+@click.option("--fail-on", type=click.Choice(["drift"]), help="Exit with 1 where a rate changed.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the comparison as JUnit XML, for CI.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write every compared rate to this CSV.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def compare(
+    before: str,
+    after: str,
+    alpha: float,
+    fail_on: str | None,
+    junit: Path | None,
+    out: Path | None,
+    results: Path,
+    store: str | None,
+) -> None:
+    """What changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
+    from harness import counting
+    from harness.console import plain
+    from harness.tables import write_bytes, write_csv
+
+    found = counting.compare_runs(before, after, results, store, alpha)
+    for line in counting.told(found):
+        click.echo(plain(line))
+    drifted = len(found.drifted)
+    click.echo(f"{drifted} of {len(found.rates)} rates changed (adjusted p under {alpha:g})")
+    if out:
+        write_csv(found.rates, out)
+    if junit:
+        write_bytes(counting.junit(found, before, after), junit)
+    if fail_on and drifted:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write it; default: RUN.bundle.zip where you stand.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def bundle(run: str, out: Path | None, results: Path, store: str | None) -> None:
+    """Pack a run as evidence in one archive, without keys and header values.
+
+    It holds campaign, prompts, samples, tables, report and hashes.
+    """
+    from harness.journal import find_run
+    from harness.report import bundle as pack
+
+    opened = find_run(run, results, store)
+    to = out or Path(f"{opened.name}.bundle.zip")
+    fingerprint = pack(opened, to)
+    click.echo(f"{to}\nSHA-256 {fingerprint}\nto check it: truename verify {to}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@told_plainly
+def verify(file: Path) -> None:
+    """Check a bundle against its hashes, score and count its samples anew.
+
+    Exits with 1 where something differs.
+    """
+    from harness.console import plain
+    from harness.report import verify as check
+
+    found = check(file)
+    made_by = plain(found.manifest.versions.get("truename", "?"))
+    click.echo(
+        f"run {plain(found.manifest.run)}, {found.manifest.samples} samples, "
+        f"{len(found.manifest.files)} files, made by truename {made_by}"
+    )
+    click.echo(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
+    for name in found.changed:
+        click.echo(f"CHANGED: {plain(name)}")
+    for table in found.recounted:
+        click.echo(f"counted again with this truename, {table}.csv differs")
+    if found.changed or found.recounted:
+        sys.exit(1)
+    click.echo(
+        "every file is as it was packed, and counting its samples again gives the same tables "
+        "to the byte"
+    )
+
+
+@click.command(name="export")
+@click.argument("run")
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(["jsonl", "inspect"]),
+    required=True,
+    help="jsonl: one object a sample; inspect: a log for each target that Inspect reads.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File (jsonl) or folder (inspect); default: in the run's folder.",
+)
+@RESULTS
+@STORE
+@told_plainly
+def export_run(run: str, form: str, out: Path | None, results: Path, store: str | None) -> None:
+    """Write a run's samples, with their verdicts, for another tool."""
+    from harness.journal import find_run
+    from harness.report import export
+
+    for path in export(find_run(run, results, store), form, out):
+        click.echo(str(path))

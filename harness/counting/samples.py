@@ -1,0 +1,165 @@
+"""A scored sample as a row of the tables `samples` and `overlap`.
+
+`results/README.md` is the dictionary of the columns. Nothing volatile (times, response ids) is in the
+tables, so the same samples give the same bytes in whatever order they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import pandas as pd
+
+from harness.campaign import Campaign
+from harness.counting.scored import Scored
+from harness.scoring import Overlap, Verdict
+
+#: What scoring says of one text, wherever it came from.
+SCORE_COLUMNS: Final = (
+    "stance names makers base denied hedged abstained version claim_probabilities reasoning_stance reasoning_names reasoning_makers "
+    "recited_identity recited_reference longest_run_tokens near_run_tokens recited_share_of_reference recited_share_of_reply "
+    "recital_p_value recital_log10_odds recited_entities"
+).split()
+SAMPLE_COLUMNS: Final = (
+    *"target role arm probe language question trial sample status".split(),
+    *SCORE_COLUMNS,
+    *"question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256".split(),
+    *"prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed".split(),
+    *"sampling_json reply reasoning note".split(),
+)
+#: Passages that a reply has word for word from a reference text: one row each.
+OVERLAP_COLUMNS: Final = "target role arm probe language question trial sample identity reference reply_start reply_end tokens rarity_log10 passage recited_share_of_reference recital_p_value".split()
+
+
+def sample_frame(
+    scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]
+) -> pd.DataFrame:
+    """One row a sample, columns `SAMPLE_COLUMNS`; ``notes`` say by target what everybody has to know of it."""
+    roles = {t.name: t.role for t in campaign.targets}
+    return pd.DataFrame(
+        [_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored],
+        columns=SAMPLE_COLUMNS,
+    )
+
+
+def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
+    row, messages = s.row, msgspec.json.decode(s.row["messages"])
+    system = next((m["content"] for m in messages if m["role"] == "system"), None)
+    found: dict[str, Any] = {
+        name: row[name]
+        for name in ("target", "arm", "probe", "language", "question", "trial", "sample", "status")
+    }
+    if s.verdict:
+        found |= verdict_columns(s.verdict)
+    if s.reasoning:
+        found |= reasoning_columns(s.reasoning)
+    if s.overlap:
+        found |= overlap_columns(s.overlap)
+    return found | {
+        "role": roles.get(row["target"]),
+        "question_text": messages[-1]["content"],
+        "system_text": system,
+        "messages_json": row["messages"],
+        "rendered_prompt": row["rendered_prompt"],
+        "rendered_prompt_tokens": row["rendered_tokens"],
+        "injected_text": row["injected_text"],
+        "template_sha256": row["template_sha256"],
+        "prompt_tokens_reported": row["prompt_tokens"],
+        "completion_tokens_reported": row["completion_tokens"],
+        "finish_reason": row["finish_reason"],
+        "attempts": len(msgspec.json.decode(row["attempts"])),
+        "error": row["error"],
+        "model": row["model"],
+        "fingerprint": row["fingerprint"],
+        "provider": row["provider"],
+        "seed": row["seed"],
+        "sampling_json": row["sent"],
+        "reply": row["text"],
+        "reasoning": row["reasoning"],
+    }
+
+
+def verdict_columns(v: Verdict) -> dict[str, Any]:
+    """A verdict as columns of a table."""
+    probabilities = {
+        f"{e.role}:{e.identity}": e.probability
+        for e in sorted(v.evidence, key=lambda e: e.probability)
+    }
+    return {
+        "stance": v.stance,
+        "names": joined(v.names),
+        "makers": joined(v.makers),
+        "base": joined(v.base),
+        "denied": joined(v.denied),
+        "hedged": v.hedged,
+        "abstained": v.abstain,
+        "version": v.version,
+        "claim_probabilities": joined(
+            f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())
+        ),
+    }
+
+
+def reasoning_columns(v: Verdict) -> dict[str, Any]:
+    """A verdict on reasoning text as columns of a table."""
+    return {
+        "reasoning_stance": v.stance,
+        "reasoning_names": joined(v.names),
+        "reasoning_makers": joined(v.makers),
+    }
+
+
+def overlap_columns(o: Overlap) -> dict[str, Any]:
+    """An overlap as columns of a table."""
+    return {
+        "recited_identity": o.identity,
+        "recited_reference": o.reference,
+        "longest_run_tokens": o.longest_run,
+        "near_run_tokens": o.near_run,
+        "recited_share_of_reference": round(o.reference_share, 4),
+        "recited_share_of_reply": round(o.reply_share, 4),
+        "recital_p_value": float(f"{o.p_value:.3g}"),
+        "recital_log10_odds": o.log10_odds,
+        "recited_entities": joined(o.entities),
+    }
+
+
+def joined(identities: Iterable[str]) -> str:
+    """A list in one cell."""
+    return "|".join(identities)
+
+
+def overlap_frame(scored: Iterable[Scored], campaign: Campaign) -> pd.DataFrame:
+    """One row a copied passage, columns `OVERLAP_COLUMNS`; places are characters of the reply."""
+    roles = {t.name: t.role for t in campaign.targets}
+    rows = []
+    for s in scored:
+        if s.overlap is None or not s.overlap.runs:
+            continue
+        about = {
+            name: s.row[name]
+            for name in ("target", "arm", "probe", "language", "question", "trial", "sample")
+        }
+        about |= {
+            "role": roles.get(s.row["target"]),
+            "identity": s.overlap.identity,
+            "reference": s.overlap.reference,
+        }
+        about |= {
+            "recited_share_of_reference": round(s.overlap.reference_share, 4),
+            "recital_p_value": float(f"{s.overlap.p_value:.3g}"),
+        }
+        rows += [
+            about
+            | {
+                "reply_start": run.start,
+                "reply_end": run.end,
+                "tokens": run.tokens,
+                "rarity_log10": round(run.rarity, 2),
+                "passage": s.row["text"][run.start : run.end],
+            }
+            for run in s.overlap.runs
+        ]
+    return pd.DataFrame(rows, columns=OVERLAP_COLUMNS)

@@ -1,0 +1,108 @@
+"""What a database knows of one run beside its samples: the campaign, and what each target can do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from harness.errors import StoreError
+from harness.journal.schema import SCHEMA_VERSION, runs, targets
+from harness.journal.text import now, to_json
+
+
+class Record:
+    """One run by name. It is there once it was begun."""
+
+    def __init__(self, engine: Engine, run: str) -> None:
+        self.engine, self.run = engine, run
+        self._id: int | None = None
+
+    @property
+    def id(self) -> int:
+        """The run's number in this database; -1 before it was begun."""
+        if self._id is None:
+            query = sa.select(runs.c.id).where(runs.c.run == self.run)
+            with self.engine.connect() as connection:
+                self._id = connection.execute(query).scalar()
+        return -1 if self._id is None else self._id
+
+    def describe(self) -> dict[str, Any] | None:
+        """The run's row, or None where the database does not know it.
+
+        Raises
+        ------
+        StoreError
+            The run was sampled by another version of truename, whose tables differ.
+        """
+        query = sa.select(runs).where(runs.c.run == self.run)
+        try:
+            with self.engine.connect() as connection:
+                row = connection.execute(query).mappings().first()
+        except sa.exc.OperationalError:
+            raise StoreError(
+                "the journal was written by another version of truename",
+                where=self.run,
+                next="use that version for this run, or start anew with --run ANOTHER-NAME",
+            ) from None
+        return dict(row) if row else None
+
+    def begin(
+        self,
+        campaign_sha256: str,
+        source: str,
+        folder: str,
+        plan_sha256: str,
+        versions: dict[str, str],
+    ) -> None:
+        """Write the run down."""
+        row = {
+            "run": self.run,
+            "schema_version": SCHEMA_VERSION,
+            "created": now(),
+            "campaign_sha256": campaign_sha256,
+            "campaign_source": source,
+            "campaign_folder": folder,
+            "plan_sha256": plan_sha256,
+            "versions": to_json(versions),
+        }
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(runs).values(row))
+
+    def rename(self, name: str) -> None:
+        """Give the run another name."""
+        self._change(run=name)
+        self.run = name
+
+    def renew(self, source: str, folder: str) -> None:
+        """Keep the campaign's newest text.
+
+        What decides the samples is the same; budget and pace may differ.
+        """
+        self._change(campaign_source=source, campaign_folder=folder)
+
+    def _change(self, **values: str) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.update(runs).where(runs.c.run == self.run).values(values))
+
+    def remember_target(self, target: str, capabilities: Any) -> None:
+        """Store what a target can do; the newest preflight stands."""
+        run, said = self.id, to_json(capabilities)
+        old = sa.delete(targets).where(targets.c.run == run, targets.c.target == target)
+        with self.engine.begin() as connection:
+            connection.execute(old)
+            connection.execute(sa.insert(targets).values(run=run, target=target, capabilities=said))
+
+    def capabilities(self) -> dict[str, dict[str, Any]]:
+        """What each target can do, as its preflight found."""
+        query = sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {target: msgspec.json.decode(text) for target, text in rows}
+
+    def notes(self) -> list[str]:
+        """What everybody has to know of the targets."""
+        known = self.capabilities().values()
+        return sorted({note for can in known for note in can.get("notes", ())})

@@ -1,0 +1,69 @@
+"""One sitting at a run: from a campaign to a journal that holds all of it, or as much as there was time for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.campaign import Loaded, Plan
+from harness.journal import Lock, begin_run, set_aside
+from harness.sampling.resume import prepare
+from harness.sampling.sampler import Sampler
+from harness.sampling.stopping import NamesIn
+from harness.sampling.watch import Watch
+from harness.targets import check
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What is to be sampled, where to, and how it is shown."""
+
+    loaded: Loaded
+    name: str | None
+    results: Path
+    store: str | None
+    anew: bool = False
+    retry_failed: bool = False
+    live: bool = False
+    log: Path | None = None
+
+
+class Sat(NamedTuple):
+    """The run's name, and why the sitting ended early, if it did."""
+
+    run: str
+    stopped: str | None
+
+
+def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
+    """Sample what a campaign still owes; what was found on the way is told by ``say``.
+
+    Raises
+    ------
+    TruenameError
+        The campaign, a target or the journal cannot be used; what was committed is kept.
+    """
+    loaded, results, store = sitting.loaded, sitting.results, sitting.store
+    check(loaded.campaign.targets)
+    name = sitting.name or loaded.campaign.campaign
+    if sitting.anew and (kept := set_aside(name, results, store)):
+        say(f"the run that was there is kept as {kept}")
+    opened = begin_run(loaded, name, results, store)
+    with Lock(opened.folder):
+        if sitting.retry_failed:
+            say(f"{opened.journal.forget_failed()} failed samples are owed again")
+        plan = Plan(loaded)
+        progress = prepare(loaded, opened.journal, plan)
+        if progress.resumed:
+            say(f"resuming: {progress.resumed} samples are in the journal")
+        with Watch(progress, live=sitting.live, log=sitting.log) as watch:
+            Sampler(loaded, opened.journal, progress, plan, names_in).run()
+    say(watch.line())
+    for (target, arm), found in progress.decisions.items():
+        say(
+            f"{target} {arm}: clear after {found.samples} samples ({found.hits} hits): "
+            f"the rate is {found.side} the threshold; no more were taken"
+        )
+    return Sat(opened.name, progress.stopped)

@@ -1,0 +1,113 @@
+"""A host as it is spoken to: one attempt, then as many as patience allows, each booked.
+
+Nothing that leaves this room, neither an answer's bytes nor a refusal's words, holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final, NamedTuple
+
+from harness.campaign import EndpointTarget
+from harness.errors import TargetError
+from harness.targets.answers import Completion, Usage, read_completion
+from harness.targets.bodies import write
+from harness.targets.credentials import Credentials
+from harness.targets.pace import Pace, Tries
+from harness.targets.problems import PROBLEMS, Refused
+from harness.targets.transport import Transport
+
+#: Where a target's entry names no address.
+OPENAI: Final = "https://api.openai.com/v1"
+
+
+class Outcome(NamedTuple):
+    """What became of a call: the answer with its bytes, or the last refusal; and what was tried."""
+
+    answer: Completion | Refused
+    body: bytes
+    tried: Tries
+    seconds: float
+
+
+class Host:
+    """The far end of an endpoint: its addresses, the wire to it, the pace at which it is asked."""
+
+    def __init__(self, settings: EndpointTarget, pace: Pace) -> None:
+        self.settings, self.pace = settings, pace
+        self.credentials = Credentials(settings)
+        self.url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        self.root = self.url.removesuffix("/v1")
+        self.chat_url, self.raw_url = self.url + "/chat/completions", self.url + "/completions"
+        self._wire: Transport | None = None
+
+    @property
+    def wire(self) -> Transport:
+        """Made when it is first used: a target that is only checked needs none."""
+        if self._wire is None:
+            at_most = int(self.settings.max_reply_mb * 1e6)
+            headers, patience = self.credentials.headers, self.settings.timeout_s
+            self._wire = Transport(self.url, headers, patience, at_most)
+        return self._wire
+
+    async def close(self) -> None:
+        if self._wire is not None:
+            await self._wire.close()
+
+    async def call(self, url: str, body: dict[str, Any], prompt: int, completion: int) -> Outcome:
+        """The answer, booked, or the last refusal where the sample fails.
+
+        Raises
+        ------
+        TargetError
+            A refusal that concerns the whole target.
+        """
+        tried, sent = Tries(), write(body)
+        began = time.monotonic()
+        try:
+            answer, got = await self.fetch(url, sent, prompt, completion, tried)
+        except Refused as refused:
+            if refused.problem.fate == "stop":
+                raise TargetError(
+                    refused.reason,
+                    where=f"target {self.settings.name}",
+                    next="mend the target's entry (model, base_url, key) and run again: "
+                    "what was sampled is kept",
+                ) from None
+            return Outcome(refused, b"", tried, time.monotonic() - began)
+        self._book(tried, answer.usage or Usage(), prompt, completion)
+        return Outcome(answer, got, tried, time.monotonic() - began)
+
+    def _book(self, tried: Tries, usage: Usage, prompt: int, completion: int) -> None:
+        """Book what the host counted, and the bound of what it did not count."""
+        used, made = usage.prompt_tokens, usage.completion_tokens
+        self.pace.book(
+            tried,
+            prompt if used is None else used,
+            completion if made is None else made,
+            known=used is not None and made is not None,
+        )
+
+    async def fetch(
+        self, url: str, body: bytes, prompt: int, completion: int, tried: Tries
+    ) -> tuple[Completion, bytes]:
+        """An answer and its bytes, tried again where that may help. Raises as `Pace.fetch`."""
+        return await self.pace.fetch(lambda: self._post(url, body), prompt, completion, tried)
+
+    async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
+        """One attempt. Raises `Refused` with what became of it."""
+        try:
+            got, wait = await self.wire.post(url, body)
+        except Refused as refused:
+            refused.reason = self.credentials.hide(refused.reason)
+            raise
+        if wait:
+            self.pace.gate.hold(wait, "the host's rate limit is used up")
+        got = self.credentials.hide_in(got)
+        answer = read_completion(got)
+        if isinstance(answer, str):
+            raise Refused(self.credentials.hide(answer), PROBLEMS["json"])
+        if not answer.choices:
+            raise Refused("the answer holds no choices", PROBLEMS["choices"])
+        return answer, got

@@ -1,0 +1,84 @@
+"""What is done about each problem of a request: one table."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+Fate = Literal["retry", "fail", "stop"]
+
+
+class Problem(NamedTuple):
+    """What is done about a problem (try again, fail this sample, stop this target), the name that `openai` has for it, and
+    whether the host may have generated, and billed, what never arrived."""
+
+    fate: Fate
+    name: str
+    spent: bool = False
+
+
+#: Problems without an HTTP status.
+PROBLEMS: Final = {
+    "dns": Problem("retry", "APIConnectionError"),
+    "connect": Problem("retry", "APIConnectionError"),
+    "tls": Problem(
+        "stop", "APIConnectionError"
+    ),  # a certificate does not mend itself, and must not be overlooked
+    "redirect": Problem(
+        "stop", "APIStatusError"
+    ),  # following it could carry the key to another host
+    "timeout": Problem("retry", "APITimeoutError", spent=True),
+    "reset": Problem("retry", "APIConnectionError", spent=True),
+    "body": Problem(
+        "retry", "APIConnectionError", spent=True
+    ),  # shorter than announced, or broken chunks
+    "json": Problem("retry", "APIResponseValidationError", spent=True),
+    "choices": Problem("retry", "APIResponseValidationError", spent=True),
+    "large": Problem(
+        "fail", "APIResponseValidationError", spent=True
+    ),  # the next would be as large
+}
+#: HTTP statuses. Others below 500 fail the sample, others from 500 up are tried again.
+STATUSES: Final = {
+    400: Problem("fail", "BadRequestError"),
+    401: Problem(
+        "stop", "AuthenticationError"
+    ),  # the key is wrong: every further call would be refused too
+    402: Problem("stop", "APIStatusError"),  # the account is empty
+    403: Problem("stop", "PermissionDeniedError"),
+    404: Problem("stop", "NotFoundError"),  # no such model or route
+    408: Problem("retry", "APITimeoutError"),
+    409: Problem("retry", "ConflictError"),
+    413: Problem("fail", "APIStatusError"),
+    422: Problem("fail", "UnprocessableEntityError"),
+    425: Problem("retry", "APIStatusError"),
+    429: Problem("retry", "RateLimitError"),
+}
+
+
+def problem_of(status: int) -> Problem:
+    return STATUSES.get(status) or (
+        Problem("retry", "InternalServerError")
+        if status >= 500
+        else Problem("fail", "APIStatusError")
+    )
+
+
+class Refused(Exception):
+    """One attempt that did not bring a reply. ``retry_after`` is in seconds, where the host says so."""
+
+    def __init__(
+        self,
+        reason: str,
+        problem: Problem,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.problem, self.status, self.retry_after = (
+            reason,
+            problem,
+            status,
+            retry_after,
+        )
+        self.attempts: list[str] = []

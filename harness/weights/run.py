@@ -1,0 +1,54 @@
+"""A merge check from places to files: checked, written down, told in lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.campaign import cache_folder
+from harness.weights import output
+from harness.weights.check import Settings, check
+from harness.weights.progress import Watch
+from harness.weights.search import Pair
+
+
+class Told(NamedTuple):
+    """What a terminal is shown of a check, and the files that hold it."""
+
+    lines: list[str]
+    written: Sequence[Path]
+
+
+def cache() -> Path:
+    """Where headers and pieces of remote checkpoints are kept."""
+    return cache_folder() / "weights"
+
+
+def check_into(
+    suspect: str, parents: Sequence[str], settings: Settings, to: Path | None, live: bool
+) -> Told:
+    """Check a suspect against its parents, into a folder; killed, the same call goes on.
+
+    Raises
+    ------
+    WeightsError
+        A checkpoint cannot be read exactly.
+    """
+    last = suspect.rstrip("/").rsplit("/", 1)[-1]
+    name = re.sub(r"[^\w.-]+", "-", last).strip("-") or "suspect"
+    folder = to or Path("results") / f"weights-{name}"
+    with Watch(live) as watch:
+        found = check(suspect, list(parents), settings, folder / "weights.part", watch)
+    written = output.write(found, folder)
+    return Told(output.lines(output.found(found)), written)
+
+
+def told_pairs(ranked: Sequence[Pair]) -> list[str]:
+    """The best pairs of a search, a line each."""
+    lines = ["what no blend of them explains, by pair (share of a tensor's length):"]
+    for pair in ranked[:10]:
+        ratio = f"  ratio {pair.ratio:.3f}" if len(pair.labels) == 2 else ""
+        lines.append(f"  {100 * pair.unexplained:8.4f} %  {' and '.join(pair.labels)}{ratio}")
+    return lines
