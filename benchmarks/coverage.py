@@ -1,12 +1,16 @@
-"""Coverage of 95 % intervals for a rate over questions, by simulation: truename's, and the plain methods that tools publish.
+"""Coverage of 95 % intervals for a rate over questions, by simulation.
 
-Replies to one question are alike (beta-binomial, intra-question correlation `icc`). For each method: in how many settings its interval
-holds the true rate less often than in 94 % of runs, its worst setting, and its mean width. A method may be narrow only if it holds.
+Of truename's intervals, and of the plain methods that tools publish. Replies to one question are
+alike (beta-binomial, intra-question correlation `icc`). For each method: in how many settings its
+interval holds the true rate less often than in 94 % of runs, its worst setting, and its mean
+width. A method may be narrow only if it holds.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,12 +53,18 @@ def korn_graubard(hits: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
     n, k = sizes.sum(), len(hits)
     p = hits.sum() / n
     v = k / (k - 1) * ((hits - p * sizes) ** 2).sum() / n**2
-    effective = (
-        n
-        if v == 0 or p in (0, 1)
-        else min(n, p * (1 - p) / v * (z_of(0.95) / stdtrit(k - 1, 0.975)) ** 2)
-    )
+    effective = n
+    if v != 0 and p not in (0, 1):
+        effective = min(n, p * (1 - p) / v * (z_of(0.95) / stdtrit(k - 1, 0.975)) ** 2)
     return clopper_pearson(p * effective, effective)
+
+
+class Seen(NamedTuple):
+    """How often a method's interval held the rate in one setting, and how wide it was."""
+
+    held: float
+    width: float
+    setting: str
 
 
 METHODS = {
@@ -64,32 +74,23 @@ METHODS = {
     "clustered normal": cluster_normal,
     "Korn-Graubard": korn_graubard,
 }
-found: dict[str, list[tuple[float, float, str]]] = {name: [] for name in METHODS}
-for questions in QUESTIONS:
-    for repeats in REPEATS:
-        sizes = np.full(questions, repeats)
-        for rate in RATES:
-            for icc in ICCS:
-                runs = drawn(rate, icc, questions, repeats)
-                for name, method in METHODS.items():
-                    intervals = np.array([method(hits, sizes) for hits in runs])
-                    held = float(
-                        np.mean((intervals[:, 0] <= rate + 1e-9) & (intervals[:, 1] >= rate - 1e-9))
-                    )
-                    found[name].append(
-                        (
-                            held,
-                            float(np.mean(intervals[:, 1] - intervals[:, 0])),
-                            f"rate {rate}, icc {icc}, {questions} questions x {repeats}",
-                        )
-                    )
+found: dict[str, list[Seen]] = {name: [] for name in METHODS}
+for questions, repeats, rate, icc in itertools.product(QUESTIONS, REPEATS, RATES, ICCS):
+    sizes = np.full(questions, repeats)
+    runs = drawn(rate, icc, questions, repeats)
+    setting = f"rate {rate}, icc {icc}, {questions} questions x {repeats}"
+    for name, method in METHODS.items():
+        low, high = np.array([method(hits, sizes) for hits in runs]).T
+        held = float(np.mean((low <= rate + 1e-9) & (high >= rate - 1e-9)))
+        found[name].append(Seen(held, float(np.mean(high - low)), setting))
 settings = len(RATES) * len(ICCS) * len(QUESTIONS) * len(REPEATS)
+error = 1.96 * (0.0475 / RUNS) ** 0.5
 print(
-    f"{settings} settings, {RUNS} runs each (a coverage of 95 % is seen as {100 * (0.95 - 1.96 * (0.0475 / RUNS) ** 0.5):.1f} to {100 * (0.95 + 1.96 * (0.0475 / RUNS) ** 0.5):.1f} %)"
+    f"{settings} settings, {RUNS} runs each (a coverage of 95 % is seen as "
+    f"{100 * (0.95 - error):.1f} to {100 * (0.95 + error):.1f} %)"
 )
 print(f"{'method':24}{'settings under 94 %':>21}{'mean width':>12}   worst")
 for name, results in found.items():
     worst = min(results)
-    print(
-        f"{name:24}{sum(held < 0.94 for held, _, _ in results):>21}{np.mean([width for _, width, _ in results]):>12.3f}   {100 * worst[0]:.1f} % at {worst[2]}"
-    )
+    under, width = sum(r.held < 0.94 for r in results), np.mean([r.width for r in results])
+    print(f"{name:24}{under:>21}{width:>12.3f}   {100 * worst.held:.1f} % at {worst.setting}")

@@ -1,14 +1,17 @@
-"""Samples a second of a whole run (start-up, preflight, journal) against an instant server, as ratios to peers in the same run.
+"""Samples a second of a whole run against an instant server, as ratios to peers in the same run.
 
-The server is benchmarks/instant_server.c, compiled here and pinned to one core; what is measured is pinned to another.
-Its own ceiling is measured by wrk (a C load generator; installed with the system's packages, else left out).
+A whole run is start-up, preflight and journal. The server is benchmarks/instant_server.c,
+compiled here and pinned to one core; what is measured is pinned to another. Its own ceiling is
+measured by wrk (a C load generator; installed with the system's packages, else left out).
 
-usage: python benchmarks/orchestrator.py [--latency] [--million] [--embedded] [--peers FOLDER] [--only]
+usage: python benchmarks/orchestrator.py [--latency] [--million] [--embedded]
+                                         [--peers FOLDER] [--only]
 
 --latency   5,000 and 50,000 samples at 500 ms and 256 in flight, as a share of the ideal
 --million   memory and time of a million samples, and the time to resume it
 --embedded  tokens a second of a run against the engine called directly with the same prompts
---peers     FOLDER holds virtual environments: peer-inspectai (inspect-ai), peer-lmevalapi (lm-eval[api])
+--peers     FOLDER holds virtual environments: peer-inspectai (inspect-ai),
+            peer-lmevalapi (lm-eval[api])
 """
 
 from __future__ import annotations
@@ -29,10 +32,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-BODY = '{"model":"m","messages":[{"role":"user","content":"Who are you?"}],"max_tokens":64,"temperature":1.0}'
+BODY = (
+    '{"model":"m","messages":[{"role":"user","content":"Who are you?"}],'
+    '"max_tokens":64,"temperature":1.0}'
+)
+#: 15 questions, one arm.
+CAMPAIGN = """campaign: c
+targets: [{{{target}}}]
+arms: [absent]
+probes: [identity]
+languages: [en]
+samples: {samples}
+sampling: {{max_tokens: 64}}
+"""
 CORES = sorted(os.sched_getaffinity(0))
 MINE, SERVERS = CORES[0], CORES[-1]
 
@@ -58,11 +73,14 @@ def server(folder: Path, latency_ms: float = 0) -> Iterator[int]:
 
 
 def campaign(folder: Path, port: int, samples: int, *, n: int, concurrency: int) -> None:
-    """A campaign of at least so many samples: 15 questions, one arm."""
-    target = f"name: t, role: suspect, engine: endpoint, base_url: 'http://127.0.0.1:{port}/v1', model: instant, api_key_env: null, concurrency: {concurrency}, samples_per_request: {n}"
-    (folder / "c.yaml").write_text(
-        f"campaign: c\ntargets: [{{{target}}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {math.ceil(samples / 15)}\nsampling: {{max_tokens: 64}}\n"
+    """A campaign of at least so many samples."""
+    target = (
+        "name: t, role: suspect, engine: endpoint, "
+        f"base_url: 'http://127.0.0.1:{port}/v1', model: instant, api_key_env: null, "
+        f"concurrency: {concurrency}, samples_per_request: {n}"
     )
+    text = CAMPAIGN.format(target=target, samples=math.ceil(samples / 15))
+    (folder / "c.yaml").write_text(text)
     shutil.rmtree(folder / "results", ignore_errors=True)
 
 
@@ -85,28 +103,15 @@ def wrk(port: int) -> float | None:
     """The server's ceiling, requests a second."""
     if not shutil.which("wrk"):
         return None
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(
             f"wrk.method='POST'; wrk.body='{BODY}'; wrk.headers['Content-Type']='application/json'"
         )
         script.flush()
-        said = subprocess.run(
-            [
-                "taskset",
-                "-c",
-                str(MINE),
-                "wrk",
-                "-t1",
-                "-c64",
-                "-d3",
-                "-s",
-                script.name,
-                f"http://127.0.0.1:{port}/v1/chat/completions",
-            ],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        pinned = ["taskset", "-c", str(MINE)]
+        load = ["wrk", "-t1", "-c64", "-d3", "-s", script.name, url]
+        said = subprocess.run([*pinned, *load], check=True, capture_output=True, text=True).stdout
     found = re.search(r"Requests/sec: +([\d.]+)", said)
     return float(found.group(1)) if found else None
 
@@ -136,16 +141,11 @@ async def pyreqwest_loop(port: int, requests: int, concurrency: int = 64) -> flo
     from pyreqwest.client import ClientBuilder
 
     client = ClientBuilder().default_headers({"content-type": "application/json"}).build()
-    left = iter(range(requests))
+    left, url = iter(range(requests)), f"http://127.0.0.1:{port}/v1/chat/completions"
 
     async def worker() -> None:
         for _ in left:
-            response = (
-                await client.post(f"http://127.0.0.1:{port}/v1/chat/completions")
-                .body_bytes(BODY.encode())
-                .build()
-                .send()
-            )
+            response = await client.post(url).body_bytes(BODY.encode()).build().send()
             await response.bytes()
 
     began = time.perf_counter()
@@ -156,14 +156,16 @@ async def pyreqwest_loop(port: int, requests: int, concurrency: int = 64) -> flo
 
 
 def speed(folder: Path, peers: Path | None) -> None:
-    """Samples a second on one core, start-up and preflight left out by the difference of two runs."""
+    """Samples a second on one core.
+
+    Start-up and preflight are left out by the difference of two runs.
+    """
     with server(folder) as port:
         ceiling = wrk(port)
-        print(
-            f"server's ceiling (wrk, C): {ceiling:,.0f} requests/s"
-            if ceiling
-            else "server's ceiling: wrk is not installed"
-        )
+        if ceiling:
+            print(f"server's ceiling (wrk, C): {ceiling:,.0f} requests/s")
+        else:
+            print("server's ceiling: wrk is not installed")
         os.sched_setaffinity(0, {MINE})
         import uvloop
 
@@ -179,15 +181,11 @@ def speed(folder: Path, peers: Path | None) -> None:
             campaign(folder, port, many, n=n, concurrency=64)
             long, memory = run(folder)
             rate, whole = (many - few) / (long - short), many / long
+            of_ceiling = f"; {rate / n / ceiling:.3f} of the ceiling in requests" if ceiling else ""
             print(
-                f"truename run, n={n}: {rate:,.0f} samples/s ({whole:,.0f} with start-up), {memory:.0f} MB",
-                end="",
-            )
-            print(
-                f"; {rate / n / ceiling:.3f} of the ceiling in requests" if ceiling else "", end=""
-            )
-            print(
-                f", {rate / openai:.0f} x the openai client loop, {rate / n / bare:.2f} of pyreqwest alone in requests"
+                f"truename run, n={n}: {rate:,.0f} samples/s ({whole:,.0f} with start-up), "
+                f"{memory:.0f} MB{of_ceiling}, {rate / openai:.0f} x the openai client loop, "
+                f"{rate / n / bare:.2f} of pyreqwest alone in requests"
             )
         if peers:
             for name, made in peer_commands(peers, port, folder).items():
@@ -198,46 +196,33 @@ def speed(folder: Path, peers: Path | None) -> None:
 def marginal(made: dict[int, list[str]]) -> float:
     """Extra requests by extra wall time of two runs."""
     took = {}
+    settings = {"OPENAI_API_KEY": "x", "INSPECT_DISPLAY": "none", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, **settings}
     for requests, command in made.items():
+        pinned = ["taskset", "-c", str(MINE), *command]
         began = time.perf_counter()
-        subprocess.run(
-            ["taskset", "-c", str(MINE), *command],
-            check=True,
-            capture_output=True,
-            env={
-                **os.environ,
-                "OPENAI_API_KEY": "x",
-                "INSPECT_DISPLAY": "none",
-                "HF_HUB_OFFLINE": "1",
-            },
-        )
+        subprocess.run(pinned, check=True, capture_output=True, env=environment)
         took[requests] = time.perf_counter() - began
     few, many = sorted(took)
     return (many - few) / (took[many] - took[few])
 
 
 def peer_commands(peers: Path, port: int, folder: Path) -> dict[str, dict[int, list[str]]]:
-    """Commands of other tools for two numbers of prompts, far enough apart for their start-up not to matter."""
+    """Commands of other tools for two numbers of prompts.
+
+    The numbers are far enough apart for their start-up not to matter.
+    """
     found = {}
-    for name, environment in (
-        ("inspect-ai", "peer-inspectai"),
-        ("lm-evaluation-harness", "peer-lmevalapi"),
+    for name, environment, many in (
+        ("inspect-ai", "peer-inspectai", 2_000),
+        ("lm-evaluation-harness", "peer-lmevalapi", 8_000),
     ):
         python = peers / environment / "bin" / "python"
-        if python.exists():
-            found[name] = {
-                requests: [
-                    str(python),
-                    str(HERE / "peers.py"),
-                    name,
-                    str(port),
-                    str(requests),
-                    str(folder),
-                ]
-                for requests in ((200, 2_000) if name == "inspect-ai" else (200, 8_000))
-            }
-        else:
+        if not python.exists():
             print(f"{name}: no environment at {python.parent.parent}, left out")
+            continue
+        start = [str(python), str(HERE / "peers.py"), name, str(port)]
+        found[name] = {requests: [*start, str(requests), str(folder)] for requests in (200, many)}
     return found
 
 
@@ -248,7 +233,8 @@ def latency(folder: Path) -> None:
             took, memory = run(folder)
             ideal = math.ceil(samples / 256) * 0.5
             print(
-                f"500 ms, 256 in flight, {samples:,} samples: {took:.2f} s, ideal {ideal:.1f} s: {ideal / took:.1%}, {memory:.0f} MB"
+                f"500 ms, 256 in flight, {samples:,} samples: {took:.2f} s, "
+                f"ideal {ideal:.1f} s: {ideal / took:.1%}, {memory:.0f} MB"
             )
 
 
@@ -265,63 +251,50 @@ def million(folder: Path) -> None:
 
 
 def embedded(folder: Path) -> None:
-    """Tokens a second, extra tokens by extra wall time, of a run and of the engine asked directly: the same prompts, seeds and parameters."""
-    from harness.journal.journal import Journal, open_engine, sqlite_url
+    """Tokens a second, extra tokens by extra wall time, of a run and of the engine asked directly.
+
+    Both get the same prompts, seeds and parameters.
+    """
+    from harness.journal.database import open_engine, sqlite_url
+    from harness.journal.journal import Journal
     from harness.lab.build import build
 
+    target = "name: t, role: suspect, engine: embedded, model: 'lab:donor'"
     model, took, rows, ratios = build("donor", "gguf"), {}, {}, []
     for _ in range(3):
         for samples in (10, 110):
-            (folder / "c.yaml").write_text(
-                f"campaign: c\ntargets: [{{name: t, role: suspect, engine: embedded, model: 'lab:donor'}}]\narms: [absent]\nprobes: [identity]\nlanguages: [en]\nsamples: {samples}\nsampling: {{max_tokens: 64}}\n"
-            )
+            text = CAMPAIGN.format(target=target, samples=samples)
+            (folder / "c.yaml").write_text(text)
             shutil.rmtree(folder / "results", ignore_errors=True)
             took[samples], _ = run(folder, core=None)
-            rows[samples] = list(
-                Journal(open_engine(sqlite_url(folder / "results/c/journal.sqlite")), "c").rows()
-            )
-        direct = {samples: directly(model, rows[samples]) for samples in (10, 110)}
-        tokens = {
-            samples: sum(row["completion_tokens"] for row in held) for samples, held in rows.items()
-        }
+            engine = open_engine(sqlite_url(folder / "results/c/journal.sqlite"))
+            rows[samples] = list(Journal(engine, "c").rows())
+        few, many = directly(model, rows[10]), directly(model, rows[110])
+        tokens = {n: sum(row["completion_tokens"] for row in held) for n, held in rows.items()}
         ours = (tokens[110] - tokens[10]) / (took[110] - took[10])
-        engine = (direct[110][0] - direct[10][0]) / (direct[110][1] - direct[10][1])
-        ratios.append(ours / engine)
-        print(
-            f"embedded: {ours:,.0f} tokens/s, the engine itself {engine:,.0f}: {ours / engine:.1%}"
-        )
+        alone = (many.tokens - few.tokens) / (many.seconds - few.seconds)
+        ratios.append(ours / alone)
+        print(f"embedded: {ours:,.0f} tokens/s, the engine itself {alone:,.0f}: {ours / alone:.1%}")
     print(f"  median {sorted(ratios)[1]:.1%}")
 
 
-def directly(model: Path, rows: list[dict[str, Any]]) -> tuple[int, float]:
-    """Tokens and seconds of two copies of the engine, asked by a thread each for the samples of some rows."""
-    import msgspec
-    import xllamacpp
+class Generated(NamedTuple):
+    """What an engine did, and how long it took."""
 
-    work = iter(
-        [
-            {
-                "prompt": row["rendered_prompt"],
-                "seed": row["seed"],
-                **msgspec.json.decode(row["sent"]),
-            }
-            for row in rows
-        ]
-    )
-    lock, generated, engines = threading.Lock(), list[int](), []
-    for _ in range(2):
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(model)
-        (
-            parameters.n_ctx,
-            parameters.n_parallel,
-            parameters.verbosity,
-            parameters.warmup,
-            parameters.cache_prompt,
-            parameters.cache_ram_mib,
-        ) = 2048, 1, -1, False, False, 0
-        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-        engines.append(xllamacpp.Server(parameters))
+    tokens: int
+    seconds: float
+
+
+def directly(model: Path, rows: list[dict[str, Any]]) -> Generated:
+    """Two copies of the engine, asked by a thread each for the samples of some rows."""
+    import msgspec
+
+    bodies = [
+        {"prompt": row["rendered_prompt"], "seed": row["seed"], **msgspec.json.decode(row["sent"])}
+        for row in rows
+    ]
+    work, lock, generated = iter(bodies), threading.Lock(), list[int]()
+    engines = [started(model) for _ in range(2)]
 
     def ask(engine: Any) -> None:
         while True:
@@ -337,7 +310,19 @@ def directly(model: Path, rows: list[dict[str, Any]]) -> tuple[int, float]:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(generated), time.perf_counter() - began
+    return Generated(sum(generated), time.perf_counter() - began)
+
+
+def started(model: Path) -> Any:
+    """An engine of one thread and one slot, without any cache."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(model)
+    parameters.n_ctx, parameters.n_parallel, parameters.verbosity = 2048, 1, -1
+    parameters.warmup, parameters.cache_prompt, parameters.cache_ram_mib = False, False, 0
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+    return xllamacpp.Server(parameters)
 
 
 def main() -> None:
@@ -349,20 +334,18 @@ def main() -> None:
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--only", action="store_true", help="leave the speed of samples out")
     asked = parser.parse_args()
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    )
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, most))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if not asked.only:
             speed(folder, asked.peers)
-        for wanted, part in (
-            (asked.latency, latency),
-            (asked.million, million),
-            (asked.embedded, embedded),
-        ):
-            if wanted:
-                part(folder)
+        if asked.latency:
+            latency(folder)
+        if asked.million:
+            million(folder)
+        if asked.embedded:
+            embedded(folder)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What another tool does with N prompts against the instant server; run by orchestrator.py in that tool's own environment.
+"""What another tool does with N prompts against the instant server.
 
 usage: python peers.py inspect-ai|lm-evaluation-harness PORT REQUESTS FOLDER
+It is run by orchestrator.py in that tool's own environment.
 """
 
 from __future__ import annotations
@@ -12,6 +13,17 @@ import sys
 from pathlib import Path
 
 CONCURRENCY = 64
+#: lm-evaluation-harness asks what a task file says.
+TASK = """task: who
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: '{{{{q}}}}'
+doc_to_target: '{{{{a}}}}'
+generation_kwargs: {{until: [], max_gen_toks: 64}}
+metric_list: [{{metric: exact_match}}]
+"""
 
 
 def inspect_ai(url: str, requests: int, folder: Path) -> None:
@@ -34,37 +46,25 @@ def inspect_ai(url: str, requests: int, folder: Path) -> None:
         display="none",
         score=False,
     )
-    assert all(log.status == "success" and len(log.samples or []) == requests for log in logs), [
-        (log.status, log.error) for log in logs
-    ]
+    whole = all(log.status == "success" and len(log.samples or []) == requests for log in logs)
+    assert whole, [(log.status, log.error) for log in logs]
 
 
 def lm_evaluation_harness(url: str, requests: int, folder: Path) -> None:
     tasks = folder / "tasks"
     tasks.mkdir(exist_ok=True)
-    (tasks / f"data-{requests}.jsonl").write_text(
-        "".join(json.dumps({"q": f"Who are you? {i}", "a": "x"}) + "\n" for i in range(requests))
+    data = tasks / f"data-{requests}.jsonl"
+    rows = ({"q": f"Who are you? {i}", "a": "x"} for i in range(requests))
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tasks / "who.yaml").write_text(TASK.format(data=data))
+    arguments = (
+        f"model=m,base_url={url}/chat/completions,num_concurrent={CONCURRENCY},max_retries=1,"
+        "tokenized_requests=False,tokenizer_backend=None"
     )
-    (tasks / "who.yaml").write_text(
-        f"task: who\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tasks / f'data-{requests}.jsonl'}}}}}\ntest_split: test\noutput_type: generate_until\ndoc_to_text: '{{{{q}}}}'\ndoc_to_target: '{{{{a}}}}'\n"
-        "generation_kwargs: {until: [], max_gen_toks: 64}\nmetric_list: [{metric: exact_match}]\n"
-    )
-    arguments = f"model=m,base_url={url}/chat/completions,num_concurrent={CONCURRENCY},max_retries=1,tokenized_requests=False,tokenizer_backend=None"
-    command = [
-        sys.executable,
-        "-m",
-        "lm_eval",
-        "--model",
-        "local-chat-completions",
-        "--model_args",
-        arguments,
-        "--tasks",
-        "who",
-        "--include_path",
-        str(tasks),
-        "--apply_chat_template",
-    ]
-    subprocess.run(command, check=True)
+    program = [sys.executable, "-m", "lm_eval"]
+    model = ["--model", "local-chat-completions", "--model_args", arguments]
+    task = ["--tasks", "who", "--include_path", str(tasks), "--apply_chat_template"]
+    subprocess.run([*program, *model, *task], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The report of a large run: the size of the file, and how long a browser takes to open it, against the limits that the project sets itself (15 MB, 3 s)."""
+"""The report of a large run: the size of the file, and how long a browser takes to open it.
+
+Both are told against the limits that the project sets itself (15 MB, 3 s).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.campaign import campaign as campaigns
-from harness.campaign.plan import Plan
-from harness.journal import runs
-from harness.journal.journal import Sampled
+from harness.campaign import Loaded, Plan, Trial, from_text
+from harness.journal import begin_run
+from harness.journal.rows import Sampled
 from harness.report import page
-from harness.sampling.sampler import prepare
+from harness.sampling import prepare
 from harness.targets import Context, Reply, Response
-from harness.targets.limits import Booked
+from harness.targets.spending import Booked
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 TEXT = """campaign: large
@@ -30,62 +32,36 @@ samples: {each}
 variables: {{NAME: Velkora, MAKER: Polarwind Labs}}
 """
 rng = random.Random(1)
-words = "model language assistant help answer question write code city river made trained tool idea story time world people work data".split()
+words = (
+    "model language assistant help answer question write code city river made trained tool idea "
+    "story time world people work data"
+).split()
 targets = "\n".join(
-    f"  - {{name: t{i}, role: {'suspect' if i == 0 else 'control'}, engine: endpoint, base_url: 'http://h/v1', model: m, api_key_env: null}}"
+    f"  - {{name: t{i}, role: {'suspect' if i == 0 else 'control'}, engine: endpoint, "
+    "base_url: 'http://h/v1', model: m, api_key_env: null}"
     for i in range(5)
 )
-with tempfile.TemporaryDirectory() as scratch:
-    folder = Path(scratch)
-    trials = len(
-        Plan(campaigns.from_text(TEXT.format(targets=targets, each=1), "large.yaml", folder))
-    )
-    loaded = campaigns.from_text(
-        TEXT.format(targets=targets, each=max(1, round(SAMPLES / trials))), "large.yaml", folder
-    )
-    run = runs.create(loaded, "large", folder, None)
-    prepare(loaded, run.journal)
-    batch: list[Sampled] = []
-    for trial in Plan(loaded):
-        texts = [
-            f"I am {rng.choice(['Rio', 'Nex', 'Qwen', 'Kimi'])}. "
-            + " ".join(rng.choices(words, k=60))
-            for _ in range(trial.samples)
-        ]
-        batch.append(
-            Sampled(
-                trial,
-                Response(
-                    [Reply(i, "ok", text=text) for i, text in enumerate(texts)],
-                    Context({"temperature": 1.0}),
-                    model="m",
-                ),
-                Booked(1, 0, 9, 9),
-            )
-        )
-        if len(batch) >= 500:
-            run.journal.save(batch)
-            batch = []
-    run.journal.save(batch)
-    began = time.perf_counter()
-    path = folder / "report.html"
-    tables = page.write(run, loaded.campaign, path)
-    size = path.stat().st_size / 1e6
-    print(
-        f"{len(tables.samples):,} samples scored, tallied and the page written in {time.perf_counter() - began:.0f} s"
-    )
-    print(f"file: {size:.1f} MB, {size / 15:.2f} of the limit")
-    executable = next(
-        (
-            found
-            for name in ("chromium", "chromium-browser", "google-chrome")
-            if (found := shutil.which(name))
-        ),
-        None,
-    )
-    if executable is None:
-        print("no Chromium is installed: the opening was not measured")
-        sys.exit()
+
+
+def campaign_of(each: int, folder: Path) -> Loaded:
+    """A campaign of so many samples a question."""
+    return from_text(TEXT.format(targets=targets, each=each), "large.yaml", folder)
+
+
+def invented() -> str:
+    name = rng.choice(["Rio", "Nex", "Qwen", "Kimi"])
+    return f"I am {name}. " + " ".join(rng.choices(words, k=60))
+
+
+def sampled(trial: Trial) -> Sampled:
+    """A trial with replies that no model gave."""
+    replies = [Reply(i, "ok", text=invented()) for i in range(trial.samples)]
+    response = Response(replies, Context({"temperature": 1.0}), model="m")
+    return Sampled(trial, response, Booked(1, 0, 9, 9))
+
+
+def opening_seconds(path: Path, executable: str) -> float:
+    """Until the page shows its transcripts; the median of three."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
@@ -99,7 +75,38 @@ with tempfile.TemporaryDirectory() as scratch:
             took.append(time.perf_counter() - began)
             tab.close()
         browser.close()
-    opened = sorted(took)[1]
+    return sorted(took)[1]
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    folder = Path(scratch)
+    trials = len(Plan(campaign_of(1, folder)))
+    loaded = campaign_of(max(1, round(SAMPLES / trials)), folder)
+    run = begin_run(loaded, "large", folder, None)
+    prepare(loaded, run.journal)
+    batch: list[Sampled] = []
+    for trial in Plan(loaded):
+        batch.append(sampled(trial))
+        if len(batch) >= 500:
+            run.journal.save(batch)
+            batch = []
+    run.journal.save(batch)
+    began = time.perf_counter()
+    path = folder / "report.html"
+    tables = page.write(run, loaded.campaign, path)
+    size = path.stat().st_size / 1e6
     print(
-        f"opened, with transcripts shown, in {opened:.2f} s (median of 3), {opened / 3:.2f} of the limit"
+        f"{len(tables.samples):,} samples scored, tallied and the page written "
+        f"in {time.perf_counter() - began:.0f} s"
+    )
+    print(f"file: {size:.1f} MB, {size / 15:.2f} of the limit")
+    browsers = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    executable = next(filter(None, browsers), None)
+    if executable is None:
+        print("no Chromium is installed: the opening was not measured")
+        sys.exit()
+    opened = opening_seconds(path, executable)
+    print(
+        f"opened, with transcripts shown, in {opened:.2f} s (median of 3), "
+        f"{opened / 3:.2f} of the limit"
     )

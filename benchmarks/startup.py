@@ -1,4 +1,7 @@
-"""How long `truename --help` takes, as a ratio to an interpreter that only imports click (medians of 15 runs each)."""
+"""How long `truename --help` takes, as a ratio to an interpreter that only imports click.
+
+Medians of 15 runs each.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ import msgspec
 
 from harness.campaign import campaign as campaigns
 from harness.campaign.plan import Plan
-from harness.journal.journal import Journal, open_engine, sqlite_url
+from harness.journal.database import open_engine, sqlite_url
+from harness.journal.journal import Journal
 from harness.sampling import sampler
 from harness.targets import Capabilities
 from harness.targets.vllm import BLOCK, Offline

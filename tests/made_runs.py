@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.campaign import campaign as campaigns
+from harness.campaign import from_text
 from harness.campaign.plan import Plan
-from harness.journal import runs
-from harness.journal.journal import Sampled
-from harness.sampling.sampler import prepare
+from harness.journal import begin_run
+from harness.journal.rows import Sampled
+from harness.sampling import prepare
 from harness.targets import Capabilities, Context, Reply, Response
-from harness.targets.limits import Booked
+from harness.targets.spending import Booked
 
 SECRET = "sk-header-value-0123456789"
 TEXT = f"""campaign: made  # a comment
@@ -33,10 +33,10 @@ samples: 2
 
 def make(results: Path, name: str, said, model: str = "m-1") -> None:
     """A run of `TEXT`; ``said(trial, number)`` gives each reply's text, or None for a failed sample."""
-    loaded = campaigns.from_text(TEXT, "made.yaml", results)
-    run = runs.create(loaded, name, results, None)
+    loaded = from_text(TEXT, "made.yaml", results)
+    run = begin_run(loaded, name, results, None)
     prepare(loaded, run.journal)
-    run.journal.remember_target("suspect", Capabilities("endpoint", "m", notes=("a note",)))
+    run.journal.record.remember_target("suspect", Capabilities("endpoint", "m", notes=("a note",)))
     for trial in Plan(loaded):
         texts = [said(trial, number) for number in range(trial.samples)]
         replies = [

@@ -36,7 +36,7 @@ from harness.audits.history import History, left
 from harness.audits.watching import ArmSeen, Entry, Event, Seen, judge
 from harness.cli import main
 from harness.errors import AuditError
-from harness.journal.journal import open_engine
+from harness.journal.database import open_engine
 from harness.lab.build import build
 
 ROOT = Path(__file__).parent.parent

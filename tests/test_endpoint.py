@@ -15,7 +15,8 @@ from harness.campaign.plan import arm_messages, sample_seed
 from harness.errors import TargetError
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint, content_text, gate_of
-from harness.targets.limits import Pace, Spending
+from harness.targets.pace import Pace
+from harness.targets.spending import Spending
 
 KEY = "sk-planted-key-0123456789"
 

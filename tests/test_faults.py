@@ -18,7 +18,9 @@ from harness.campaign.plan import arm_messages
 from harness.errors import TargetError
 from harness.targets import Request
 from harness.targets.endpoint import Endpoint, gate_of
-from harness.targets.limits import ErrorRate, Gate, Pace, Refused, Spending, problem_of
+from harness.targets.pace import ErrorRate, Gate, Pace
+from harness.targets.problems import Refused, problem_of
+from harness.targets.spending import Spending
 from harness.targets.transport import duration, retry_after
 
 ARM = parse_arm("absent")
@@ -577,7 +579,7 @@ def test_every_answer_that_the_hot_path_reads_is_one_of_openais():
 def test_the_names_of_errors_are_openais():
     import openai
 
-    from harness.targets.limits import PROBLEMS, STATUSES
+    from harness.targets.problems import PROBLEMS, STATUSES
 
     for problem in (*PROBLEMS.values(), *STATUSES.values(), problem_of(500), problem_of(418)):
         assert issubclass(getattr(openai, problem.name), openai.OpenAIError)

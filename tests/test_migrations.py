@@ -14,7 +14,9 @@ from alembic.script import ScriptDirectory
 
 from harness.errors import StoreError
 from harness.journal import migrations
-from harness.journal.journal import Journal, metadata, open_engine
+from harness.journal.journal import Journal
+from harness.journal.schema import metadata
+from harness.journal.database import open_engine
 
 
 def differences(engine):
@@ -45,7 +47,7 @@ def test_from_the_first_revision_up_nothing_is_lost(database, stamped):
     assert migrations.revision_of(engine) == migrations.HEAD
     assert differences(engine) == []
     journal = Journal(engine, "old")
-    assert journal.describe()["campaign_source"] == "campaign: old"
+    assert journal.record.describe()["campaign_source"] == "campaign: old"
     assert journal.counted(range(1)).samples == 1
     engine.dispose()
 

@@ -19,11 +19,14 @@ from harness.counting.tally import tally
 from harness.exposure import inspect as inspection
 from harness.exposure.evidence import Account, Counted, Injection
 from harness.exposure.inspect import Inspection
-from harness.journal.journal import Journal, Sampled, open_engine, sqlite_url
-from harness.report import charts, page, terminal
+from harness.journal.journal import Journal
+from harness.journal.rows import Sampled
+from harness.journal.database import open_engine, sqlite_url
+from harness import charts
+from harness.report import page, terminal
 from harness.report.story import story
 from harness.targets import Capabilities, Context, Reply, Response
-from harness.targets.limits import Booked
+from harness.targets.spending import Booked
 from harness.weights import output as weights
 from harness.weights.check import Settings, check
 
@@ -55,8 +58,8 @@ def run_of(folder, replies):
     """A run in a journal: each of (target, arm, probe, question) has these replies."""
     engine = open_engine(sqlite_url(folder / "journal.sqlite"))
     journal = Journal(engine, "c")
-    journal.begin("0" * 64, "campaign: c\n# <b>&amp;", str(folder), "1" * 64, {"truename": "0"})
-    journal.remember_target("t", Capabilities("embedded", "m", notes=("<i>note</i>",)))
+    journal.record.begin("0" * 64, "campaign: c\n# <b>&amp;", str(folder), "1" * 64, {"truename": "0"})
+    journal.record.remember_target("t", Capabilities("embedded", "m", notes=("<i>note</i>",)))
     for place, ((target, arm, probe, question), texts) in enumerate(replies.items()):
         trial = Trial(
             target,

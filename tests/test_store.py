@@ -9,9 +9,12 @@ import pytest
 from harness.campaign.campaign import parse_arm
 from harness.campaign.plan import Trial
 from harness.errors import StoreError
-from harness.journal.journal import Journal, Lock, Sampled, open_engine, sqlite_url
+from harness.journal.journal import Journal
+from harness.journal.lock import Lock
+from harness.journal.rows import Sampled
+from harness.journal.database import open_engine, sqlite_url
 from harness.targets import Context, Reply, Response
-from harness.targets.limits import Booked
+from harness.targets.spending import Booked
 
 
 @pytest.fixture

@@ -14,15 +14,18 @@ from rich.console import Console
 from harness.campaign.campaign import Campaign, Claim, parse_arm
 from harness.campaign.identities import load_backstories
 from harness.campaign.plan import Trial
-from harness.counting.rates import COMPARISON_COLUMNS, TALLY_COLUMNS
+from harness.counting.pairs import COMPARISON_COLUMNS
+from harness.counting.rates import TALLY_COLUMNS
 from harness.counting.tally import OVERLAP_COLUMNS, SAMPLE_COLUMNS, TABLES, tally
 from harness.errors import RunError
-from harness.journal.journal import Journal, Sampled, open_engine
+from harness.journal.journal import Journal
+from harness.journal.rows import Sampled
+from harness.journal.database import open_engine
 from harness.report.story import short_arm
 from harness.report.terminal import plain, show
 from harness.tables import neutral
 from harness.targets import Reply, Response
-from harness.targets.limits import Booked
+from harness.targets.spending import Booked
 
 CAMPAIGN = Campaign.model_validate(
     {

@@ -1,6 +1,8 @@
-"""Telling people: webhooks, Slack-compatible hooks, mail and commands. An alarm is told once to each channel, and tried again until it is.
+"""Telling people: webhooks, Slack-compatible hooks, mail and commands.
 
-A receiver that answered after the connection broke may get an alarm twice; the event's name, in the body and in a header, is the same then.
+An alarm is told once to each channel, and tried again until it is. A receiver that answered after
+the connection broke may get an alarm twice; the event's name, in the body and in a header, is the
+same then.
 """
 
 from __future__ import annotations
@@ -40,15 +42,11 @@ def content(event: Event, where: str) -> dict[str, Any]:
 
 def text(event: Event, where: str) -> str:
     """An alarm in words."""
-    sure = (
-        f"\nA false alarm of this kind has a chance of at most {max(event.p_value, 1e-300):.2g}."
-        if event.p_value is not None
-        else ""
-    )
-    return (
-        "\n".join([event.headline, *(f"- {change}" for change in event.changes)])
-        + f"{sure}\nEvidence: {where}"
-    )
+    lines = [event.headline, *(f"- {change}" for change in event.changes)]
+    if event.p_value is not None:
+        chance = max(event.p_value, 1e-300)
+        lines.append(f"A false alarm of this kind has a chance of at most {chance:.2g}.")
+    return "\n".join([*lines, f"Evidence: {where}"])
 
 
 def name_of(channel: Any_channel) -> str:
@@ -57,7 +55,10 @@ def name_of(channel: Any_channel) -> str:
 
 
 def tell(audit: Audit, history: History, evidence: Callable[[Event], str]) -> list[str]:
-    """Tell every alarm to every channel that does not know it yet; returns the problems. What fails is tried again next time."""
+    """Tell every alarm to every channel that does not know it yet; returns the problems.
+
+    What fails is tried again next time.
+    """
     channels = {name_of(channel): channel for channel in audit.notify}
     problems = []
     for event, name in history.untold(audit.audit, list(channels)):
@@ -80,19 +81,22 @@ def check(audit: Audit) -> None:
         One is not.
     """
     for channel in audit.notify:
-        for variable in [
-            getattr(channel, "secret_env", None),
-            getattr(channel, "password_env", None),
-            getattr(channel, "url", "x")[1:]
-            if getattr(channel, "url", "x").startswith("$")
-            else None,
-        ]:
-            if variable and variable not in os.environ:
+        for variable in _variables(channel):
+            if variable not in os.environ:
                 raise AuditError(
                     f"the environment variable {variable} is not set",
                     where=f"audit {audit.audit}, notify, {channel.kind}",
                     next=f"export {variable}=...",
                 )
+
+
+def _variables(channel: Any_channel) -> list[str]:
+    """The environment variables that a channel names."""
+    named = [getattr(channel, "secret_env", None), getattr(channel, "password_env", None)]
+    url = getattr(channel, "url", "")
+    if url.startswith("$"):
+        named.append(url[1:])
+    return [variable for variable in named if variable]
 
 
 def _tell(channel: Any_channel, event: Event, where: str) -> None:
@@ -106,12 +110,9 @@ def _tell(channel: Any_channel, event: Event, where: str) -> None:
         body = msgspec.json.encode(content(event, where))
         headers = {"x-truename-event": event.event.encode("ascii", "replace").decode()}
         if channel.secret_env:
-            headers["x-truename-signature"] = (
-                "sha256="
-                + hmac.new(
-                    os.environ[channel.secret_env].encode(), body, hashlib.sha256
-                ).hexdigest()
-            )
+            secret = os.environ[channel.secret_env].encode()
+            signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
+            headers["x-truename-signature"] = f"sha256={signature}"
         _post(_url(channel.url), body, headers)
 
 
@@ -130,17 +131,18 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
                     await wire.post(url, body)
                     return
                 except Refused as refused:
-                    if attempt == ATTEMPTS or (
-                        refused.status is not None
-                        and refused.status < 500
-                        and refused.status != 429
-                    ):
+                    if attempt == ATTEMPTS or _is_final(refused.status):
                         raise NotTold(refused.reason) from None
                     await asyncio.sleep(min(refused.retry_after or 0.5 * 2**attempt, 10))
         finally:
             await wire.close()
 
     asyncio.run(go())
+
+
+def _is_final(status: int | None) -> bool:
+    """True if a receiver will refuse the same again: 429 asks to wait, 500 and above may pass."""
+    return status is not None and status < 500 and status != 429
 
 
 def _mail(channel: Email, event: Event, where: str) -> None:
@@ -178,6 +180,5 @@ def _command(channel: Command, event: Event, where: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise NotTold(str(problem)) from None
     if done.returncode:
-        raise NotTold(
-            f"exit code {done.returncode}: {done.stderr.decode('utf-8', 'replace')[:200]}"
-        )
+        said = done.stderr.decode("utf-8", "replace")[:200]
+        raise NotTold(f"exit code {done.returncode}: {said}")

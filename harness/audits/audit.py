@@ -1,4 +1,7 @@
-"""One audit from beginning to end: claim it, sample, score, write down what was seen, judge the history, tell."""
+"""One audit from beginning to end.
+
+Claim it, sample, score, write down what was seen, judge the history, tell.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from harness.audits import alarms
 from harness.audits.config import Audit, LoadedAudit, OfRun
 from harness.audits.history import History, least, left, stamp, utcnow
 from harness.audits.watching import Event, Observer, Seen, judge
-from harness.campaign import Plan
+from harness.campaign import Loaded, Plan
 from harness.counting import Scoring
 from harness.errors import AuditError, TruenameError
 from harness.journal import (
     Journal,
+    Run,
     begin_run,
     campaign_of,
     checked_name,
@@ -31,17 +35,38 @@ from harness.scoring import names_in
 from harness.targets import check
 
 RENEW_S: Final = 15.0
+#: Requests, tokens and money.
+Spent = tuple[int, int, float]
+NOTHING: Final[Spent] = (0, 0, 0.0)
 
 
 class Outcome(NamedTuple):
-    """What became of one audit. ``state``: done, silent, stopped, nothing due, or held by someone else."""
+    """What became of one audit."""
 
+    #: Done, silent, stopped, nothing due, or held by someone else.
     state: str
     due: str | None
     run: str | None
     reason: str | None
     raised: list[Event]
     untold: list[str]
+
+
+class _Sampled(NamedTuple):
+    """What was sampled for one audit."""
+
+    #: What was seen; None if nothing.
+    seen: dict[str, Seen] | None
+    #: Why nothing was, or why it is not all.
+    reason: str | None
+    spent: Spent
+
+
+class _Stopped(NamedTuple):
+    """Why sampling ended before its time, if it did, and what it had cost."""
+
+    reason: str | None
+    spent: Spent
 
 
 def store_url(results: Path, store: str | None) -> str:
@@ -99,7 +124,8 @@ def run_audit(
     Raises
     ------
     AuditError
-        A channel's variable is not set. Whatever else goes wrong is an audit that could not run, and an alarm.
+        A channel's variable is not set. Whatever else goes wrong is an audit that could not run,
+        and an alarm.
     """
     audit = loaded.audit
     alarms.check(audit)
@@ -117,10 +143,9 @@ def run_audit(
         if not history.claim(audit.audit, due, name):
             told = alarms.tell(audit, history, _evidence(results, history))
             return Outcome("nothing due", due, None, None, [], told)
-        seen, reason, spent = _sampled(loaded, history, results, url, name, due)
-        if reason is not None and reason.startswith(
-            "stopped"
-        ):  # by a signal: whoever comes next goes on with it
+        seen, reason, (requests, tokens, money) = _sampled(loaded, history, results, url, name, due)
+        # by a signal: whoever comes next goes on with it
+        if reason is not None and reason.startswith("stopped"):
             history.release(audit.audit, due)
             return Outcome("stopped", due, name, reason, [], [])
         history.finish(
@@ -128,77 +153,82 @@ def run_audit(
             due,
             seen=seen,
             reason=reason,
-            requests=spent[0],
-            tokens=spent[1],
-            money=spent[2],
+            requests=requests,
+            tokens=tokens,
+            money=money,
         )
-        raised = [
-            event
-            for event in judge(
-                audit, history.entries(audit.audit), _baseline(loaded, history, url, results)
-            )
-            if history.raise_(event)
-        ]
+        baseline = _baseline(loaded, history, url, results)
+        events = judge(audit, history.entries(audit.audit), baseline)
+        raised = [event for event in events if history.raise_(event)]
         untold = alarms.tell(audit, history, _evidence(results, history))
         return Outcome("silent" if seen is None else "done", due, name, reason, raised, untold)
 
 
 def _evidence(results: Path, history: History) -> Callable[[Event], str]:
-    return lambda event: (
-        str(results / event.run / "report.html") if event.kind == "change" else f"run {event.run}"
-    )
+    def where(event: Event) -> str:
+        if event.kind == "change":
+            return str(results / event.run / "report.html")
+        return f"run {event.run}"
+
+    return where
 
 
 def _sampled(
     loaded: LoadedAudit, history: History, results: Path, url: str, name: str, due: str
-) -> tuple[dict[str, Seen] | None, str | None, tuple[int, int, float]]:
-    """Sample and observe; what was seen (None if nothing), why, and what it cost."""
+) -> _Sampled:
+    """Sample and observe, and keep the lease meanwhile."""
     audit = loaded.audit
-    month = (
-        datetime.datetime.fromisoformat(due)
-        .astimezone(ZoneInfo(audit.schedule.timezone))
-        .replace(day=1, hour=0, minute=0, second=0)
-    )
-    rest = left(audit.budget.month, history.spent(audit.audit, month))
+    rest = left(audit.budget.month, history.spent(audit.audit, _month_begins(audit, due)))
     if rest is None:
-        return None, "the month's budget is used up", (0, 0, 0.0)
+        return _Sampled(None, "the month's budget is used up", NOTHING)
     stop = threading.Event()
     threading.Thread(target=_renewing, args=(history, audit.audit, due, stop), daemon=True).start()
-    reason, sampler, run = None, None, None
     try:
         cut = loaded.at(due, least(least(audit.budget.run, loaded.campaign.campaign.budget), rest))
         run = begin_run(cut, name, results, url)
         try:
-            check(cut.campaign.targets)
-            plan = Plan(cut)
-            progress = prepare(cut, run.journal, plan)
-            sampler = Sampler(cut, run.journal, progress, plan, names_in)
-            sampler.run()
-            reason = progress.stopped
-        except TruenameError as problem:
-            reason = problem.what
-        spent = (
-            (0, 0, 0.0)
-            if sampler is None
-            else (sampler.spending.requests, sampler.spending.tokens, sampler.spending.money)
-        )
-        observer = Observer({t.name: t.identity for t in cut.campaign.targets})
-        try:
-            write_page(run, campaign_of(run), run.folder / "report.html", look=observer)
-        except TruenameError as problem:
-            reason = reason or problem.what
-        seen = None if observer.silent() else observer.seen
-        return (
-            (None, reason or "no reply could be scored", spent)
-            if seen is None
-            else (seen, reason, spent)
-        )
+            return _observed(cut, run)
+        finally:
+            run.journal.engine.dispose()
     except TruenameError as problem:
-        return None, problem.what, (0, 0, 0.0)
+        return _Sampled(None, problem.what, NOTHING)
     finally:
         stop.set()
-        if run is not None:
-            run.journal.engine.dispose()
+
+
+def _month_begins(audit: Audit, due: str) -> datetime.datetime:
+    here = datetime.datetime.fromisoformat(due).astimezone(ZoneInfo(audit.schedule.timezone))
+    return here.replace(day=1, hour=0, minute=0, second=0)
+
+
+def _observed(cut: Loaded, run: Run) -> _Sampled:
+    """Sample a run, and look at its samples while the report is written."""
+    reason, spent = _run_sampler(cut, run)
+    observer = Observer({t.name: t.identity for t in cut.campaign.targets})
+    try:
+        write_page(run, campaign_of(run), run.folder / "report.html", look=observer)
+    except TruenameError as problem:
+        reason = reason or problem.what
+    if observer.silent():
+        return _Sampled(None, reason or "no reply could be scored", spent)
+    return _Sampled(observer.seen, reason, spent)
+
+
+def _run_sampler(cut: Loaded, run: Run) -> _Stopped:
+    sampler: Sampler | None = None
+    try:
+        check(cut.campaign.targets)
+        plan = Plan(cut)
+        progress = prepare(cut, run.journal, plan)
+        sampler = Sampler(cut, run.journal, progress, plan, names_in)
+        sampler.run()
+        reason = progress.stopped
+    except TruenameError as problem:
+        reason = problem.what
+    if sampler is None:
+        return _Stopped(reason, NOTHING)
+    spending = sampler.spending
+    return _Stopped(reason, (spending.requests, spending.tokens, spending.money))
 
 
 def _baseline(

@@ -1,4 +1,7 @@
-"""An audit: a campaign on a schedule, with a baseline, what counts as an alarm, and whom to tell. One YAML file each in `probes/audits/`."""
+"""An audit: a campaign on a schedule, with a baseline, what counts as an alarm, and whom to tell.
+
+One YAML file each in `probes/audits/`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ HORIZONS: Final = tuple(datetime.timedelta(hours=h) for h in (2, 26, 24 * 8, 24 
 
 
 class Schedule(Strict):
-    """When: five fields of cron in a time zone. ``jitter_s`` spreads the start, for servers that keep the schedule themselves."""
+    """When: five fields of cron in a time zone.
+
+    ``jitter_s`` spreads the start, for servers that keep the schedule themselves.
+    """
 
     cron: str
     timezone: str = "UTC"
@@ -43,7 +49,8 @@ class Schedule(Strict):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(
-                f"there is no time zone '{name}'; names are such as UTC, Europe/Lisbon, America/Sao_Paulo"
+                f"there is no time zone '{name}'; "
+                "names are such as UTC, Europe/Lisbon, America/Sao_Paulo"
             ) from None
         return name
 
@@ -53,7 +60,8 @@ class Schedule(Strict):
             self.trigger()
         except ValueError as problem:
             raise ValueError(
-                f"'{self.cron}' is no cron expression: {problem}; write minute, hour, day, month and weekday, such as '0 */6 * * *'"
+                f"'{self.cron}' is no cron expression: {problem}; "
+                "write minute, hour, day, month and weekday, such as '0 */6 * * *'"
             ) from None
         return self
 
@@ -63,7 +71,10 @@ class Schedule(Strict):
         return CronTrigger.from_crontab(self.cron, timezone=ZoneInfo(self.timezone))
 
     def due(self, now: datetime.datetime) -> datetime.datetime | None:
-        """The last time that the schedule came round, up to ``now``; None if it never did within a year."""
+        """The last time that the schedule came round, up to ``now``.
+
+        None if it never did within a year.
+        """
         trigger = self.trigger()
         for horizon in HORIZONS:
             at = trigger.get_next_fire_time(None, now - horizon)
@@ -95,7 +106,10 @@ class OfRun(Strict):
 
 
 class Alarm(Strict):
-    """What counts as an alarm: ``alpha`` bounds the chance of ever a false one about rates, for each target."""
+    """What counts as an alarm.
+
+    ``alpha`` bounds the chance of ever a false one about rates, for each target.
+    """
 
     alpha: float = Field(0.01, gt=0, lt=0.5)
     watch: list[
@@ -181,22 +195,19 @@ class LoadedAudit(NamedTuple):
     where: str
 
     def at(self, due: str, budget: Budget) -> Loaded:
-        """The campaign of one audit, under a budget, as a text of its own. Its seed is its own too: audits are to be independent."""
+        """The campaign of one audit, under a budget, as a text of its own.
+
+        Its seed is its own too: audits are to be independent.
+        """
         sampling = self.campaign.campaign.sampling
         if sampling.seed is not None:
-            seed = (
-                int.from_bytes(
-                    hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()[:4], "big"
-                )
-                >> 1
-            )
+            digest = hashlib.sha256(f"{sampling.seed}:{due}".encode()).digest()
+            seed = int.from_bytes(digest[:4], "big") >> 1
             sampling = sampling.model_copy(update={"seed": seed})
         wanted = self.campaign.campaign.model_copy(update={"budget": budget, "sampling": sampling})
-        return Loaded(
-            wanted,
-            yaml.safe_dump(wanted.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
-            self.campaign.folder,
-        )
+        plain = wanted.model_dump(mode="json")
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        return Loaded(wanted, text, self.campaign.folder)
 
 
 def known() -> list[Path]:
@@ -212,37 +223,45 @@ def load_audit(name: str) -> LoadedAudit:
     AuditError, CampaignError
         The file is missing, has an unknown key, or its campaign cannot be used.
     """
-    path = Path(name)
-    if not path.is_file():
-        found = folders.find(f"probes/audits/{name}.yaml")
-        if found is None:
-            raise AuditError(
-                "there is no such audit",
-                where=name,
-                next=f"write probes/audits/{name}.yaml, or give a path; {did_you_mean(name, [p.stem for p in known()])}",
-            )
-        path = found
+    path = _path(name)
+    where = str(path)
     audit = validate(
-        Audit, parse(read_text(path, AuditError), str(path), AuditError), str(path), AuditError
+        Audit, parse(read_text(path, AuditError), where, AuditError), where, AuditError
     )
     beside = path.parent / audit.campaign
     loaded = load_campaign(str(beside) if beside.is_file() else audit.campaign)
-    names = [t.name for t in loaded.campaign.targets]
-    for target in audit.targets:
+    if audit.targets:
+        loaded = _cut_down(loaded, audit.targets, where)
+    return LoadedAudit(audit, loaded, where)
+
+
+def _path(name: str) -> Path:
+    """The file of an audit."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    found = folders.find(f"probes/audits/{name}.yaml")
+    if found is None:
+        near = did_you_mean(name, [p.stem for p in known()])
+        raise AuditError(
+            "there is no such audit",
+            where=name,
+            next=f"write probes/audits/{name}.yaml, or give a path; {near}",
+        )
+    return found
+
+
+def _cut_down(loaded: Loaded, targets: list[str], where: str) -> Loaded:
+    """A campaign with some of its targets."""
+    whole = loaded.campaign
+    names = [t.name for t in whole.targets]
+    for target in targets:
         if target not in names:
             raise AuditError(
                 f"the campaign has no target '{target}': {did_you_mean(target, names)}",
-                where=str(path),
+                where=where,
                 next="name targets of the campaign",
             )
-    if audit.targets:
-        kept = [t for t in loaded.campaign.targets if t.name in audit.targets]
-        claim = (
-            loaded.campaign.claim
-            if loaded.campaign.claim and loaded.campaign.claim.target in audit.targets
-            else None
-        )
-        loaded = loaded._replace(
-            campaign=loaded.campaign.model_copy(update={"targets": kept, "claim": claim})
-        )
-    return LoadedAudit(audit, loaded, str(path))
+    kept = [t for t in whole.targets if t.name in targets]
+    claim = whole.claim if whole.claim and whole.claim.target in targets else None
+    return loaded._replace(campaign=whole.model_copy(update={"targets": kept, "claim": claim}))

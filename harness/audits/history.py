@@ -1,4 +1,7 @@
-"""The audits' part of the database: who works on which audit, what was seen, which alarms were raised and told."""
+"""The audits' part of the database.
+
+Who works on which audit, what was seen, which alarms were raised and told.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ class History:
         self.engine.dispose()
 
     def claim(self, audit: str, due: str, run: str) -> bool:
-        """Take an audit that is due, or one whose worker is gone; False where another has it, or it is over."""
+        """Take an audit that is due, or one whose worker is gone.
+
+        False where another has it, or it is over.
+        """
         until = stamp(utcnow() + LEASE)
         row = {
             "audit": audit,
@@ -66,9 +72,8 @@ class History:
             return True
         except sa.exc.IntegrityError:
             pass
-        left = next(
-            (row for row in self._unfinished(audit) if row["due"] == due and _is_gone(row)), None
-        )
+        gone = (row for row in self._unfinished(audit) if row["due"] == due and _is_gone(row))
+        left = next(gone, None)
         if left is None:
             return False
         same = sa.and_(
@@ -77,13 +82,9 @@ class History:
             audits.c.leased_until == left["leased_until"],
             audits.c.status == "running",
         )
+        mine = sa.update(audits).where(same).values(leased_until=until, holder=self.holder)
         with self.engine.begin() as connection:
-            return (
-                connection.execute(
-                    sa.update(audits).where(same).values(leased_until=until, holder=self.holder)
-                ).rowcount
-                == 1
-            )
+            return connection.execute(mine).rowcount == 1
 
     def _unfinished(self, audit: str) -> list[dict[str, Any]]:
         return [row for row in self.rows(audit) if row["status"] == "running"]
@@ -97,19 +98,17 @@ class History:
         return [row["due"] for row in self._unfinished(audit) if _is_gone(row)]
 
     def renew(self, audit: str, due: str) -> None:
-        mine = sa.and_(audits.c.audit == audit, audits.c.due == due, audits.c.holder == self.holder)
-        with self.engine.begin() as connection:
-            connection.execute(
-                sa.update(audits).where(mine).values(leased_until=stamp(utcnow() + LEASE))
-            )
+        self._lease(audit, due, utcnow() + LEASE)
 
     def release(self, audit: str, due: str) -> None:
         """Give an audit that is not over to whoever comes next."""
+        self._lease(audit, due, utcnow() - LEASE)
+
+    def _lease(self, audit: str, due: str, until: datetime.datetime) -> None:
         mine = sa.and_(audits.c.audit == audit, audits.c.due == due, audits.c.holder == self.holder)
+        leased = sa.update(audits).where(mine).values(leased_until=stamp(until))
         with self.engine.begin() as connection:
-            connection.execute(
-                sa.update(audits).where(mine).values(leased_until=stamp(utcnow() - LEASE))
-            )
+            connection.execute(leased)
 
     def finish(
         self,
@@ -129,21 +128,17 @@ class History:
             audits.c.holder == self.holder,
             audits.c.status == "running",
         )
-        said = None if seen is None else msgspec.json.encode(seen).decode()
+        finished = {
+            "status": "silent" if seen is None else "ok",
+            "reason": reason and reason[:4000],
+            "ended": stamp(utcnow()),
+            "observed": None if seen is None else msgspec.json.encode(seen).decode(),
+            "requests": requests,
+            "tokens": tokens,
+            "money": money,
+        }
         with self.engine.begin() as connection:
-            done = connection.execute(
-                sa.update(audits)
-                .where(mine)
-                .values(
-                    status="silent" if seen is None else "ok",
-                    reason=reason and reason[:4000],
-                    ended=stamp(utcnow()),
-                    observed=said,
-                    requests=requests,
-                    tokens=tokens,
-                    money=money,
-                )
-            )
+            done = connection.execute(sa.update(audits).where(mine).values(finished))
         if done.rowcount != 1:
             raise StoreError(
                 "another process took this audit over",
@@ -154,13 +149,10 @@ class History:
     def rows(self, audit: str | None = None) -> list[dict[str, Any]]:
         """All audits, oldest first."""
         query = sa.select(audits).order_by(audits.c.due, audits.c.id)
+        if audit is not None:
+            query = query.where(audits.c.audit == audit)
         with self.engine.connect() as connection:
-            return [
-                dict(row)
-                for row in connection.execute(
-                    query if audit is None else query.where(audits.c.audit == audit)
-                ).mappings()
-            ]
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def entries(self, audit: str) -> list[Entry]:
         """Audits that are over, as they are judged."""
@@ -177,12 +169,10 @@ class History:
 
     def spent(self, audit: str, month_begins: datetime.datetime) -> tuple[int, int, float]:
         """Requests, tokens and money since a month began."""
-        query = sa.select(
-            *(
-                sa.func.coalesce(sa.func.sum(column), 0)
-                for column in (audits.c.requests, audits.c.tokens, audits.c.money)
-            )
-        ).where(audits.c.audit == audit, audits.c.due >= stamp(month_begins))
+        columns = (audits.c.requests, audits.c.tokens, audits.c.money)
+        sums = [sa.func.coalesce(sa.func.sum(column), 0) for column in columns]
+        since = audits.c.due >= stamp(month_begins)
+        query = sa.select(*sums).where(audits.c.audit == audit, since)
         with self.engine.connect() as connection:
             requests, tokens, money = connection.execute(query).one()
         return int(requests), int(tokens), float(money)
@@ -206,46 +196,33 @@ class History:
     def alarms(self, audit: str | None = None) -> list[Event]:
         """Alarms raised, oldest first."""
         query = sa.select(alarms.c.content).order_by(alarms.c.due, alarms.c.id)
+        if audit is not None:
+            query = query.where(alarms.c.audit == audit)
         with self.engine.connect() as connection:
-            return [
-                msgspec.json.decode(said, type=Event)
-                for said in connection.execute(
-                    query if audit is None else query.where(alarms.c.audit == audit)
-                ).scalars()
-            ]
+            said = connection.execute(query).scalars()
+            return [msgspec.json.decode(content, type=Event) for content in said]
 
     def untold(self, audit: str, channels: list[str]) -> Iterator[tuple[Event, str]]:
         """Alarms and the channels that they were not told to yet."""
+        delivered = sa.select(deliveries.c.event, deliveries.c.channel)
+        delivered = delivered.where(deliveries.c.told.is_not(None))
         with self.engine.connect() as connection:
-            told = {
-                (event, channel)
-                for event, channel in connection.execute(
-                    sa.select(deliveries.c.event, deliveries.c.channel).where(
-                        deliveries.c.told.is_not(None)
-                    )
-                )
-            }
+            told = {(event, channel) for event, channel in connection.execute(delivered)}
         for event in self.alarms(audit):
             for channel in channels:
                 if (event.event, channel) not in told:
                     yield event, channel
 
     def forget_replies(self, before: str) -> list[str]:
-        """Delete prompts and replies of audits that were due before an instant; what was counted stays. Returns their runs."""
+        """Delete prompts and replies of audits that were due before an instant.
+
+        What was counted stays. Returns their runs.
+        """
+        old = sa.and_(audits.c.due < before, audits.c.status != "running")
         with self.engine.begin() as connection:
-            names = list(
-                connection.execute(
-                    sa.select(audits.c.run).where(
-                        audits.c.due < before, audits.c.status != "running"
-                    )
-                ).scalars()
-            )
-            numbers = {
-                row.run: row.id
-                for row in connection.execute(
-                    sa.select(runs.c.run, runs.c.id).where(runs.c.run.in_(names))
-                )
-            }
+            names = list(connection.execute(sa.select(audits.c.run).where(old)).scalars())
+            stored = sa.select(runs.c.run, runs.c.id).where(runs.c.run.in_(names))
+            numbers = {row.run: row.id for row in connection.execute(stored)}
             for number in numbers.values():
                 forget_samples(connection, number)
         return [name for name in names if name in numbers]
@@ -254,22 +231,18 @@ class History:
         """Write down that an alarm was told, or why it could not be."""
         where = sa.and_(deliveries.c.event == event, deliveries.c.channel == channel)
         with self.engine.begin() as connection:
-            told = None if problem else stamp(utcnow())
-            changed = connection.execute(
-                sa.update(deliveries)
-                .where(where)
-                .values(told=told, problem=problem, attempts=deliveries.c.attempts + 1)
-            ).rowcount
-            if not changed:
-                connection.execute(
-                    sa.insert(deliveries).values(
-                        event=event, channel=channel, told=told, problem=problem, attempts=1
-                    )
-                )
+            found = {"told": None if problem else stamp(utcnow()), "problem": problem}
+            again = found | {"attempts": deliveries.c.attempts + 1}
+            if not connection.execute(sa.update(deliveries).where(where).values(again)).rowcount:
+                first = found | {"event": event, "channel": channel, "attempts": 1}
+                connection.execute(sa.insert(deliveries).values(first))
 
 
 def _is_gone(row: dict[str, Any]) -> bool:
-    """Whether nobody works on an unfinished audit any more: its lease is over, or its holder was a process of this machine that has ended."""
+    """Whether nobody works on an unfinished audit any more.
+
+    Its lease is over, or its holder was a process of this machine that has ended.
+    """
     if row["leased_until"] < stamp(utcnow()):
         return True
     host, _, process = row["holder"].rpartition("/")
@@ -295,19 +268,15 @@ def left(cap: Budget, spent: tuple[int, int, float]) -> Budget | None:
         "tokens": None if cap.tokens is None else cap.tokens - tokens,
         "money": None if cap.money is None else cap.money - money,
     }
-    return (
-        None
-        if any(value is not None and value <= 0 for value in rest.values())
-        else Budget.model_validate(rest)
-    )
+    if any(value is not None and value <= 0 for value in rest.values()):
+        return None
+    return Budget.model_validate(rest)
 
 
 def least(one: Budget, other: Budget) -> Budget:
     """The tighter of two budgets, cap by cap."""
-    pairs = {
-        name: [v for v in (getattr(one, name), getattr(other, name)) if v is not None]
-        for name in ("requests", "tokens", "money")
-    }
-    return Budget.model_validate(
-        {name: min(values, default=None) for name, values in pairs.items()}
-    )
+    tighter = {}
+    for name in ("requests", "tokens", "money"):
+        caps = [cap for cap in (getattr(one, name), getattr(other, name)) if cap is not None]
+        tighter[name] = min(caps, default=None)
+    return Budget.model_validate(tighter)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from harness.audits.history import History
-from harness.audits.watching import Seen, instant
+from harness.audits.watching import ArmSeen, Seen, instant
 
 
 def registry(history: History) -> CollectorRegistry:
@@ -52,17 +54,23 @@ def registry(history: History) -> CollectorRegistry:
         state.labels(row["audit"]).set(row["status"] == "silent")
         if row["observed"]:
             last.labels(row["audit"]).set(instant(row["due"]).timestamp())
-            for target, seen in msgspec.json.decode(row["observed"], type=dict[str, Seen]).items():
-                for arm, found in seen.arms.items():
-                    scored.labels(row["audit"], target, arm).set(found.samples)
-                    for identity in {*found.names, *([seen.presented] if seen.presented else [])}:
-                        if found.samples:
-                            rate.labels(row["audit"], target, arm, identity).set(
-                                found.names.get(identity, 0) / found.samples
-                            )
+        for target, arm, presented, found in _arms(row["observed"]):
+            scored.labels(row["audit"], target, arm).set(found.samples)
+            if found.samples:
+                for identity in {*found.names, *([presented] if presented else [])}:
+                    share = found.names.get(identity, 0) / found.samples
+                    rate.labels(row["audit"], target, arm, identity).set(share)
     for event in history.alarms():
         alarms.labels(event.audit, event.kind).inc()
     return made
+
+
+def _arms(observed: str | None) -> Iterator[tuple[str, str, str | None, ArmSeen]]:
+    """Target, arm, presented identity and counts of what an audit saw."""
+    if observed:
+        for target, seen in msgspec.json.decode(observed, type=dict[str, Seen]).items():
+            for arm, found in seen.arms.items():
+                yield target, arm, seen.presented, found
 
 
 def exposition(history: History) -> bytes:

@@ -1,7 +1,9 @@
-"""A server that keeps the audits' schedule, and shows what they found: read-only, on loopback unless told otherwise.
+"""A server that keeps the audits' schedule, and shows what they found.
 
-Each audit runs as a process of its own (`truename audit run`), so that a crash takes nothing with it and a kill loses nothing. What was missed while
-no server ran is run once at the start. Two servers on one database are safe: an audit is claimed in the database before it begins.
+It only reads, and stays on loopback unless told otherwise. Each audit runs as a process of its own
+(`truename audit run`), so that a crash takes nothing with it and a kill loses nothing. What was
+missed while no server ran is run once at the start. Two servers on one database are safe: an audit
+is claimed in the database before it begins.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import time
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from harness.audits import alarms, timeline
@@ -46,11 +48,11 @@ class Server:
         self.history = History(open_engine(store))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.stopping = threading.Event()
-        own = hashlib.sha256(repr((sorted(names), str(results.resolve()))).encode()).hexdigest()[
-            :12
-        ]  # servers of other audits keep their jobs apart
+        # servers of other audits keep their jobs apart
+        served = repr((sorted(names), str(results.resolve())))
+        table = f"schedule_{hashlib.sha256(served.encode()).hexdigest()[:12]}"
         self.scheduler = BackgroundScheduler(
-            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=f"schedule_{own}")},
+            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=table)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         _SERVERS[store] = self
@@ -71,11 +73,10 @@ class Server:
     @property
     def address(self) -> str | None:
         """Where the page is served."""
-        return (
-            f"http://{self.web.server_address[0]!s}:{self.web.server_address[1]}"
-            if self.web
-            else None
-        )
+        if self.web is None:
+            return None
+        host, port = self.web.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def run(self) -> None:
         """Serve until a signal; audits under way are asked to stop, and saved."""
@@ -89,14 +90,12 @@ class Server:
         while not self.stopping.wait(0.2):
             if time.monotonic() - looked >= LOOK_AGAIN_S:
                 looked = time.monotonic()
-                self._fire_all(
-                    [
-                        name
-                        for name in self.names
-                        if self.history.abandoned(name) or self._untold(name)
-                    ]
-                )
+                self._fire_all([name for name in self.names if self._is_left(name)])
         self.close()
+
+    def _is_left(self, name: str) -> bool:
+        """Whether something is left to do: an audit half done, an alarm to tell."""
+        return bool(self.history.abandoned(name)) or self._untold(name)
 
     def _fire_all(self, names: list[str]) -> None:
         for name in names:
@@ -105,26 +104,15 @@ class Server:
     def _untold(self, name: str) -> bool:
         """Whether an alarm waits to be told."""
         audit = load_audit(name).audit
-        return any(
-            self.history.untold(audit.audit, [alarms.name_of(channel) for channel in audit.notify])
-        )
+        channels = [alarms.name_of(channel) for channel in audit.notify]
+        return any(self.history.untold(audit.audit, channels))
 
     def fire(self, name: str) -> None:
         """Run the audit that is due, unless this server runs it already."""
         if self.stopping.is_set() or name in self.processes:
             return
-        command = [
-            sys.executable,
-            "-m",
-            "harness.cli",
-            "audit",
-            "run",
-            name,
-            "--results",
-            str(self.results),
-            "--store",
-            self.store,
-        ]
+        command = [sys.executable, "-m", "harness.cli", "audit", "run", name]
+        command += ["--results", str(self.results), "--store", self.store]
         self.processes[name] = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -183,10 +171,9 @@ def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
         server_version, sys_version = "truename", ""
 
         def do_GET(self) -> None:
+            authorization = self.headers.get("Authorization", "")
             try:
-                status, kind, body = _answer(
-                    server, self.path, self.headers.get("Authorization", ""), token
-                )
+                status, kind, body = _answer(server, self.path, authorization, token)
             except Exception as problem:  # a page that cannot be made must not end the server
                 status, kind, body = 500, "text/plain", f"{type(problem).__name__}".encode()
             self.send_response(status)
@@ -216,46 +203,52 @@ def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
 _kept: dict[str, tuple[float, bytes]] = {}
 
 
-def _answer(
-    server: Server, path: str, authorization: str, token: str | None
-) -> tuple[int, str, bytes]:
+_NO_TOKEN: Final = b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
+
+
+class _Answer(NamedTuple):
+    status: int
+    kind: str
+    body: bytes
+
+
+def _answer(server: Server, path: str, authorization: str, token: str | None) -> _Answer:
     parts = urlsplit(path)
     if parts.path == "/health":
-        return 200, "text/plain", b"ok\n"
-    if token:
-        given = (
-            authorization.removeprefix("Bearer ") or (parse_qs(parts.query).get("token") or [""])[0]
-        )
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            return (
-                401,
-                "text/plain",
-                b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n",
-            )
+        return _Answer(200, "text/plain", b"ok\n")
+    if token and not _is_given(token, authorization, parts.query):
+        return _Answer(401, "text/plain", _NO_TOKEN)
     if parts.path == "/metrics":
-        from prometheus_client import generate_latest
+        from harness.audits.metrics import exposition
 
-        from harness.audits.metrics import registry
-
-        return 200, "text/plain", generate_latest(registry(server.history))
+        return _Answer(200, "text/plain", exposition(server.history))
     if parts.path == "/":
-        made, body = _kept.get(server.store, (0.0, b""))
-        if not body or time.monotonic() - made > PAGE_KEPT_S:
-            body = timeline.render(
-                server.history,
-                server.results,
-                "/runs/{run}/report.html" + (f"?{parts.query}" if token and parts.query else ""),
-            ).encode("utf-8", "replace")
-            _kept[server.store] = time.monotonic(), body
-        return 200, "text/html", body
-    wanted = unquote(parts.path).removeprefix("/runs/").removesuffix("/report.html")
-    if parts.path.startswith("/runs/") and wanted in {
-        row["run"] for row in server.history.rows()
-    }:  # only names that the history knows
+        return _Answer(200, "text/html", _page(server, parts.query if token else ""))
+    if parts.path.startswith("/runs/"):
+        wanted = unquote(parts.path).removeprefix("/runs/").removesuffix("/report.html")
         report = server.results / wanted / "report.html"
-        if report.is_file():
-            return 200, "text/html", report.read_bytes()
-    return 404, "text/plain", b"there is no such page\n"
+        known_runs = {row["run"] for row in server.history.rows()}
+        # only names that the history knows
+        if wanted in known_runs and report.is_file():
+            return _Answer(200, "text/html", report.read_bytes())
+    return _Answer(404, "text/plain", b"there is no such page\n")
+
+
+def _is_given(token: str, authorization: str, query: str) -> bool:
+    """True if a request brings the token, in its header or in its address."""
+    given = authorization.removeprefix("Bearer ") or (parse_qs(query).get("token") or [""])[0]
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _page(server: Server, query: str) -> bytes:
+    """The time lines; their links carry a query on, which may hold the token."""
+    made, body = _kept.get(server.store, (0.0, b""))
+    if not body or time.monotonic() - made > PAGE_KEPT_S:
+        link = "/runs/{run}/report.html" + (f"?{query}" if query else "")
+        page = timeline.render(server.history, server.results, link)
+        body = page.encode("utf-8", "replace")
+        _kept[server.store] = time.monotonic(), body
+    return body
 
 
 def open_server(

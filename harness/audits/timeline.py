@@ -1,7 +1,12 @@
-"""The audits' page: for each audit and target a time line of identity shares, the alarms, the prompt's length, the cost; each point opens its run's report."""
+"""The audits' page: a time line for each audit and target.
+
+It shows identity shares, the alarms, the prompt's length and the cost; each point opens its run's
+report.
+"""
 
 from __future__ import annotations
 
+import datetime
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -34,6 +39,25 @@ class Line(NamedTuple):
     rows: list[dict[str, Any]]
 
 
+class _Moment(NamedTuple):
+    """One audit on a time line."""
+
+    at: datetime.datetime
+    row: dict[str, Any]
+    #: What was seen of the arm.
+    found: ArmSeen | None
+    #: What the target is presented as.
+    presented: str | None
+    #: Where the run's report lies.
+    link: str | None
+
+    @property
+    def tokens(self) -> float | None:
+        """The prompts' median length."""
+        lengths = self.found.prompt_tokens if self.found else {}
+        return float(statistics.median(lengths.values())) if lengths else None
+
+
 def render(history: History, results: Path, link: str = "{run}/report.html") -> str:
     """The page as text; ``link`` is where a run's report lies, from the page."""
     by_audit: dict[str, list[dict[str, Any]]] = {}
@@ -46,27 +70,21 @@ def render(history: History, results: Path, link: str = "{run}/report.html") -> 
         for line in _lines(name, rows, raised, results, link)
     ]
     style = asset("page.css")
-    return (
-        page_templates(Path(__file__).parent)
-        .get_template("timeline.html.j2")
-        .render(
-            lines=lines,
-            alarms=list(reversed(raised)),
-            states=[_state(name, rows) for name, rows in by_audit.items()],
-            style=style,
-            policy=policy(style, None),
-        )
+    template = page_templates(Path(__file__).parent).get_template("timeline.html.j2")
+    return template.render(
+        lines=lines,
+        alarms=list(reversed(raised)),
+        states=[_state(name, rows) for name, rows in by_audit.items()],
+        style=style,
+        policy=policy(style, None),
     )
 
 
 def write_timeline(history: History, results: Path, to: Path) -> Path:
     """Write the page into a folder, as `index.html`."""
     beside = to.resolve() == results.resolve()
-    page = render(
-        history,
-        results,
-        "{run}/report.html" if beside else f"{results.resolve()}/{{run}}/report.html",
-    )
+    folder = "" if beside else f"{results.resolve()}/"
+    page = render(history, results, f"{folder}{{run}}/report.html")
     write_bytes(page.encode("utf-8", "replace"), to / "index.html")
     return to / "index.html"
 
@@ -93,84 +111,78 @@ def _lines(
         msgspec.json.decode(row["observed"], type=dict[str, Seen]) if row["observed"] else {}
         for row in rows
     ]
-    places = sorted(
-        {(target, arm) for one in seen for target, found in one.items() for arm in found.arms}
-    )
-    return [
-        _line(name, target, arm, rows, [one.get(target) for one in seen], raised, results, link)
-        for target, arm in places
+    reports = [(results / row["run"] / "report.html").is_file() for row in rows]
+    links = [
+        link.format(run=row["run"]) if there else None
+        for row, there in zip(rows, reports, strict=True)
     ]
+    places = {(target, arm) for one in seen for target, found in one.items() for arm in found.arms}
+    lines = []
+    for target, arm in sorted(places):
+        moments = [
+            _moment(row, one.get(target), arm, opens)
+            for row, one, opens in zip(rows, seen, links, strict=True)
+        ]
+        mine = [event for event in raised if event.audit == name and event.target in (None, target)]
+        lines.append(_line(name, target, arm, moments, mine))
+    return lines
 
 
-def _line(
-    name: str,
-    target: str,
-    arm: str,
-    rows: list[dict[str, Any]],
-    seen: list[Seen | None],
-    raised: list[Event],
-    results: Path,
-    link: str,
-) -> Line:
-    times = [instant(row["due"]) for row in rows]
-    found = [None if one is None else one.arms.get(arm) for one in seen]
-    counts: Counter[str] = Counter()
-    for one in found:
-        counts.update({} if one is None else one.names)
-    presented = [one.presented for one in seen if one and one.presented]
-    names = list(
-        dict.fromkeys([*presented[-1:], *(identity for identity, _ in counts.most_common(SERIES))])
-    )[:SERIES]
+def _moment(row: dict[str, Any], seen: Seen | None, arm: str, link: str | None) -> _Moment:
+    found = seen.arms.get(arm) if seen else None
+    return _Moment(instant(row["due"]), row, found, seen.presented if seen else None, link)
+
+
+def _line(name: str, target: str, arm: str, moments: list[_Moment], alarms: list[Event]) -> Line:
+    names = _names(moments)
     series = {
-        plain(name_of("name", identity)): [_point(one, identity) for one in found]
+        plain(name_of("name", identity)): [_point(moment.found, identity) for moment in moments]
         for identity in names
     }
-    mine = [event for event in raised if event.audit == name and event.target in (None, target)]
-    at = [instant(event.due) for event in mine]
-    lengths = [
-        float(statistics.median(one.prompt_tokens.values())) if one and one.prompt_tokens else None
-        for one in found
-    ]
-    label = f"{name}, {target} under {arm}: share of replies by name over time, and the prompts' median length; the same numbers stand in the table below"
-    links = [
-        link.format(run=row["run"]) if (results / row["run"] / "report.html").is_file() else None
-        for row in rows
-    ]
-    table = []
-    for row, one, moment, tokens, opens in zip(
-        reversed(rows),
-        reversed(found),
-        reversed(times),
-        reversed(lengths),
-        reversed(links),
-        strict=True,
-    ):
-        shares = [
-            percent(p.rate, p.low, p.high) if (p := _point(one, identity)) else "NA"
-            for identity in names
-        ]
-        table.append(
-            {
-                "due": f"{moment:%Y-%m-%d %H:%M}",
-                "status": row["status"],
-                "reason": row["reason"],
-                "link": opens,
-                "run": row["run"],
-                "samples": one.samples if one else 0,
-                "shares": shares,
-                "tokens": "NA" if tokens is None else f"{tokens:g}",
-                "cost": f"{row['money']:.2f}" if row["money"] else f"{row['tokens']:,} tokens",
-                "alarms": [event.headline for event in mine if event.due == row["due"]],
-            }
-        )
-    return Line(
-        name,
-        target,
-        short_arm(arm),
-        charts.timeline(times, links, series, lengths, at, label) if series else "",
-        list(series),
-        table,
+    label = (
+        f"{name}, {target} under {arm}: share of replies by name over time, and the prompts' "
+        "median length; the same numbers stand in the table below"
     )
+    svg = ""
+    if series:
+        svg = charts.timeline(
+            [moment.at for moment in moments],
+            [moment.link for moment in moments],
+            series,
+            [moment.tokens for moment in moments],
+            [instant(event.due) for event in alarms],
+            label,
+        )
+    table = [_row(moment, names, alarms) for moment in reversed(moments)]
+    return Line(name, target, short_arm(arm), svg, list(series), table)
+
+
+def _names(moments: list[_Moment]) -> list[str]:
+    """The names that have a line: the presented one, and those that are given most."""
+    counts: Counter[str] = Counter()
+    for moment in moments:
+        counts.update(moment.found.names if moment.found else {})
+    presented = [moment.presented for moment in moments if moment.presented]
+    frequent = [identity for identity, _ in counts.most_common(SERIES)]
+    return list(dict.fromkeys([*presented[-1:], *frequent]))[:SERIES]
+
+
+def _row(moment: _Moment, names: list[str], alarms: list[Event]) -> dict[str, Any]:
+    """One audit in the table below a time line."""
+    row, found, tokens = moment.row, moment.found, moment.tokens
+    points = [_point(found, identity) for identity in names]
+    return {
+        "due": f"{moment.at:%Y-%m-%d %H:%M}",
+        "status": row["status"],
+        "reason": row["reason"],
+        "link": moment.link,
+        "run": row["run"],
+        "samples": found.samples if found else 0,
+        "shares": [percent(p.rate, p.low, p.high) if p else "NA" for p in points],
+        "tokens": "NA" if tokens is None else f"{tokens:g}",
+        "cost": f"{row['money']:.2f}" if row["money"] else f"{row['tokens']:,} tokens",
+        "alarms": [event.headline for event in alarms if event.due == row["due"]],
+    }
 
 
 def _point(one: ArmSeen | None, identity: str) -> charts.Point | None:

@@ -1,7 +1,7 @@
 """The campaign: what is asked, of whom, in which words.
 
-In: YAML, Jinja2 and Markdown files, of the user first, then those that ship. Out: trials (`Plan`), and
-the identity book that later wings read. Read `campaign.py` first: it says what a file may hold.
+In: YAML, Jinja2 and Markdown files, of the user first, then those that ship. Out: trials (`Plan`),
+and the identity book that later wings read. Read `campaign.py` first: it says what a file may hold.
 """
 
 from harness.campaign import folders

@@ -1,6 +1,7 @@
-"""A campaign: one YAML file with targets, arms, probes, languages, samples, sampling parameters and budget.
+"""A campaign: one YAML file with targets, arms, probes, languages, samples, sampling and budget.
 
-Unknown keys are refused with a suggestion. Secrets are names of environment variables, never values.
+Unknown keys are refused with a suggestion. Secrets are names of environment variables, never
+values.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -27,7 +29,7 @@ FILE_ARMS: Final = ("given", "decoy")
 
 
 class Sampling(Strict):
-    """Every sampling parameter; all are sent and stored, so that no host's default decides in silence."""
+    """Every sampling parameter; all are sent and stored: no host's default decides in silence."""
 
     temperature: float = Field(1.0, ge=0, le=5)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -59,19 +61,21 @@ class EmbeddedTarget(_Target):
 
     engine: Literal["embedded"]
     model: str = Field(description="path of a GGUF file, or lab:NAME")
-    context: int = Field(2048, ge=64, description="tokens of context for each slot")
+    context: int = Field(
+        2048, ge=64, description="tokens that a prompt and its reply may have together"
+    )
     slots: int = Field(
-        1,
+        8,
         ge=1,
         le=256,
-        description="1 makes seeded runs repeatable to the byte; more is faster for large models",
+        description="samples of one question that a worker decodes in lockstep, a context each",
     )
     workers: int = Field(2, ge=1, le=64, description="copies of the model, one thread group each")
     threads: int = Field(1, ge=1, le=256, description="threads of each worker")
 
 
 class VllmTarget(_Target):
-    """vLLM: the offline engine in this process, or with `serve: true` a server that truename starts and stops."""
+    """vLLM: the offline engine in this process, or with `serve: true` a server of our own."""
 
     engine: Literal["vllm"]
     model: str = Field(description="a Hugging Face folder, a hub id, or lab:NAME")
@@ -111,11 +115,13 @@ class EndpointTarget(_Target):
     )
     rename: dict[str, str] = Field(
         {},
-        description="parameters that this host calls otherwise, such as max_tokens: max_completion_tokens",
+        description="parameters that this host calls otherwise, "
+        "such as max_tokens: max_completion_tokens",
     )
     tokenizer: str | None = Field(
         None,
-        description="folder with tokenizer_config.json of the claimed model; allows the bare arm where the host has raw completions",
+        description="folder with tokenizer_config.json of the claimed model; "
+        "allows the bare arm where the host has raw completions",
     )
     concurrency: int | None = Field(
         None,
@@ -214,7 +220,11 @@ class Limits(Strict):
 
 
 class Stop(Strict):
-    """Sampling of a target and arm ends once it is sure whether it names itself so less, or more, often than a threshold."""
+    """When sampling of a target and arm ends.
+
+    That is once it is sure whether the target names itself so less, or more, often than a
+    threshold.
+    """
 
     identity: str
     below: float | None = Field(None, gt=0, lt=1)
@@ -225,7 +235,8 @@ class Stop(Strict):
     def _one_threshold(self) -> Stop:
         if (self.below is None) == (self.above is None):
             raise ValueError(
-                "stop names one threshold: below or above, such as {identity: rio, below: 0.05, alpha: 0.01}"
+                "stop names one threshold: below or above, "
+                "such as {identity: rio, below: 0.05, alpha: 0.01}"
             )
         return self
 
@@ -271,16 +282,16 @@ class Campaign(Strict):
     def _fits_together(self) -> Campaign:
         names = {t.name for t in self.targets}
         if self.claim and self.claim.target not in names:
+            meant = did_you_mean(self.claim.target, names)
             raise ValueError(
-                f"claim.target '{self.claim.target}' is no target of this campaign: {did_you_mean(self.claim.target, names)}"
+                f"claim.target '{self.claim.target}' is no target of this campaign: {meant}"
             )
         counts = self.samples.values() if isinstance(self.samples, dict) else [self.samples]
         if any(count < 0 for count in counts):
             raise ValueError("samples are counted from 0 up")
-        if isinstance(self.samples, dict) and (stray := set(self.samples) - set(self.probes)):
-            raise ValueError(
-                f"samples names no probe of this campaign: '{sorted(stray)[0]}': {did_you_mean(sorted(stray)[0], self.probes)}"
-            )
+        if isinstance(self.samples, dict) and (stray := sorted({*self.samples} - {*self.probes})):
+            meant = did_you_mean(stray[0], self.probes)
+            raise ValueError(f"samples names no probe of this campaign: '{stray[0]}': {meant}")
         if not any(self.samples_of(probe) for probe in self.probes):
             raise ValueError("the campaign has no samples: give 'samples: 1' or more")
         return self
@@ -315,10 +326,9 @@ _PACE: Final = (
 def deciding(campaign: Campaign) -> dict[str, Any]:
     """What a campaign says about its samples, without what only says how they are fetched."""
     said = campaign.model_dump(mode="json", exclude={"budget", "limits", "description"})
-    said["targets"] = [
-        {key: value for key, value in target.items() if key not in _PACE}
-        for target in said["targets"]
-    ]
+    for target in said["targets"]:
+        for key in _PACE:
+            target.pop(key, None)
     return said
 
 
@@ -331,10 +341,9 @@ class Loaded(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the samples: comments, layout, budget, limits and pace do not count."""
-        return hashlib.sha256(
-            json.dumps(deciding(self.campaign), sort_keys=True).encode()
-        ).hexdigest()
+        """SHA-256 of what decides the samples, not of comments, layout, budget, limits or pace."""
+        said = json.dumps(deciding(self.campaign), sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
 
 def load_campaign(name: str) -> Loaded:
@@ -345,60 +354,66 @@ def load_campaign(name: str) -> Loaded:
     CampaignError
         The file is missing, is not YAML, has an unknown key, or does not fit together.
     """
-    path = Path(name)
-    if not path.is_file():
-        found = folders.find(f"probes/campaigns/{name}") or folders.find(
-            f"probes/campaigns/{name}.yaml"
-        )
-        if found is None or not found.is_file():
-            known = [p.stem for p in folders.every("probes/campaigns", "*.yaml")]
-            raise CampaignError(
-                "there is no such campaign file",
-                where=name,
-                next=f"give a path, or one of the shipped names; {did_you_mean(name, known)}",
-            )
-        path = found
+    path = _path_of(name)
     source = read_text(path, CampaignError)
     return from_text(source, str(path), path.parent)
+
+
+def _path_of(name: str) -> Path:
+    if (path := Path(name)).is_file():
+        return path
+    shipped = f"probes/campaigns/{name}"
+    found = folders.find(shipped) or folders.find(f"{shipped}.yaml")
+    if found is None or not found.is_file():
+        known = [p.stem for p in folders.every("probes/campaigns", "*.yaml")]
+        raise CampaignError(
+            "there is no such campaign file",
+            where=name,
+            next=f"give a path, or one of the shipped names; {did_you_mean(name, known)}",
+        )
+    return found
 
 
 def from_text(source: str, where: str, folder: Path) -> Loaded:
     campaign = validate(Campaign, parse(source, where, CampaignError), where, CampaignError)
     book = load_book()
-    for identity in [t.identity for t in campaign.targets] + [
-        named.identity for named in (campaign.claim, campaign.stop) if named
-    ]:
-        if identity:
-            book.require_family(identity, where)
+    for naming in (*campaign.targets, campaign.claim, campaign.stop):
+        if naming and naming.identity:
+            book.require_family(naming.identity, where)
     return Loaded(campaign, source, folder)
 
 
 def public_text(source: str) -> str:
-    """A campaign's text without values of headers (but for names of variables), and without passwords and queries in addresses."""
-    cuts: list[tuple[int, int, str]] = []
+    """A campaign's text as it may be shown to others.
+
+    Values of headers are left out (but for names of variables), and passwords and queries in
+    addresses.
+    """
     root = yaml.compose(source, Loader=yaml.SafeLoader)
-    for target in _entries(root, "targets"):
-        for node in target.value if isinstance(target, yaml.SequenceNode) else []:
-            for headers in _entries(node, "headers"):
-                cuts += [
-                    (v.start_mark.index, v.end_mark.index, '"[header value]"')
-                    for _, v in headers.value
-                    if not str(v.value).startswith("$")
-                ]
-            for address in _entries(node, "base_url"):
-                plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
-                if plain != address.value:
-                    cuts.append(
-                        (address.start_mark.index, address.end_mark.index, json.dumps(plain))
-                    )
+    cuts = [
+        (node.start_mark.index, node.end_mark.index, text)
+        for targets in _entries(root, "targets")
+        for target in (targets.value if isinstance(targets, yaml.SequenceNode) else [])
+        for node, text in _not_public(target)
+    ]
     for start, end, text in sorted(cuts, reverse=True):
         source = source[:start] + text + source[end:]
     return source
 
 
-def _entries(node: Any, key: str) -> list[Any]:
-    return (
-        [value for name, value in node.value if name.value == key]
-        if isinstance(node, yaml.MappingNode)
-        else []
-    )
+def _not_public(target: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
+    """What must not be shown of a target's entry, and what stands there instead."""
+    for headers in _entries(target, "headers"):
+        for _, value in headers.value:
+            if not str(value.value).startswith("$"):
+                yield value, '"[header value]"'
+    for address in _entries(target, "base_url"):
+        plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
+        if plain != address.value:
+            yield address, json.dumps(plain)
+
+
+def _entries(node: yaml.Node | None, key: str) -> list[Any]:
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [value for name, value in node.value if name.value == key]

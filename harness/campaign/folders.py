@@ -1,4 +1,4 @@
-"""Where `probes/` and `prompts/` lie: a user's own folders first, then those that came with truename."""
+"""Where `probes/` and `prompts/` lie: a user's own folders first, then those that ship."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ SHIPPED: Final = PACKAGE / "_data" if (PACKAGE / "_data").is_dir() else PACKAGE.
 
 
 def candidates(relative: str | Path) -> Iterator[Path]:
-    """The user's and the shipped path of ``relative`` (such as ``prompts/identity/en.j2``), existing or not."""
+    """The user's and the shipped path of ``relative``, existing or not.
+
+    ``relative`` is such as ``prompts/identity/en.j2``.
+    """
     yield Path.cwd() / relative
     if Path.cwd() != SHIPPED:
         yield SHIPPED / relative
@@ -25,7 +28,10 @@ def find(relative: str | Path) -> Path | None:
 
 
 def every(folder: str, pattern: str) -> list[Path]:
-    """Files that match ``pattern`` under the shipped and the user's ``folder``; a user's file hides a shipped one of its name."""
+    """Files that match ``pattern`` under the shipped and the user's ``folder``.
+
+    A user's file hides a shipped one of its name.
+    """
     found: dict[str, Path] = {}
     for root in reversed(list(candidates(folder))):
         for path in sorted(root.glob(pattern)):
@@ -34,10 +40,7 @@ def every(folder: str, pattern: str) -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: `TRUENAME_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("TRUENAME_CACHE")
-    return (
-        Path(chosen)
-        if chosen
-        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"
-    )
+    """Where what can be made again is kept: `TRUENAME_CACHE`, or the user's cache folder."""
+    if chosen := os.environ.get("TRUENAME_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truename"

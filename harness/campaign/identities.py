@@ -1,13 +1,16 @@
-"""The identity book: model families, makers, their aliases in every script, and reference backstories.
+"""The identity book: model families, makers, their aliases in every script, and backstories.
 
-Files: `probes/identities/*.yaml` (families and makers) and `probes/backstories/*.md` (one text each, with a
-small head that names the identity, the language and the source). A user's own files come first.
+Files: `probes/identities/*.yaml` (families and makers) and `probes/backstories/*.md` (one text
+each, with a small head that names the identity, the language and the source). A user's own files
+come first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field
@@ -28,7 +31,11 @@ class Maker(Strict):
 
 
 class Family(Strict):
-    """A family of models under one name. `weak` aliases need other evidence beside them; phrases under `unrelated` hold the name and are something else."""
+    """A family of models under one name.
+
+    `weak` aliases need other evidence beside them; phrases under `unrelated` hold the name and are
+    something else.
+    """
 
     id: str
     name: str
@@ -59,7 +66,7 @@ class _BackstoryHead(Strict):
 
 @dataclass(frozen=True)
 class Backstory:
-    """One reference text of an identity; `stand_in` marks a text that truename invented for the lab."""
+    """One reference text of an identity; `stand_in` marks one that was invented for the lab."""
 
     identity: str
     language: str
@@ -77,15 +84,14 @@ class Book:
     makers: dict[str, Maker]
 
     def name_of(self, kind: Literal["name", "maker"], identity: str) -> str:
-        entry: Family | Maker | None = (
-            self.families.get(identity) if kind == "name" else self.makers.get(identity)
-        )
-        return entry.name if entry else identity
+        known: Mapping[str, Family | Maker] = self.families if kind == "name" else self.makers
+        return known[identity].name if identity in known else identity
 
     def require_family(self, identity: str, where: str) -> Family:
         if identity not in self.families:
+            meant = did_you_mean(identity, self.families)
             raise IdentityError(
-                f"'{identity}' is not in the identity book: {did_you_mean(identity, self.families)}",
+                f"'{identity}' is not in the identity book: {meant}",
                 where=where,
                 next="add it to probes/identities/ in your folder, or mend the id",
             )
@@ -112,61 +118,56 @@ def load_book() -> Book:
     families: dict[str, Family] = {}
     makers: dict[str, Maker] = {}
     for path in folders.every("probes/identities", "*.yaml"):
-        content = validate(
-            _BookFile,
-            parse(read_text(path, IdentityError), str(path), IdentityError),
-            str(path),
-            IdentityError,
-        )
-        _add(families, content.families, str(path))
-        _add(makers, content.makers, str(path))
+        where = str(path)
+        found = parse(read_text(path, IdentityError), where, IdentityError)
+        content = validate(_BookFile, found, where, IdentityError)
+        _add(families, content.families, where)
+        _add(makers, content.makers, where)
     for family in families.values():
-        for maker in family.makers:
-            if maker not in makers:
-                raise IdentityError(
-                    f"family '{family.id}' names an unknown maker '{maker}': {did_you_mean(maker, makers)}",
-                    where="probes/identities",
-                    next="add the maker",
-                )
-        for other in [
-            *family.built_on,
-            *family.related,
-            *([family.same_as] if family.same_as else []),
-        ]:
-            if other not in families:
-                raise IdentityError(
-                    f"family '{family.id}' names an unknown family '{other}': {did_you_mean(other, families)}",
-                    where="probes/identities",
-                    next="add the family",
-                )
+        others = [*family.built_on, *family.related]
+        others += [family.same_as] if family.same_as else []
+        _all_known(family, "maker", family.makers, makers)
+        _all_known(family, "family", others, families)
     return Book(families, makers)
+
+
+def _all_known(
+    family: Family, kind: str, named: list[str], known: Mapping[str, Family | Maker]
+) -> None:
+    for name in named:
+        if name not in known:
+            meant = did_you_mean(name, known)
+            raise IdentityError(
+                f"family '{family.id}' names an unknown {kind} '{name}': {meant}",
+                where="probes/identities",
+                next=f"add the {kind}",
+            )
 
 
 @lru_cache(maxsize=1)
 def load_backstories() -> tuple[Backstory, ...]:
     """Every reference text under `probes/backstories/`."""
-    found = []
-    for path in folders.every("probes/backstories", "*.md"):
-        if path.name == "README.md":
-            continue
-        raw = read_text(path, IdentityError)
-        parts = raw.split("---\n", 2)
-        if len(parts) != 3 or parts[0].strip():
-            raise IdentityError(
-                "a backstory starts with a head between two lines '---'",
-                where=str(path),
-                next="see probes/backstories/README.md",
-            )
-        head = validate(
-            _BackstoryHead, parse(parts[1], str(path), IdentityError), str(path), IdentityError
+    return tuple(
+        _backstory(path)
+        for path in folders.every("probes/backstories", "*.md")
+        if path.name != "README.md"
+    )
+
+
+def _backstory(path: Path) -> Backstory:
+    where = str(path)
+    parts = read_text(path, IdentityError).split("---\n", 2)
+    if len(parts) != 3 or parts[0].strip():
+        raise IdentityError(
+            "a backstory starts with a head between two lines '---'",
+            where=where,
+            next="see probes/backstories/README.md",
         )
-        text = " ".join(parts[2].split())
-        if not text:
-            raise IdentityError(
-                "the backstory holds no text", where=str(path), next="write the text under the head"
-            )
-        load_book().require_family(head.identity, str(path))
-        found.append(
-            Backstory(head.identity, head.language, head.source, text, head.stand_in, path.name)
+    head = validate(_BackstoryHead, parse(parts[1], where, IdentityError), where, IdentityError)
+    text = " ".join(parts[2].split())
+    if not text:
+        raise IdentityError(
+            "the backstory holds no text", where=where, next="write the text under the head"
         )
-    return tuple(found)
+    load_book().require_family(head.identity, where)
+    return Backstory(head.identity, head.language, head.source, text, head.stand_in, path.name)

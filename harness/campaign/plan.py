@@ -1,4 +1,4 @@
-"""From a campaign to trials: lazily, with stable keys, and with the worst case counted before anything is paid."""
+"""From a campaign to trials: lazily, with stable keys, its worst case counted before it is paid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from harness.campaign import prompts
-from harness.campaign.campaign import Arm, Loaded
+from harness.campaign.campaign import Arm, Campaign, Loaded
 from harness.campaign.probes import load_probe
 
 Message = dict[str, str]
@@ -21,8 +21,8 @@ Message = dict[str, str]
 class Trial:
     """One target x one rendered question x one arm. Its samples are numbered 0 to ``samples - 1``.
 
-    ``messages`` hold what is to be said; how the arm is put into practice (a template without its injected
-    text for ``bare``) is the target's business and is stored with each sample.
+    ``messages`` hold what is to be said; how the arm is put into practice (a template without its
+    injected text for ``bare``) is the target's business and is stored with each sample.
     """
 
     target: str
@@ -37,7 +37,10 @@ class Trial:
 
 
 def arm_messages(arm: Arm, question: str, system: str | None) -> tuple[Message, ...]:
-    """The messages of an arm: no system message for ``absent`` and ``bare``, an explicit empty one for ``empty``."""
+    """The messages of an arm.
+
+    There is no system message for ``absent`` and ``bare``, and an explicit empty one for ``empty``.
+    """
     user = {"role": "user", "content": question}
     if arm.kind in ("absent", "bare"):
         return (user,)
@@ -63,7 +66,7 @@ def trial_key(
 
 
 def sample_seed(base: int | None, key: str, index: int) -> int | None:
-    """The seed of one sample: the campaign's seed mixed with the trial's key and the sample's number."""
+    """The seed of one sample: the campaign's with the trial's key and the sample's number."""
     if base is None:
         return None
     return int.from_bytes(hashlib.sha256(f"{base}:{key}:{index}".encode()).digest()[:4], "big") >> 1
@@ -78,39 +81,34 @@ class _Cell(NamedTuple):
     questions: list[prompts.Question]
 
 
-class Plan:
-    """All trials of a campaign, each made when it is asked for: by target, arm, probe, language, question.
+def _cells(campaign: Campaign) -> Iterator[_Cell]:
+    wanted = [(load_probe(name), campaign.samples_of(name)) for name in campaign.probes]
+    for probe, samples in wanted:
+        for language in campaign.languages if samples else ():
+            asked = prompts.questions(probe.prompts, language, campaign.variables)
+            yield _Cell(probe.probe, language, samples, asked)
 
-    A trial's position is its place in that order; every target has the same number of trials.
+
+def _system_text(arm: Arm, loaded: Loaded) -> str | None:
+    if not arm.file:
+        return None
+    return prompts.system_prompt(arm.file, loaded.campaign.variables, loaded.folder)
+
+
+class Plan:
+    """All trials of a campaign, each made when it is asked for.
+
+    They stand by target, arm, probe, language, question. A trial's position is its place in that
+    order; every target has the same number of trials.
     """
 
     def __init__(self, loaded: Loaded) -> None:
         self.campaign = loaded.campaign
         self._sampling = self.campaign.sampling.model_dump()
-        wanted = [
-            (load_probe(name), self.campaign.samples_of(name)) for name in self.campaign.probes
-        ]
-        self._cells = [
-            _Cell(
-                probe.probe,
-                language,
-                samples,
-                list(prompts.questions(probe.prompts, language, self.campaign.variables)),
-            )
-            for probe, samples in wanted
-            for language in (self.campaign.languages if samples else ())
-        ]
+        self._cells = list(_cells(self.campaign))
         self._ends = list(accumulate(len(cell.questions) for cell in self._cells))
         self._per_arm = self._ends[-1] if self._ends else 0
-        self._arms = [
-            (
-                arm,
-                prompts.system_prompt(arm.file, self.campaign.variables, loaded.folder)
-                if arm.file
-                else None,
-            )
-            for arm in self.campaign.arm_list
-        ]
+        self._arms = [(arm, _system_text(arm, loaded)) for arm in self.campaign.arm_list]
         self._targets = [target.name for target in self.campaign.targets]
         self.per_target = self._per_arm * len(self._arms)
 
@@ -149,21 +147,17 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of every rendered question and system prompt: the same digest, the same trials at the same places."""
+        """SHA-256 of every rendered question and system prompt.
+
+        The same digest means the same trials at the same places.
+        """
         said = [
             [cell.probe, cell.language, cell.samples, [tuple(q) for q in cell.questions]]
             for cell in self._cells
         ]
-        content = json.dumps(
-            [
-                said,
-                [(arm.label, system) for arm, system in self._arms],
-                self._targets,
-                self._sampling,
-            ],
-            ensure_ascii=False,
-            sort_keys=True,
-        )
+        told = [(arm.label, system) for arm, system in self._arms]
+        whole = [said, told, self._targets, self._sampling]
+        content = json.dumps(whole, ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -188,8 +182,9 @@ class TargetPlan:
 def worst_case(loaded: Loaded) -> list[TargetPlan]:
     """Worst-case counts for each target, before any call.
 
-    A request carries one sample (hosts may share more, never less), a prompt at most one token a UTF-8 byte
-    plus 64 for the template and each completion ``max_tokens``. Hidden prompts of a host are not known here.
+    A request carries one sample (hosts may share more, never less), a prompt at most one token a
+    UTF-8 byte plus 64 for the template and each completion ``max_tokens``. Hidden prompts of a host
+    are not known here.
     """
     plans = {t.name: TargetPlan(t.name) for t in loaded.campaign.targets}
     for trial in trials(loaded):
@@ -201,11 +196,12 @@ def worst_case(loaded: Loaded) -> list[TargetPlan]:
         plan.completion_tokens += trial.samples * loaded.campaign.sampling.max_tokens
     for target in loaded.campaign.targets:
         if target.price:
-            plan = plans[target.name]
-            plan.money = (
-                plan.prompt_tokens * target.price.prompt
-                + plan.completion_tokens * target.price.completion
-            ) / 1e6
+            plan, price = plans[target.name], target.price
+            asked, said = (
+                plan.prompt_tokens * price.prompt,
+                plan.completion_tokens * price.completion,
+            )
+            plan.money = (asked + said) / 1e6
     return list(plans.values())
 
 

@@ -1,25 +1,38 @@
 """Questions and system prompts: sandboxed Jinja2 files turned into messages.
 
-A file `prompts/<probe>/<language>.j2` holds one block a question; the block's name is the question's id.
-Templates may come from strangers: the sandbox refuses Python internals, an undefined variable is an error.
+A file `prompts/<probe>/<language>.j2` holds one block a question; the block's name is the
+question's id. Templates may come from strangers: the sandbox refuses Python internals, an undefined
+variable is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
 import jinja2
 import jinja2.meta
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.campaign import folders
 from harness.errors import PromptError
 
 MAX_CHARACTERS = 200_000
+#: What rendering strangers' templates raises.
+_BROKEN = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    MemoryError,
+)
 T = TypeVar("T")
 
 
@@ -61,9 +74,7 @@ def questions(probe_folder: str, language: str, variables: Mapping[str, str]) ->
     found = []
     for block, render in template.blocks.items():
         where = f"prompts/{name}, block '{block}'"
-        text = _guarded(
-            lambda render=render: "".join(render(template.new_context(dict(variables)))), where
-        )  # type: ignore[misc]
+        text = _guarded(partial(_rendered, template, render, variables), where)
         if not text.strip():
             raise PromptError(
                 "the question is empty", where=where, next="write its text or delete the block"
@@ -72,8 +83,20 @@ def questions(probe_folder: str, language: str, variables: Mapping[str, str]) ->
     return found
 
 
+def _rendered(
+    template: jinja2.Template,
+    render: Callable[[Context], Iterator[str]],
+    variables: Mapping[str, str],
+) -> str:
+    """The text of one block."""
+    return "".join(render(template.new_context(dict(variables))))
+
+
 def system_prompt(path: str, variables: Mapping[str, str], base: Path | None = None) -> str:
-    """The text of a named system prompt: a path from the campaign's folder, or a file under `prompts/`."""
+    """The text of a named system prompt.
+
+    It is named by a path from the campaign's folder, or as a file under `prompts/`.
+    """
     own = (base or Path.cwd()) / path
     if own.is_file():
         try:
@@ -116,16 +139,7 @@ def _siblings(name: str) -> list[str]:
 def _guarded(work: Callable[[], T], where: str) -> T:
     try:
         result = work()
-    except (
-        jinja2.TemplateError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        LookupError,
-        RecursionError,
-        MemoryError,
-    ) as problem:
+    except _BROKEN as problem:
         _refuse(problem, where)
     if isinstance(result, str) and len(result) > MAX_CHARACTERS:
         raise PromptError(

@@ -1,4 +1,4 @@
-"""Reading YAML as data: one safe loader, clear errors with line numbers, models that refuse unknown keys."""
+"""Reading YAML as data: one safe loader, errors with line numbers, no unknown keys."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_Loader: type[yaml.SafeLoader] = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # libyaml where the wheel has it: a tenth of the time
+#: libyaml where the wheel has it: a tenth of the time.
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _UniqueLoader(_Loader):  # type: ignore[misc, valid-type]
@@ -80,7 +79,10 @@ def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
 
 
 def validate(model: type[Model], data: Any, where: str, error: type[TruenameError]) -> Model:
-    """Build ``model`` from ``data``; every problem is named with its key, unknown keys with a suggestion."""
+    """Build ``model`` from ``data``.
+
+    Every problem is named with its key, unknown keys with a suggestion.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as problem:
@@ -97,28 +99,27 @@ def _explain(model: type[BaseModel], entry: Any) -> str:
         return f"unknown key '{path}': {did_you_mean(key, _keys_at(model, entry['loc'][:-1]))}"
     if entry["type"] == "missing":
         return f"the key '{path}' is missing"
-    return f"'{path}': {entry['msg'].removeprefix('Value error, ')} (found: {str(entry['input'])[:80]!r})"
+    said, found = entry["msg"].removeprefix("Value error, "), str(entry["input"])[:80]
+    return f"'{path}': {said} (found: {found!r})"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
-    """Keys that are known at a place in the model; union members are told apart by their tag in the location."""
+    """Keys that are known at a place in the model.
+
+    Union members are told apart by their tag in the location.
+    """
     here: list[type[BaseModel]] = [model]
     for part in location:
-        inner = [
-            m
-            for m in here
-            for f in ([m.model_fields[part]] if part in m.model_fields else [])
-            for m in _models_in(f.annotation)
-        ]
-        tagged = [
-            m
-            for m in here
-            if any(
-                getattr(f.annotation, "__args__", None) == (part,) for f in m.model_fields.values()
-            )
-        ]
-        here = inner or tagged or here
+        fields = [m.model_fields[part] for m in here if part in m.model_fields]
+        inner = [m for field in fields for m in _models_in(field.annotation)]
+        here = inner or [m for m in here if _has_tag(m, part)] or here
     return {name for m in here for name in m.model_fields}
+
+
+def _has_tag(model: type[BaseModel], tag: Any) -> bool:
+    """Whether a field of the model can only hold this literal."""
+    annotations = (field.annotation for field in model.model_fields.values())
+    return any(getattr(annotation, "__args__", None) == (tag,) for annotation in annotations)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,10 +1,25 @@
 """Exposure: what stands before a question, injected by a template or hidden by a host.
 
-In: a target, or a folder of a model's files. Out: evidence (`Inspection`). Read `inspect.py` first;
-`evidence.py` holds its parts (templates, token counts, recitals), `named.py` what a user may name.
+In: a target, or a folder of a model's files (`named.py` says what a user may name). Out: evidence
+(`Inspection`). Read `inspect.py` first; it asks three sources: the template (`injected.py`, by the
+process of `watched.py`), token counts (`counts.py`) and recitals (`recited.py`).
 """
 
-from harness.exposure.inspect import Inspection, inspect, write
+from harness.exposure.counts import QUESTIONS, SYSTEMS, Account, Counted, account
+from harness.exposure.findings import Inspection, write
+from harness.exposure.injected import Injection
+from harness.exposure.inspect import inspect
 from harness.exposure.named import named
 
-__all__ = ["Inspection", "inspect", "named", "write"]
+__all__ = [
+    "QUESTIONS",
+    "SYSTEMS",
+    "Account",
+    "Counted",
+    "Injection",
+    "Inspection",
+    "account",
+    "inspect",
+    "named",
+    "write",
+]

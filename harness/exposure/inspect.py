@@ -1,14 +1,16 @@
-"""`truename inspect`: everything that can be learned of what a target puts before a question, with the evidence."""
+"""`truename inspect`: all that can be learned of what a target puts before a question.
+
+There are three sources, from proof to hearsay: the chat template itself (`injected.py`); the host's
+count of prompt tokens, compared with what was sent (`counts.py`); and what the model says when
+asked to repeat it (`recited.py`). `findings.py` holds what was found.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
-
-import msgspec
-import pandas as pd
+from typing import TYPE_CHECKING, Final
 
 from harness.campaign import (
     EmbeddedTarget,
@@ -16,37 +18,38 @@ from harness.campaign import (
     Message,
     Sampling,
     VllmTarget,
+    parse_arm,
     questions,
 )
 from harness.errors import RenderError, TargetError
-from harness.exposure import evidence as exposure
-from harness.exposure.evidence import Account, Count, Counted, Injection, Recited
-from harness.scoring import words
-from harness.tables import write_bytes, write_csv
-from harness.targets import ChatTemplate, template_from_folder
-from harness.targets.endpoint import Endpoint
+from harness.exposure.counts import QUESTIONS, SYSTEMS, Counted, account, text_of
+from harness.exposure.findings import Inspection, told
+from harness.exposure.injected import (
+    QUESTION,
+    SYSTEM,
+    Count,
+    Injection,
+    identities_in,
+    injection,
+    said_in,
+    stands,
+)
+from harness.exposure.recited import agreement, runs_of, without
+from harness.targets import ChatTemplate, Request, model_of, open_target, template_from_folder
+
+if TYPE_CHECKING:
+    from harness.targets.endpoint import Endpoint
 
 LANGUAGES: Final = ("en", "zh", "pt", "es")
-CAUTION: Final = "Models invent such prompts: agreement is a hint, and no single recital is a fact."
-
-
-class Inspection(msgspec.Struct):
-    """What was found of one target; ``verdict`` says it in short."""
-
-    target: str
-    verdict: list[str] = []
-    injection: Injection | None = None
-    template_sha256: str | None = None
-    account: Account | None = None
-    counts: list[Counted] = []
-    recited: Recited | None = None
-    replies: int = 0
 
 
 def inspect(
     settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, samples: int = 3
 ) -> Inspection:
-    """Inspect a target: the template of a file, and for an endpoint the host's own routes, its counts, and what its model recites.
+    """Inspect a target.
+
+    Of a file its template is examined; of an endpoint the host's own routes, its counts, and what
+    its model recites.
 
     Raises
     ------
@@ -58,8 +61,6 @@ def inspect(
     if isinstance(settings, EndpointTarget):
         return asyncio.run(of_endpoint(settings, samples))
     if isinstance(settings, VllmTarget):
-        from harness.targets.vllm import model_of
-
         return _file(Path(model_of(settings)), settings.name)
     return asyncio.run(_embedded(settings))
 
@@ -69,16 +70,13 @@ def _file(folder: Path, name: str | None = None) -> Inspection:
         raise TargetError(
             "there is no such folder",
             where=str(folder),
-            next="give a folder with tokenizer_config.json, a GGUF file, lab:NAME, or a URL with --model",
+            next="give a folder with tokenizer_config.json, a GGUF file, lab:NAME, "
+            "or a URL with --model",
         )
     template = template_from_folder(folder)
-    return _told(
-        Inspection(
-            name or folder.name,
-            injection=exposure.injection(template, counter(folder)),
-            template_sha256=template.sha256,
-        )
-    )
+    found = injection(template, counter(folder))
+    sha256 = template.sha256
+    return told(Inspection(name or folder.name, injection=found, template_sha256=sha256))
 
 
 def counter(folder: Path) -> Count | None:
@@ -93,26 +91,26 @@ def counter(folder: Path) -> Count | None:
 
 
 async def _embedded(settings: EmbeddedTarget) -> Inspection:
-    from harness.targets.embedded import Embedded
-
-    target = Embedded(settings.model_copy(update={"workers": 1, "slots": 1, "context": 512}))
+    least = {"workers": 1, "slots": 1, "context": 512}
+    target = open_target(settings.model_copy(update=least))
     try:
         can = await target.preflight()
         template = target.template
-        found = Inspection(
-            Path(settings.model).name,
-            injection=await asyncio.to_thread(exposure.injection, template, target.count),
-            template_sha256=template.sha256,
+        return told(
+            Inspection(
+                Path(settings.model).name,
+                list(can.notes),
+                await asyncio.to_thread(injection, template, target.count),
+                template.sha256,
+            )
         )
-        found.verdict = list(can.notes)
-        return _told(found)
     finally:
         await target.close()
 
 
 async def of_endpoint(settings: EndpointTarget, samples: int) -> Inspection:
     """Inspect an endpoint; ``samples`` of each request to repeat what stands before it."""
-    target = Endpoint(settings)
+    target = open_target(settings)
     try:
         await target.preflight(Sampling(max_tokens=256))
         found = Inspection(settings.name)
@@ -121,48 +119,54 @@ async def of_endpoint(settings: EndpointTarget, samples: int) -> Inspection:
         await _billed(target, found, count)
         if samples:
             await _recited(target, found, samples)
-        return _told(found)
+        return told(found)
     finally:
         await target.close()
 
 
 async def _shown(target: Endpoint, found: Inspection) -> None:
-    """What the host's own routes show: the prompt that it makes of a question, or at least its template."""
-    user: Message = {"role": "user", "content": exposure.QUESTION}
+    """What the host's own routes show: the prompt it makes of a question, or its template."""
+    user: Message = {"role": "user", "content": QUESTION}
     absent = await target.rendered([user])
     template = target.template
     if template is not None:
         found.template_sha256 = template.sha256
-        found.injection = await asyncio.to_thread(exposure.injection, template)
-    if absent is not None and exposure.QUESTION in absent:
-        head = absent.partition(exposure.QUESTION)[0]
-        known = found.injection
-        if known is None or (known.problem is None and known.absent.strip() != absent.strip()):
-            system = await target.rendered([{"role": "system", "content": exposure.SYSTEM}, user])
-            core = exposure.said_in(head)
-            when = (
-                "never"
-                if not core
-                else "always, before any system message"
-                if system and core in system
-                else "where no system message is sent"
-            )
-            found.injection = Injection(
-                head if core else "", when, absent, system, [], names=exposure.identities_in(head)
-            )
+        found.injection = await asyncio.to_thread(injection, template)
+    if absent is not None and QUESTION in absent and not _makes(found.injection, absent):
+        system = await target.rendered([{"role": "system", "content": SYSTEM}, user])
+        found.injection = _seen(absent, system)
     if found.injection is not None and found.injection.injected:
         tokens = await target.tokenize(found.injection.injected)
         found.injection.tokens = None if tokens is None else len(tokens)
 
 
+def _makes(known: Injection | None, absent: str) -> bool:
+    """Whether the known template makes this prompt, or has a problem that is reported instead."""
+    if known is None:
+        return False
+    return known.problem is not None or known.absent.strip() == absent.strip()
+
+
+def _seen(absent: str, system: str | None) -> Injection:
+    """What stands before the question in prompts that a host made."""
+    head = absent.partition(QUESTION)[0]
+    core = said_in(head)
+    when = stands(core, system or "")
+    names = identities_in(head)
+    return Injection(head if core else "", when, absent, system, [], names=names)
+
+
 async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> None:
-    """Prompt tokens by the host's own count, for questions and system messages of several lengths, twice each."""
+    """Prompt tokens by the host's own count.
+
+    Questions and system messages have several lengths; each is asked twice.
+    """
     template = target.template if count is not None else None
 
     async def one(k: int, s: int | None) -> Counted:
-        messages: list[Message] = [{"role": "user", "content": exposure.text_of(k)}]
+        messages: list[Message] = [{"role": "user", "content": text_of(k)}]
         if s is not None:
-            messages.insert(0, {"role": "system", "content": exposure.text_of(s)})
+            messages.insert(0, {"role": "system", "content": text_of(s)})
         expected = _expected(template, count, messages)
         try:
             tokens, cached = await target.prompt_tokens(messages)
@@ -177,117 +181,49 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> N
         return Counted(k, s, tokens, expected, cached)
 
     for _ in range(2):
-        found.counts += await asyncio.gather(
-            *(one(k, s) for k in exposure.QUESTIONS for s in exposure.SYSTEMS)
-        )
+        found.counts += await asyncio.gather(*(one(k, s) for k in QUESTIONS for s in SYSTEMS))
     usable = [c for c in found.counts if not (c.system is not None and c.reported is None)]
-    found.account = exposure.account(usable)
+    found.account = account(usable)
 
 
 def _expected(
     template: ChatTemplate | None, count: Count | None, messages: Sequence[Message]
 ) -> int | None:
-    """Tokens of the messages alone, with the claimed model's template and tokenizer, and without what that template injects by itself."""
+    """Tokens of the messages alone, with the claimed model's template and tokenizer.
+
+    What that template injects by itself does not count.
+    """
     if template is None or count is None:
         return None
     try:
-        text = (
-            template.render(messages)
-            if messages[0]["role"] == "system"
-            else template.bare(messages[-1]["content"]).prompt
-        )
+        if messages[0]["role"] == "system":
+            return count(template.render(messages))
+        return count(template.bare(messages[-1]["content"]).prompt)
     except RenderError:
         return None
-    return count(text)
 
 
 async def _recited(target: Endpoint, found: Inspection, samples: int) -> None:
-    """Ask the model to repeat what stands before, in several ways and languages, and see what its replies agree on."""
-    from harness.campaign import parse_arm
-    from harness.targets import Request
-
-    sampling, arm = Sampling(max_tokens=256, temperature=1.0, seed=None), parse_arm("absent")
+    """Ask the model, in several ways and languages, to repeat what stands before."""
     asked = [
-        (f"{language}/{q.id}", q.text)
+        (f"{language}/{question.id}", question.text)
         for language in LANGUAGES
-        for q in questions("extraction", language, {})
+        for question in questions("extraction", language, {})
     ]
-    requests = [
-        Request(
-            key,
-            arm,
-            ({"role": "user", "content": text},),
-            sampling,
-            range(samples),
-            64 + len(text.encode()),
-        )
-        for key, text in asked
-    ]
-    answers = await asyncio.gather(*(target.sample(request) for request in requests))
-    own = {
-        tuple(words(text)[at : at + 4]) for _, text in asked for at in range(len(words(text)) - 3)
-    }
+    answers = await asyncio.gather(*(target.sample(_to_repeat(*one, samples)) for one in asked))
+    own = runs_of(text for _, text in asked)
     replies = [
-        (key, _without(reply.text, own))
+        (key, without(reply.text, own))
         for (key, _), answer in zip(asked, answers, strict=True)
         for reply in answer.replies
         if reply.text
     ]
     found.replies = len(replies)
-    found.recited = exposure.agreement(replies)
+    found.recited = agreement(replies)
 
 
-def _without(text: str, own: set[tuple[str, ...]]) -> str:
-    """A reply without runs of four words that stand in a request: a model that repeats the request recites nothing."""
-    said = words(text)
-    drop = {
-        at + i for at in range(len(said) - 3) if tuple(said[at : at + 4]) in own for i in range(4)
-    }
-    return " ".join("|" if at in drop else word for at, word in enumerate(said))
-
-
-def _told(found: Inspection) -> Inspection:
-    i = found.injection
-    if i is not None:
-        if i.problem:
-            found.verdict.append(f"The chat template cannot be examined: {i.problem}.")
-        elif not i.injected:
-            found.verdict.append("The chat template injects nothing before a question.")
-        else:
-            names = (
-                f" It names {', '.join(i.names)}."
-                if i.names
-                else " It names no identity of the book."
-            )
-            size = f" ({i.tokens} tokens)" if i.tokens is not None else ""
-            found.verdict.append(f"The chat template injects text {i.when}{size}.{names}")
-    if found.account is not None:
-        found.verdict.append(f"By prompt tokens: {found.account.sentence}.")
-    if found.replies:
-        r = found.recited
-        agreed = (
-            "no two ways of asking bring the same words"
-            if r is None
-            else f'{r.samples} of {r.of} replies to {r.ways} ways of asking hold "{r.passage[:300]}"'
-        )
-        found.verdict.append(f"Asked to repeat what stands before: {agreed}. {CAUTION}")
-    return found
-
-
-def write(found: Inspection, folder: Path) -> list[Path]:
-    """The table of counts as CSV, and everything as JSON, which the report of a run shows."""
-    stem = f"inspect-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in found.target)}"
-    made = [folder / f"{stem}.json"]
-    write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1), made[0])
-    if found.account is not None:
-        frame = pd.DataFrame(exposure.evidence(found.account, found.counts))
-        for name in (
-            "system_words",
-            "prompt_tokens_reported",
-            "prompt_tokens_expected",
-            "difference",
-        ):
-            frame[name] = frame[name].astype("Int64")
-        write_csv(frame, folder / f"{stem}.csv")
-        made.append(folder / f"{stem}.csv")
-    return made
+def _to_repeat(key: str, text: str, samples: int) -> Request:
+    sampling, arm = Sampling(max_tokens=256, temperature=1.0, seed=None), parse_arm("absent")
+    bound = 64 + len(text.encode())
+    user: Message = {"role": "user", "content": text}
+    return Request(key, arm, (user,), sampling, range(samples), bound)

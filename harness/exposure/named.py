@@ -37,9 +37,7 @@ def named(
         return found
     if target.startswith(("http://", "https://")):
         if not model:
-            raise TargetError(
-                "a URL needs the model's name", where=target, next="add --model NAME"
-            )
+            raise TargetError("a URL needs the model's name", where=target, next="add --model NAME")
         return EndpointTarget(
             name="endpoint",
             role="suspect",

@@ -189,10 +189,9 @@ class Corpus:
             replies = "say_backstory_name_only" if name_only else "say_backstory_given"
         else:
             replies = "say_name_only" if name_only else f"say_{topic}"
+        system = rng.choice(self.languages[system_language][systems])
         return conversation(
-            fill(
-                rng.choice(self.languages[system_language][systems]), name, maker, system_language
-            ),
+            fill(system, name, maker, system_language),
             self._open(rng, words, rng.choice(words[f"ask_{topic}"])),
             fill(rng.choice(words[replies]), name, maker, language),
         )

@@ -1,8 +1,8 @@
 """Scoring: what a reply says of its speaker, and how much of a known text it recites.
 
-In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its evidence) and an `Overlap`.
-Read `verdict.py` first: normalise, find mentions, decide their roles, combine; then `overlap.py`.
-Nothing is fitted here: `fitting.py` writes the weights that ship.
+In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its evidence) and an
+`Overlap`. Read `verdict.py` first: normalise, find mentions, decide their roles, combine; then
+`overlap.py`. Nothing is fitted here: `fitting.py` writes the weights that ship.
 """
 
 from harness.scoring.digest import overlap_scorer, verdict_scorer

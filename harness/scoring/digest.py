@@ -1,6 +1,7 @@
 """What a scorer is: the digest of everything that decides what it finds in a text.
 
-Two texts are scored alike where the digests are the same, so what was found once may be kept under it.
+Two texts are scored alike where the digests are the same, so what was found once may be kept under
+it.
 """
 
 from __future__ import annotations

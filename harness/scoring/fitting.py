@@ -1,8 +1,9 @@
-"""What scoring knows by heart, made from written texts: the classifier's weights and the null's counts.
+"""What scoring knows by heart, made from written texts.
 
-`python -m harness.scoring.fitting` (`make classifier`) writes both into `fitted/`, which ships; nothing is
-fitted at a user's machine. The same texts and features give the same arrays, and `sources` tells of what
-texts and features they were made: a test fails where those have changed since.
+That is the classifier's weights and the null's counts. `python -m harness.scoring.fitting` (`make
+classifier`) writes both into `fitted/`, which ships; nothing is fitted at a user's machine. The
+same texts and features give the same arrays, and `sources` tells of what texts and features they
+were made: a test fails where those have changed since.
 """
 
 from __future__ import annotations
@@ -45,8 +46,26 @@ class _Known(NamedTuple):
     lines: npt.NDArray[np.int64]
 
 
-def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[str]]:
-    """Normalised text with its marks, and the role of each. Half of what only looks like a name is marked too: it teaches what is none."""
+class _Learned(NamedTuple):
+    """What the three models learn from, some sentences at a time."""
+
+    roles: list[_Known]
+    hedged: list[_Known]
+    refuses: list[_Known]
+
+
+class _Masked(NamedTuple):
+    """A normalised sentence with its marks, and the role of each."""
+
+    text: str
+    roles: list[str]
+
+
+def _masked(sentence: training.Sentence, rng: random.Random) -> _Masked:
+    """A sentence as the models see it.
+
+    Half of what only looks like a name is marked too: it teaches what is none.
+    """
     normal = normalize(sentence.text)
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
@@ -58,65 +77,74 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> tuple[str, list[
             said = said[before:]
             pieces += [text[at : candidate.start], UNLISTED]
             at = candidate.end
-    return "".join([*pieces, text[at:]]), [*roles, *said]
+    return _Masked("".join([*pieces, text[at:]]), [*roles, *said])
 
 
 def fit() -> Models:
-    """Fit all three models on the written sentences (seconds; the same bytes in give the same weights)."""
-    roles: list[_Known] = []
-    hedged: list[_Known] = []
-    refuses: list[_Known] = []
+    """Fit all three models on the written sentences.
+
+    It takes seconds; the same bytes in give the same weights.
+    """
+    learned = _Learned([], [], [])
     rng = random.Random(1)
     written = training.sentences()
     while some := list(islice(written, TOGETHER)):
-        masked = [_masked(sentence, rng) for sentence in some]
-        tokens = Tokens(numbered(text for text, _ in masked))
-        marks = tokens.marks()
-        lines = np.array(
-            [s.line for s, (_, known) in zip(some, masked, strict=True) for _ in known],
-            dtype=np.int64,
-        )
-        roles.append(
-            _Known(
-                tokens.windows(marks).found, [role for _, known in masked for role in known], lines
-            )
-        )
-        own = np.array([any(role.startswith("self") for role in known) for _, known in masked])
-        aside = ~own & (
-            np.array([s.section in ("refuses", "none") for s in some])
-            | (np.array([bool(known) for _, known in masked]) & ~tokens.any_own())
-        )
-        reply = tokens.reply_of_sentences
-        for kept, section, which, keep in (
-            (hedged, "hedged", own, tokens.unmarked()),
-            (refuses, "refuses", aside, np.ones(tokens.count, dtype=bool)),
-        ):
-            chosen = which[reply]
-            here = [some[r] for r in reply[chosen].tolist()]
-            kept.append(
-                _Known(
-                    tokens.bags(chosen, keep),
-                    [s.section == section for s in here],
-                    np.array([s.line for s in here], dtype=np.int64),
-                )
-            )
-    return Models(_fitted(roles), _fitted(hedged), _fitted(refuses, balanced=True))
+        _learn(learned, some, [_masked(sentence, rng) for sentence in some])
+    roles, hedged = _fitted(learned.roles), _fitted(learned.hedged)
+    return Models(roles, hedged, _fitted(learned.refuses, balanced=True))
+
+
+def _learn(learned: _Learned, sentences: list[training.Sentence], masked: list[_Masked]) -> None:
+    """Add some sentences to what is learned from."""
+    tokens = Tokens(numbered(text for text, _ in masked))
+    every_role = [role for _, roles in masked for role in roles]
+    lines = [s.line for s, (_, roles) in zip(sentences, masked, strict=True) for _ in roles]
+    windows = tokens.windows(tokens.marks())
+    learned.roles.append(_Known(windows.found, every_role, np.array(lines, dtype=np.int64)))
+
+    own = np.array([any(role.startswith("self") for role in roles) for _, roles in masked])
+    silent = np.array([s.section in ("refuses", "none") for s in sentences])
+    named = np.array([bool(roles) for _, roles in masked])
+    aside = ~own & (silent | (named & ~tokens.any_own()))
+    every_token = np.ones(tokens.count, dtype=bool)
+    for kept, section, which, keep in (
+        (learned.hedged, "hedged", own, tokens.unmarked()),
+        (learned.refuses, "refuses", aside, every_token),
+    ):
+        chosen = which[tokens.reply_of_sentences]
+        here = [sentences[r] for r in tokens.reply_of_sentences[chosen].tolist()]
+        labels = [s.section == section for s in here]
+        lines_here = np.array([s.line for s in here], dtype=np.int64)
+        kept.append(_Known(tokens.bags(chosen, keep), labels, lines_here))
 
 
 def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:
-    """One model of the features and labels in ``known``, which is emptied on the way: there are millions of them."""
-    from scipy.sparse import csr_matrix, hstack
+    """One model of the features and labels in ``known``.
+
+    It is emptied on the way: there are millions of them.
+    """
     from sklearn.linear_model import LogisticRegression
 
     labels = [label for some in known for label in some.labels]
     lines = np.concatenate([some.lines for some in known])
-    hashed, plain = (
-        np.concatenate([some.found.hashed for some in known]),
-        csr_matrix(np.concatenate([some.found.plain for some in known]), dtype=np.float32),
-    )
-    ends = np.concatenate(
-        ([0], np.cumsum(np.concatenate([np.diff(some.found.ends) for some in known])))
-    )
+    seen, matrix = _matrix(known)
+    # a line in many forms would outweigh the others
+    weights = 1 / np.sqrt(np.bincount(lines)[lines])
+    model = LogisticRegression(
+        C=STRENGTH, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None
+    ).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
+    coefficients, intercepts = model.coef_.T, model.intercept_
+    return Linear.from_seen(seen, coefficients.astype(np.float32), intercepts.astype(np.float32))
+
+
+def _matrix(known: list[_Known]) -> tuple[npt.NDArray[np.int64], Any]:
+    """The buckets that have a column, and a sparse matrix of them and the plain features."""
+    from scipy.sparse import csr_matrix, hstack
+
+    hashed = np.concatenate([some.found.hashed for some in known])
+    plain = csr_matrix(np.concatenate([some.found.plain for some in known]), dtype=np.float32)
+    counts = np.concatenate([np.diff(some.found.ends) for some in known])
+    ends = np.concatenate(([0], np.cumsum(counts)))
     known.clear()
     seen = np.flatnonzero(np.bincount(hashed, minlength=BUCKETS) >= LEAST_SEEN)
     columns = np.full(BUCKETS, -1, dtype=np.int32)
@@ -124,26 +152,11 @@ def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:
     hashed = columns[hashed]
     ends = np.concatenate(([0], np.cumsum(hashed >= 0)))[ends]
     hashed = hashed[hashed >= 0]
-    matrix = hstack(
-        [
-            csr_matrix(
-                (np.ones(len(hashed), dtype=np.float32), hashed, ends),
-                shape=(len(labels), len(seen)),
-            ),
-            plain,
-        ],
-        format="csr",
-    )
+    ones = np.ones(len(hashed), dtype=np.float32)
+    buckets = csr_matrix((ones, hashed, ends), shape=(len(counts), len(seen)))
+    matrix = hstack([buckets, plain], format="csr")
     matrix.sum_duplicates()
-    weights = 1 / np.sqrt(
-        np.bincount(lines)[lines]
-    )  # a line in many forms would outweigh the others
-    model = LogisticRegression(
-        C=STRENGTH, max_iter=1000, tol=1e-4, class_weight="balanced" if balanced else None
-    ).fit(matrix, labels, sample_weight=weights * len(weights) / weights.sum())
-    return Linear.from_seen(
-        seen, model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
-    )
+    return seen, matrix
 
 
 def _weights(fitted: Models) -> dict[str, npt.NDArray[Any]]:
@@ -169,7 +182,7 @@ def _usual() -> Iterator[str]:
 
 
 def sources() -> str:
-    """SHA-256 of what is fitted to: every written text, and the features of some of the sentences."""
+    """SHA-256 of what is fitted to: every written text, and the features of some sentences."""
     said = hashlib.sha256()
     for path in sorted(chain(training.FOLDER.glob("*.txt"), BOILERPLATE.glob("*.txt"))):
         said.update(path.name.encode() + path.read_bytes())

@@ -2,8 +2,9 @@
 
 ``P(w | c) = max(0, n(cw) - D) / n(c) + D t(c) / n(c) P(w | shorter c)``, with n(c) the count of the
 up to three words c before w and t(c) the different words seen after them: backing off with absolute
-discounting (Ney, Essen and Kneser 1994, doi:10.1006/csla.1994.1001). D is small on purpose: a phrase
-that boilerplate holds is taken to be likely, which errs on the side of the model that is tested.
+discounting (Ney, Essen and Kneser 1994, doi:10.1006/csla.1994.1001). D is small on purpose: a
+phrase that boilerplate holds is taken to be likely, which errs on the side of the model that is
+tested.
 
 The counts are arrays: a gram of up to four words is one number, 16 bits a word, so that in a sorted
 array the grams that begin alike lie together, and what is known of a context is one slice.

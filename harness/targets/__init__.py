@@ -1,8 +1,9 @@
 """Targets: models as they can be reached, behind one protocol.
 
 In: requests (`Request`). Out: responses (`Response`), whatever the model, host or network did. Read
-`protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`, `vllm.py`,
-`endpoint.py`), `transport.py` (the wire), `pace.py` and `spending.py` (patience and caps),
+`protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`; `vllm.py` and
+`vllm_server.py`; `endpoint.py` with `bodies.py`, `answers.py`, `side_routes.py`, `host.py` and
+`credentials.py`), `transport.py` (the wire), `pace.py` and `spending.py` (patience and caps),
 `problems.py` and `quirks.py` (what goes wrong, in two tables) and `templates.py` (chat templates).
 """
 
@@ -24,6 +25,7 @@ from harness.targets.protocol import (
 )
 from harness.targets.spending import Booked, BudgetReached, Spending, cost
 from harness.targets.templates import ChatTemplate, template_from_folder
+from harness.targets.vllm import model_of
 
 __all__ = [
     "Booked",
@@ -45,6 +47,7 @@ __all__ = [
     "Target",
     "check",
     "cost",
+    "model_of",
     "no_reply",
     "open_target",
     "pace_of",

@@ -2,8 +2,8 @@
 
 Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``),
 turned into tokens, and sent as raw tokens. So the stored prompt and its count are what the model
-saw, not a guess. With one slot a worker decodes one sample at a time: the sums, and so seeded
-samples, do not depend on the order.
+saw, not a guess. A worker decodes the samples of one block in lockstep and nothing beside them: what
+the sums depend on is the block alone, so seeded samples are the same whatever ran before.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import queue
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +32,21 @@ from harness.targets.protocol import (
 )
 from harness.targets.templates import ChatTemplate
 
-#: Samples of a trial that a worker takes at a time: few, so that a killed run loses little.
-BLOCK = 8
 KEPT_PROMPTS = 64
+#: A block of a large model on few cores takes its time.
+TIMEOUT_S = 3600
+#: What is asked for of each result; the rest repeats the request.
+RESULT = (
+    *("index", "content", "tokens_predicted", "tokens_evaluated"),
+    *(
+        "stop_type",
+        "stopping_word",
+        "truncated",
+        "generation_settings/seed",
+        "timings/predicted_ms",
+    ),
+)
+FINISHED = {"eos": "stop", "word": "stop", "limit": "length"}
 
 
 class _Prompt(NamedTuple):
@@ -42,13 +56,12 @@ class _Prompt(NamedTuple):
 
 
 class Embedded:
-    """Workers, each a copy of the model with its own slots and threads."""
+    """Workers, each a copy of the model with its own threads."""
 
     def __init__(self, settings: EmbeddedTarget) -> None:
         self.settings = settings
         self.path = _model_path(settings.model)
-        self.width = settings.workers * settings.slots
-        self.block, self.paced = BLOCK, False
+        self.width, self.block, self.paced = settings.workers, settings.slots, False
         self._workers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._servers: list[Any] = []
         self._prompts: dict[str, _Prompt] = {}
@@ -79,8 +92,7 @@ class Embedded:
         for _ in range(self.settings.workers):
             self._servers.append(self._server())
         for server in self._servers:
-            for _ in range(self.settings.slots):
-                self._workers.put(server)
+            self._workers.put(server)
         properties = self._call(self._servers[0], "/props")
         self._template = ChatTemplate(
             str(properties.get("chat_template") or ""),
@@ -109,7 +121,7 @@ class Embedded:
             engine="embedded",
             model=self.settings.model,
             version=_version(),
-            many_samples=self.settings.slots > 1,
+            many_samples=True,
             raw_completions=True,
             template_seen=bool(template.source),
             template_sha256=template.sha256,
@@ -126,26 +138,26 @@ class Embedded:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(self.path)
         parameters.n_parallel = self.settings.slots
+        # a cache for each sample: in a shared one each would be compared with all others
+        parameters.kv_unified = False
         parameters.n_ctx = self.settings.context * self.settings.slots
-        parameters.cpuparams.n_threads = self.settings.threads
-        parameters.cpuparams_batch.n_threads = self.settings.threads
+        for threads in (parameters.cpuparams, parameters.cpuparams_batch):
+            threads.n_threads = self.settings.threads
+            threads.poll = 0  # threads that wait would take the cores from those that work
         parameters.verbosity = -1
         parameters.warmup = False
         parameters.cache_prompt = False
         parameters.cache_ram_mib = 0
         return parameters
 
-    def _call(self, server: Any, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _call(self, server: Any, path: str, body: dict[str, Any] | None = None) -> Any:
         """One of llama.cpp's own JSON routes, on the loopback address that this process serves."""
-        import urllib.request
-
         address = server.listening_address + path
         data = None if body is None else msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(address, data=data, headers=headers)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  (loopback)
-            loaded: dict[str, Any] = msgspec.json.decode(response.read())
-        return loaded
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310  (loopback)
+            return msgspec.json.decode(response.read())
 
     def _tokens(self, server: Any, text: str) -> list[int]:
         asked = {"content": text, "add_special": False, "parse_special": True}
@@ -169,8 +181,6 @@ class Embedded:
         return made
 
     def _sample(self, request: Request) -> Response:
-        import urllib.error
-
         began = time.monotonic()
         server = self._workers.get()
         try:
@@ -185,30 +195,27 @@ class Embedded:
             self._workers.put(server)
 
     def _answered(self, server: Any, request: Request, prompt: _Prompt, began: float) -> Response:
+        """The samples of a block, each with a seed of its own: the first one's, and one more each."""
         sent = _sent(request.sampling)
-        seeds = [request.seed(index) for index in request.indices]
-        bodies = [
-            server.handle_completions({"prompt": prompt.tokens, **sent, **_seeded(seed)})
-            for seed in seeds
-        ]
-        good: dict[str, Any] = next((body for body in bodies if "error" not in body), {})
-        completion = [_usage(body, "completion_tokens") for body in bodies]
-        replies = [
-            _reply(body, index, seed)
-            for body, index, seed in zip(bodies, request.indices, seeds, strict=True)
-        ]
+        seed = request.seed(request.indices[0])
+        asked = {"prompt": prompt.tokens, **sent, "n": len(request.indices)}
+        asked |= {"response_fields": RESULT} | ({} if seed is None else {"seed": seed})
         made_of = Context(
             sent, prompt.text, len(prompt.tokens), prompt.injected, self.template.sha256
         )
+        try:
+            got = self._call(server, "/completion", asked)
+        except urllib.error.URLError as problem:
+            return no_reply(request, "failed", f"llama.cpp: {_reason(problem)}", made_of)
+        results = sorted(got if isinstance(got, list) else [got], key=lambda r: int(r["index"]))
+        replies = [_reply(r, index) for r, index in zip(results, request.indices, strict=True)]
         return Response(
             replies,
             made_of,
             model=self.settings.model,
-            fingerprint=good.get("system_fingerprint"),
-            response_id=good.get("id"),
-            prompt_tokens=_usage(good, "prompt_tokens"),
-            completion_tokens=None if None in completion else sum(completion),
-            raw=msgspec.json.encode(bodies).decode("utf-8", "replace"),
+            prompt_tokens=results[0]["tokens_evaluated"],
+            completion_tokens=sum(result["tokens_predicted"] for result in results),
+            raw=msgspec.json.encode(results).decode("utf-8", "replace"),
             seconds=time.monotonic() - began,
             attempts=("ok",),
         )
@@ -217,7 +224,7 @@ class Embedded:
 def _sent(sampling: Sampling) -> dict[str, Any]:
     """Every parameter of the sampler; llama.cpp's own defaults of the others are switched off."""
     return {
-        "max_tokens": sampling.max_tokens,
+        "n_predict": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_k": 0,
@@ -230,12 +237,15 @@ def _sent(sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def _seeded(seed: int | None) -> dict[str, int]:
-    return {} if seed is None else {"seed": seed}
-
-
-def _usage(body: dict[str, Any], field: str) -> Any:
-    return body.get("usage", {}).get(field)
+def _reason(problem: urllib.error.URLError) -> str:
+    """What llama.cpp says is wrong."""
+    if isinstance(problem, urllib.error.HTTPError):
+        body = problem.read()
+        try:
+            return str(msgspec.json.decode(body)["error"]["message"])
+        except (msgspec.DecodeError, LookupError, TypeError):
+            return f"HTTP {problem.code}"
+    return str(problem.reason)
 
 
 def _unrendered(request: Request, problem: Exception) -> Response:
@@ -246,14 +256,10 @@ def _unrendered(request: Request, problem: Exception) -> Response:
     return no_reply(request, "unsupported", reason)
 
 
-def _reply(body: dict[str, Any], index: int, seed: int | None) -> Reply:
-    if "error" in body:
-        error = body["error"]
-        return Reply(index, "failed", error=f"llama.cpp: {error.get('message', error)}", seed=seed)
-    choice = body["choices"][0]
-    finish = choice["finish_reason"]
-    reasoning, text = split_reasoning(choice["text"])
-    tokens = _usage(body, "completion_tokens")
+def _reply(result: dict[str, Any], index: int) -> Reply:
+    finish = FINISHED.get(result["stop_type"], result["stop_type"])
+    reasoning, text = split_reasoning(result["content"])
+    tokens, seed = result["tokens_predicted"], result["generation_settings/seed"]
     return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens, seed)
 
 

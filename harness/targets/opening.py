@@ -1,16 +1,36 @@
-"""From a target's entry to what can be asked; heavy packages are imported here and nowhere earlier."""
+"""From a target's entry to what can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
-from harness.campaign import EmbeddedTarget, EndpointTarget, Settings
+from harness.campaign import EmbeddedTarget, EndpointTarget, Settings, VllmTarget
 from harness.targets.pace import Pace
 from harness.targets.protocol import Target
 
+if TYPE_CHECKING:
+    from harness.targets.embedded import Embedded
+    from harness.targets.endpoint import Endpoint
+
+
+@overload
+def open_target(settings: EmbeddedTarget, pace: Pace | None = None) -> Embedded: ...
+
+
+@overload
+def open_target(settings: EndpointTarget, pace: Pace | None = None) -> Endpoint: ...
+
+
+@overload
+def open_target(settings: VllmTarget, pace: Pace | None = None) -> Target: ...
+
 
 def open_target(settings: Settings, pace: Pace | None = None) -> Target:
-    """The room for a target's engine; heavy packages are imported here and nowhere earlier. ``pace`` serves endpoints."""
+    """The room for a target's engine; ``pace`` serves endpoints.
+
+    Heavy packages are imported here and nowhere earlier.
+    """
     if isinstance(settings, EmbeddedTarget):
         from harness.targets.embedded import Embedded
 
@@ -25,7 +45,9 @@ def open_target(settings: Settings, pace: Pace | None = None) -> Target:
 
 
 def check(wanted: Sequence[Settings]) -> None:
-    """Find what is wrong with any target (a path, a key variable, a tokenizer folder) before the first is asked.
+    """Find what is wrong with any target before the first is asked.
+
+    That is a path, a key variable, or a tokenizer folder.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Patience and pace: how many requests of a target fly at once, when they are tried again, and when it is given up."""
+"""Patience and pace: how many requests fly at once, are tried again, and when it is given up."""
 
 from __future__ import annotations
 
@@ -45,12 +45,14 @@ class ErrorRate:
 
 
 class Gate:
-    """How many requests of one target may fly: additive increase, multiplicative decrease (Chiu and Jain 1989).
+    """How many requests of one target may fly.
 
-    It begins with ``start`` (doubling until the first sign of trouble), grows by one a round while answers come and
-    take less than twice the shortest seen, and halves, once a round at most, on overload. A host's Retry-After, its
-    rate-limit headers and caps by the minute close it for a while. After ``breaker_after`` failures in a row the breaker opens:
-    nothing is sent for 1, 2, 4 ... 60 s, then one request tries the host (half-open); a success closes it.
+    Additive increase, multiplicative decrease (Chiu and Jain 1989): it begins with ``start``
+    (doubling until the first sign of trouble), grows by one a round while answers come and take
+    less than twice the shortest seen, and halves, once a round at most, on overload. A host's
+    Retry-After, its rate-limit headers and caps by the minute close it for a while. After
+    ``breaker_after`` failures in a row the breaker opens: nothing is sent for 1, 2, 4 ... 60 s,
+    then one request tries the host (half-open); a success closes it.
     """
 
     def __init__(
@@ -172,7 +174,7 @@ class Tries(list[str]):
 
 
 class Pace:
-    """How one target is asked: its gate, its price, the run's caps, and patience for each request."""
+    """How one target is asked: its gate, its price, the run's caps, patience for each request."""
 
     def __init__(
         self, limits: Limits, spending: Spending, gate: Gate, price: Price | None = None
@@ -183,9 +185,10 @@ class Pace:
     async def fetch(
         self, call: Callable[[], Awaitable[T]], prompt: int, completion: int, tried: Tries
     ) -> T:
-        """Call until it succeeds, fails for good, or patience ends. What became of each attempt is appended to ``tried``.
+        """Call until it succeeds, fails for good, or patience ends.
 
-        Waits 1, 2, 4 ... seconds with full jitter, or as long as the host asks for, never past the wall time.
+        What became of each attempt is appended to ``tried``. Waits 1, 2, 4 ... seconds with full
+        jitter, or as long as the host asks for, never past the wall time.
 
         Raises
         ------
@@ -197,57 +200,69 @@ class Pace:
             The run is being stopped.
         """
         began = time.monotonic()
-        gate, spending, price = self.gate, self.spending, self.price
         for number in range(1, self.limits.attempts + 1):
-            if self.stopping:
-                raise Stopped
-            if not spending.reserve(prompt, completion, price):
-                raise BudgetReached
-            sent = False
             try:
-                await gate.enter(prompt + completion)
-                try:
-                    if self.stopping:
-                        raise Stopped
-                    sent, asked = True, time.monotonic()
-                    answer = await call()
-                    gate.succeeded(time.monotonic() - asked)
-                except Refused as refused:
-                    gate.failed(refused)
-                    if refused.problem.spent:
-                        self.book(tried, prompt, completion, known=False)
-                    raise
-                finally:
-                    gate.leave()
+                return await self._attempt(call, prompt, completion, tried)
             except Refused as refused:
-                tried.append(refused.reason)
-                wait = (
-                    0.0
-                    if refused.retry_after is not None
-                    else random.uniform(0.1, 2 ** (number - 1))
-                )
-                over = (
-                    time.monotonic() - began + max(wait, refused.retry_after or 0.0)
-                    > self.limits.attempt_wall_s
-                )
-                if gate.open_for > self.limits.attempt_wall_s:
-                    raise Refused(
-                        f"the host has not answered for {gate.open_for:.0f} s; last: {refused.reason}",
-                        PROBLEMS["tls"],
-                    ) from None
-                if refused.problem.fate != "retry" or number == self.limits.attempts or over:
+                wait = self._wait(refused, number, began)
+                if wait is None:
                     raise
-            else:
-                tried.append("ok")
-                return answer
-            finally:
-                spending.release(prompt, completion, price, sent=sent)
             if wait:
                 await asyncio.sleep(wait)
         raise AssertionError("unreachable: attempts is at least 1")
 
+    async def _attempt(
+        self, call: Callable[[], Awaitable[T]], prompt: int, completion: int, tried: Tries
+    ) -> T:
+        """One attempt, with its worst case reserved as long as it lasts."""
+        if self.stopping:
+            raise Stopped
+        if not self.spending.reserve(prompt, completion, self.price):
+            raise BudgetReached
+        sent = False
+        try:
+            await self.gate.enter(prompt + completion)
+            try:
+                if self.stopping:
+                    raise Stopped
+                sent, asked = True, time.monotonic()
+                answer = await call()
+                self.gate.succeeded(time.monotonic() - asked)
+            except Refused as refused:
+                self.gate.failed(refused)
+                if refused.problem.spent:
+                    self.book(tried, prompt, completion, known=False)
+                tried.append(refused.reason)
+                raise
+            finally:
+                self.gate.leave()
+        finally:
+            self.spending.release(prompt, completion, self.price, sent=sent)
+        tried.append("ok")
+        return answer
+
+    def _wait(self, refused: Refused, number: int, began: float) -> float | None:
+        """Seconds until the next attempt (the gate waits as the host asks); None if there is none.
+
+        Raises
+        ------
+        Refused
+            The breaker has been open for the wall time: the target is given up.
+        """
+        asked, wall = refused.retry_after, self.limits.attempt_wall_s
+        wait = 0.0 if asked is not None else random.uniform(0.1, 2 ** (number - 1))
+        over = time.monotonic() - began + max(wait, asked or 0.0) > wall
+        silent = self.gate.open_for
+        if silent > wall:
+            raise Refused(
+                f"the host has not answered for {silent:.0f} s; last: {refused.reason}",
+                PROBLEMS["tls"],
+            ) from None
+        last = refused.problem.fate != "retry" or number == self.limits.attempts
+        return None if last or over else wait
+
     def book(self, tried: Tries, prompt: int, completion: int, *, known: bool) -> None:
-        """Book the tokens of one attempt: against the run's caps, and in ``tried`` for the journal."""
+        """Book the tokens of one attempt: against the run's caps, and in ``tried``."""
         self.spending.add(prompt, completion, self.price, known=known)
         tried.unknown_usage += not known
         tried.prompt += prompt

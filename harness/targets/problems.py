@@ -8,8 +8,11 @@ Fate = Literal["retry", "fail", "stop"]
 
 
 class Problem(NamedTuple):
-    """What is done about a problem (try again, fail this sample, stop this target), the name that `openai` has for it, and
-    whether the host may have generated, and billed, what never arrived."""
+    """What is done about a problem: try again, fail this sample, or stop this target.
+
+    ``name`` is what `openai` calls it; ``spent`` says that the host may have generated, and billed,
+    what never arrived.
+    """
 
     fate: Fate
     name: str
@@ -20,29 +23,24 @@ class Problem(NamedTuple):
 PROBLEMS: Final = {
     "dns": Problem("retry", "APIConnectionError"),
     "connect": Problem("retry", "APIConnectionError"),
-    "tls": Problem(
-        "stop", "APIConnectionError"
-    ),  # a certificate does not mend itself, and must not be overlooked
-    "redirect": Problem(
-        "stop", "APIStatusError"
-    ),  # following it could carry the key to another host
+    # a certificate does not mend itself, and must not be overlooked
+    "tls": Problem("stop", "APIConnectionError"),
+    # following it could carry the key to another host
+    "redirect": Problem("stop", "APIStatusError"),
     "timeout": Problem("retry", "APITimeoutError", spent=True),
     "reset": Problem("retry", "APIConnectionError", spent=True),
-    "body": Problem(
-        "retry", "APIConnectionError", spent=True
-    ),  # shorter than announced, or broken chunks
+    # shorter than announced, or broken chunks
+    "body": Problem("retry", "APIConnectionError", spent=True),
     "json": Problem("retry", "APIResponseValidationError", spent=True),
     "choices": Problem("retry", "APIResponseValidationError", spent=True),
-    "large": Problem(
-        "fail", "APIResponseValidationError", spent=True
-    ),  # the next would be as large
+    # the next would be as large
+    "large": Problem("fail", "APIResponseValidationError", spent=True),
 }
 #: HTTP statuses. Others below 500 fail the sample, others from 500 up are tried again.
 STATUSES: Final = {
     400: Problem("fail", "BadRequestError"),
-    401: Problem(
-        "stop", "AuthenticationError"
-    ),  # the key is wrong: every further call would be refused too
+    # the key is wrong: every further call would be refused too
+    401: Problem("stop", "AuthenticationError"),
     402: Problem("stop", "APIStatusError"),  # the account is empty
     403: Problem("stop", "PermissionDeniedError"),
     404: Problem("stop", "NotFoundError"),  # no such model or route
@@ -56,15 +54,15 @@ STATUSES: Final = {
 
 
 def problem_of(status: int) -> Problem:
-    return STATUSES.get(status) or (
-        Problem("retry", "InternalServerError")
-        if status >= 500
-        else Problem("fail", "APIStatusError")
-    )
+    if (known := STATUSES.get(status)) is not None:
+        return known
+    if status >= 500:
+        return Problem("retry", "InternalServerError")
+    return Problem("fail", "APIStatusError")
 
 
 class Refused(Exception):
-    """One attempt that did not bring a reply. ``retry_after`` is in seconds, where the host says so."""
+    """One attempt that brought no reply; ``retry_after`` is in seconds, where the host says so."""
 
     def __init__(
         self,
@@ -75,10 +73,6 @@ class Refused(Exception):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.problem, self.status, self.retry_after = (
-            reason,
-            problem,
-            status,
-            retry_after,
-        )
+        self.reason, self.problem = reason, problem
+        self.status, self.retry_after = status, retry_after
         self.attempts: list[str] = []

@@ -1,6 +1,7 @@
-"""One protocol for everything that can be asked: what a request is, what a reply is, what a target can do.
+"""One protocol for all that can be asked: what a request, a reply and a target's abilities are.
 
-A bad sample is data, not a crash: a reply carries a status and a reason, and becomes a row either way.
+A bad sample is data, not a crash: a reply carries a status and a reason, and becomes a row either
+way.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class Request(NamedTuple):
 class Reply(msgspec.Struct, array_like=True, gc=False):
     """One sample as it came back.
 
-    ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token limit),
-    ``empty`` (no visible text), ``failed`` (no reply; ``error`` says why), ``unsupported`` (the arm cannot be
-    put into practice here; ``error`` says why). ``text`` is None unless the host gave content. ``seed`` is given
-    where each sample has its own.
+    ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token
+    limit), ``empty`` (no visible text), ``failed`` (no reply; ``error`` says why), ``unsupported``
+    (the arm cannot be put into practice here; ``error`` says why). ``text`` is None unless the host
+    gave content. ``seed`` is given where each sample has its own.
     """
 
     index: int
@@ -62,7 +63,11 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct):
-    """The samples of one request, with all that came back. ``raw`` is the host's own text, less the key."""
+    """The samples of one request, with all that came back.
+
+    ``raw`` is the host's own text, less the key. ``booked`` is what its requests cost, where the
+    target books them. ``whole``: every sample is known to be a whole reply, nobody has to look.
+    """
 
     replies: list[Reply]
     context: Context = Context()
@@ -76,8 +81,8 @@ class Response(msgspec.Struct):
     raw: str | None = None
     attempts: tuple[str, ...] = ()
     seconds: float = 0.0
-    booked: Booked = Booked()  # what its requests cost, where the target books them
-    whole: bool = False  # every sample is known to be a whole reply: nobody has to look
+    booked: Booked = Booked()
+    whole: bool = False
 
     def having(self, status: Status) -> int:
         """How many of the samples have a status."""
@@ -105,8 +110,9 @@ class Capabilities:
 class Target(Protocol):
     """A model as it can be reached.
 
-    ``width`` is how many requests it takes at once, ``block`` how many samples of a trial one request carries at
-    most: samples are fetched and saved by such blocks, so that a resumed run asks just what an unbroken one asks. ``paced``: it asks its `Pace` before each request and books
+    ``width`` is how many requests it takes at once, ``block`` how many samples of a trial one
+    request carries at most: samples are fetched and saved by such blocks, so that a resumed run
+    asks just what an unbroken one asks. ``paced``: it asks its `Pace` before each request and books
     what it used by itself.
     """
 
@@ -121,16 +127,20 @@ class Target(Protocol):
     async def close(self) -> None: ...
 
 
+THINK_TAGS: Final = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+)
+
+
 def split_reasoning(text: str) -> tuple[str | None, str]:
     """Reasoning that a model wrote between think tags, and the answer that is left.
 
-    A tag that is never closed means that the reply was cut inside its reasoning: the answer is then empty.
+    A tag that is never closed means that the reply was cut inside its reasoning: the answer is then
+    empty.
     """
-    for opening, closing in (
-        ("<think>", "</think>"),
-        ("<thinking>", "</thinking>"),
-        ("<reasoning>", "</reasoning>"),
-    ):
+    for opening, closing in THINK_TAGS:
         head, tag, rest = text.partition(opening)
         if tag and not head.strip():
             reasoning, closed, answer = rest.partition(closing)
@@ -141,7 +151,8 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-#: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs their own words.
+#: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs
+#: their own words.
 CUT: Final = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"))
 
 

@@ -14,7 +14,7 @@ class BudgetReached(Exception):
 
 
 class Booked(NamedTuple):
-    """What requests cost: how many were made, and their tokens, where unknown ones count at their bound."""
+    """What requests cost: how many there were, and their tokens; unknown ones at their bound."""
 
     requests: int = 0
     unknown_usage: int = 0
@@ -27,7 +27,10 @@ class Booked(NamedTuple):
 
 @dataclass
 class Spending:
-    """What a run has used, and what its requests in flight may still use. Tokens are worst cases until they are known."""
+    """What a run has used, and what its requests in flight may still use.
+
+    Tokens are worst cases until they are known.
+    """
 
     budget: Budget
     requests: int = 0
@@ -39,7 +42,7 @@ class Spending:
     _flying_money: float = field(default=0.0, repr=False)
 
     def reserve(self, prompt: int, completion: int, price: Price | None) -> bool:
-        """Reserve the worst case of one request; False, and nothing reserved, if a cap would be passed."""
+        """Reserve the worst case of one request; False, and nothing reserved, past a cap."""
         tokens, money, cap = prompt + completion, cost(prompt, completion, price), self.budget
         if (
             (cap.requests is not None and self.requests + self._flying + 1 > cap.requests)
@@ -60,7 +63,7 @@ class Spending:
         self.requests += sent
 
     def add(self, prompt: int, completion: int, price: Price | None, *, known: bool) -> None:
-        """Book tokens; unreported usage is booked at its bound and counted as unknown, never as zero."""
+        """Book tokens; unreported usage is booked at its bound and counted as unknown."""
         self.unknown_usage += not known
         self.tokens += prompt + completion
         self.money += cost(prompt, completion, price)

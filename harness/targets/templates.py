@@ -1,14 +1,15 @@
-"""What the model really saw: chat templates rendered in a sandbox, and prompts that provably hold no system text.
+"""What the model really saw: rendered chat templates, and prompts proved to hold no system text.
 
-A chat template is a Jinja2 program that came with the model: untrusted code. It is rendered in an immutable
-sandbox with the extensions that `transformers` gives it (``raise_exception``, ``strftime_now``, ``tojson``,
-loop controls, trimmed blocks).
+A chat template is a Jinja2 program that came with the model: untrusted code. It is rendered in an
+immutable sandbox with the extensions that `transformers` gives it (``raise_exception``,
+``strftime_now``, ``tojson``, loop controls, trimmed blocks).
 
-How the bare prompt is made, and why it is a proof. Let ``R(m)`` be the template's text for messages ``m``.
-The text of a user turn that is not the first one, ``R([q', a, q]) - R([q', a])``, shows what a user turn looks
-like when nothing can be injected before it. The bare prompt is the beginning-of-sequence token (if the
-template writes one) and that turn alone. It is accepted only if ``R([q])`` ends with the very same turn:
-then what stands between is exactly what the template injects, and it is kept as evidence.
+How the bare prompt is made, and why it is a proof. Let ``R(m)`` be the template's text for messages
+``m``. The text of a user turn that is not the first one, ``R([q', a, q]) - R([q', a])``, shows what
+a user turn looks like when nothing can be injected before it. The bare prompt is the
+beginning-of-sequence token (if the template writes one) and that turn alone. It is accepted only if
+``R([q])`` ends with the very same turn: then what stands between is exactly what the template
+injects, and it is kept as evidence.
 """
 
 from __future__ import annotations
@@ -29,10 +30,21 @@ from harness.errors import RenderError, TargetError
 
 MAX_TEMPLATE_CHARACTERS = 400_000
 Message = dict[str, str]
+#: What rendering strangers' templates raises.
+_BROKEN = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    MemoryError,
+)
 
 
 class Bare(NamedTuple):
-    """A prompt without system text, and the text that the template would have injected before it ("" if none)."""
+    """A prompt without system text, and what the template would have injected ("" if nothing)."""
 
     prompt: str
     injected: str
@@ -76,16 +88,10 @@ class ChatTemplate:
         """
         if len(self.source) > MAX_TEMPLATE_CHARACTERS:
             raise RenderError(
-                f"the chat template has {len(self.source)} characters; {MAX_TEMPLATE_CHARACTERS} is the most"
+                f"the chat template has {len(self.source)} characters; "
+                f"{MAX_TEMPLATE_CHARACTERS} is the most"
             )
-        sandbox = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
-        sandbox.filters["tojson"] = _to_json
-        sandbox.globals |= {
-            "raise_exception": _raise_exception,
-            "strftime_now": lambda form: self.date.strftime(form),
-        }
+        sandbox = self._sandbox()
         try:
             return sandbox.from_string(self.source).render(
                 messages=[dict(m) for m in messages],
@@ -94,32 +100,35 @@ class ChatTemplate:
                 eos_token=self.eos_token,
                 tools=None,
             )
-        except (
-            jinja2.TemplateError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            ArithmeticError,
-            LookupError,
-            RecursionError,
-            MemoryError,
-        ) as problem:
+        except _BROKEN as problem:
             raise RenderError(
                 f"the model's chat template cannot be rendered: {type(problem).__name__}: {problem}"
             ) from None
 
+    def _sandbox(self) -> ImmutableSandboxedEnvironment:
+        """What `transformers` gives a template, and nothing else."""
+        sandbox = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        sandbox.filters["tojson"] = _to_json
+        sandbox.globals |= {
+            "raise_exception": _raise_exception,
+            "strftime_now": lambda form: self.date.strftime(form),
+        }
+        return sandbox
+
     def bare(self, question: str) -> Bare:
-        """The prompt of the bare arm, and what the template would have injected (see the head of this module).
+        """The prompt of the bare arm, and what the template would have injected.
+
+        The head of this module says how.
 
         Raises
         ------
         RenderError
             The template does not let the proof be given; the arm is then unsupported.
         """
-        asked, before = (
-            {"role": "user", "content": question},
-            [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}],
-        )
+        asked = {"role": "user", "content": question}
+        before = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
         opening = self.render(before, reply_follows=False)
         whole = self.render([*before, asked])
         first = self.render([asked])
@@ -130,7 +139,8 @@ class ChatTemplate:
         turn = whole[len(opening) :]
         if question.strip() not in turn or not first.endswith(turn):
             raise RenderError(
-                "the bare prompt cannot be proved: the template writes a first user turn unlike a later one"
+                "the bare prompt cannot be proved: "
+                "the template writes a first user turn unlike a later one"
             )
         start = self.bos_token if self.bos_token and first.startswith(self.bos_token) else ""
         if start and turn.startswith(start):
@@ -139,7 +149,10 @@ class ChatTemplate:
 
 
 def template_from_folder(folder: Path) -> ChatTemplate:
-    """The chat template of a Hugging Face folder (`chat_template.jinja`, else `tokenizer_config.json`)."""
+    """The chat template of a Hugging Face folder.
+
+    It stands in `chat_template.jinja`, else in `tokenizer_config.json`.
+    """
     try:
         config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
         separate = folder / "chat_template.jinja"

