@@ -12,7 +12,7 @@ import itertools
 import random
 import sys
 
-from harness.exposure.evidence import QUESTIONS, SYSTEMS, Account, Counted, account
+from harness.exposure import QUESTIONS, SYSTEMS, Account, Counted, account
 
 HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 rng = random.Random(20261124)

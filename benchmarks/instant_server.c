@@ -1,8 +1,10 @@
-/* An instant OpenAI-compatible server for the benchmarks: one thread, epoll, keep-alive, no parsing beyond what is needed.
+/* An instant OpenAI-compatible server for the benchmarks: one thread, epoll, keep-alive, no parsing
+ * beyond what is needed.
  *
  * usage: instant_server PORT LATENCY_MS
- * Every POST is answered with a chat completion of as many choices as the body's "n" asks for (1 if it has none), after
- * LATENCY_MS. Every GET is answered 404. One write a reply; replies are made once.
+ * Every POST is answered with a chat completion of as many choices as the body's "n" asks for (1 if
+ * it has none), after LATENCY_MS. Every GET is answered 404. One write a reply; replies are made
+ * once.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +27,8 @@ static char *replies[MOST + 1];
 static int lengths[MOST + 1];
 static struct late *queue;
 static unsigned head, tail, size = 1 << 16;
-static const char not_found[] = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+static const char not_found[] =
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
 static long long now_us(void) {
     struct timespec t;
@@ -34,14 +37,29 @@ static long long now_us(void) {
 }
 
 static void make_replies(void) {
-    const char *choice = "{\"index\":%d,\"message\":{\"role\":\"assistant\",\"content\":\"I am Qwen, a large language model created by Alibaba Cloud. How can I help you today?\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}";
+    const char *choice =
+        "{\"index\":%d,\"message\":{\"role\":\"assistant\",\"content\":"
+        "\"I am Qwen, a large language model created by Alibaba Cloud. How can I help you today?\","
+        "\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}";
     for (int n = 1; n <= MOST; n++) {
         char *body = malloc(512 + n * 300);
-        int at = sprintf(body, "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"instant\",\"system_fingerprint\":\"fp_1\",\"choices\":[");
-        for (int i = 0; i < n; i++) { if (i) body[at++] = ','; at += sprintf(body + at, choice, i); }
-        at += sprintf(body + at, "],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":%d,\"total_tokens\":%d}}", 19 * n, 19 * n + 12);
+        int at = sprintf(
+            body,
+            "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,"
+            "\"model\":\"instant\",\"system_fingerprint\":\"fp_1\",\"choices\":[");
+        for (int i = 0; i < n; i++) {
+            if (i) body[at++] = ',';
+            at += sprintf(body + at, choice, i);
+        }
+        at += sprintf(
+            body + at,
+            "],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":%d,\"total_tokens\":%d}}",
+            19 * n, 19 * n + 12);
         replies[n] = malloc(at + 256);
-        lengths[n] = sprintf(replies[n], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", at, body);
+        lengths[n] = sprintf(
+            replies[n],
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+            at, body);
         free(body);
     }
 }
@@ -92,15 +110,24 @@ int main(int argc, char **argv) {
     long long latency = atof(argv[2]) * 1000;
     make_replies();
     queue = calloc(size, sizeof *queue);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1, poll = epoll_create1(0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+    int poll = epoll_create1(0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024)) return perror("bind"), 1;
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(atoi(argv[1])),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024))
+        return perror("bind"), 1;
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener}, events[256];
     epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
         int wait = -1;
-        if (head != tail) { long long left = queue[head % size].due - now_us(); wait = left <= 0 ? 0 : (int)(left / 1000) + 1; }
+        if (head != tail) {
+            long long left = queue[head % size].due - now_us();
+            wait = left <= 0 ? 0 : (int)(left / 1000) + 1;
+        }
         int k = epoll_wait(poll, events, 256, wait);
         for (int i = 0; i < k; i++) {
             int fd = events[i].data.fd;

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.counting.replies import score
+from harness.counting import score_file
 
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 LIMIT = 600
@@ -22,7 +22,7 @@ with tempfile.TemporaryDirectory() as folder:
         for number in range(ROWS):
             reply = REPLY.format(number=number, things=number % 977)
             out.write(json.dumps({"id": number, "reply": reply}) + "\n")
-    found = score(path, Path(folder) / "out.csv")
+    found = score_file(path, Path(folder) / "out.csv")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(
     f"{found.rows:,} replies scored, {found.failed} failed; "

@@ -13,12 +13,10 @@ import time
 from pathlib import Path
 
 from harness.campaign import Loaded, Plan, Trial, from_text
-from harness.journal import begin_run
-from harness.journal.rows import Sampled
-from harness.report import page
+from harness.journal import Sampled, Writer, begin_run
+from harness.report import write_page
 from harness.sampling import prepare
-from harness.targets import Context, Reply, Response
-from harness.targets.spending import Booked
+from harness.targets import Booked, Context, Reply, Response
 
 SAMPLES = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 TEXT = """campaign: large
@@ -84,16 +82,17 @@ with tempfile.TemporaryDirectory() as scratch:
     loaded = campaign_of(max(1, round(SAMPLES / trials)), folder)
     run = begin_run(loaded, "large", folder, None)
     prepare(loaded, run.journal)
+    writer = Writer(run.journal)
     batch: list[Sampled] = []
     for trial in Plan(loaded):
         batch.append(sampled(trial))
         if len(batch) >= 500:
-            run.journal.save(batch)
+            writer.save(batch)
             batch = []
-    run.journal.save(batch)
+    writer.save(batch)
     began = time.perf_counter()
     path = folder / "report.html"
-    tables = page.write(run, loaded.campaign, path)
+    tables = write_page(run, loaded.campaign, path)
     size = path.stat().st_size / 1e6
     print(
         f"{len(tables.samples):,} samples scored, tallied and the page written "

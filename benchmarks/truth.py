@@ -1,4 +1,7 @@
-"""The merge check's verdict on every case of a folder that scripts/merges.py made, as rows of Markdown: `python benchmarks/truth.py .merges/lab`."""
+"""The merge check's verdict on every case that scripts/merges.py made, as rows of Markdown.
+
+usage: python benchmarks/truth.py .merges/lab
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ WHAT = {
     "task-arithmetic-two": "mergekit task_arithmetic, two donors, 0.7 and 0.8",
     "ties": "mergekit ties, density 0.5, weight 1",
     "dare": "mergekit dare_linear, density 0.4, weight 0.6",
-    "passthrough": "mergekit passthrough, all but the last layers of the base, then the donor's from 2 on",
+    "passthrough": "mergekit passthrough, all but the last layers of the base, "
+    "then the donor's from 2 on",
     "donor": "the donor alone",
     "donor-further": "the donor, trained further",
     "sibling": "another fine-tune of the base",
@@ -32,26 +36,12 @@ print("| truth | verdict | ratio of the donors, 95 % | residual, in roundings |\
 for name, what in WHAT.items():
     if not (folder / name).is_dir():
         continue
-    donors = (
-        ["near-donor"]
-        if "near-donor" in name
-        else ["donor", "sibling"]
-        if name.endswith("two")
-        else ["donor"]
-    )
-    found = check(
-        str(folder / name), [str(folder / parent) for parent in (*donors, "base")], Settings()
-    )
+    parents = ["near-donor" if "near-donor" in name else "donor"]
+    parents += ["sibling", "base"] if name.endswith("two") else ["base"]
+    found = check(str(folder / name), [str(folder / parent) for parent in parents], Settings())
     told = dict(line.split(": ", 1) for line in found.verdict.evidence if ": " in line)
-    ratio = next(
-        (
-            re.sub(r" \(95 %\), spread between tensors \S+?(?=,|$)", "", text)
-            for key, text in told.items()
-            if key.startswith("ratio over")
-        ),
-        "",
-    )
-    rest = next(
-        (text.split(" times")[0] for key, text in told.items() if key.startswith("residual")), ""
-    )
+    said = next((text for key, text in told.items() if key.startswith("ratio over")), "")
+    ratio = re.sub(r" \(95 %\), spread between tensors \S+?(?=,|$)", "", said)
+    left = next((text for key, text in told.items() if key.startswith("residual")), "")
+    rest = left.split(" times")[0]
     print(f"| {what} | {found.verdict.method}: {found.verdict.sentence} | {ratio} | {rest} |")

@@ -1,7 +1,9 @@
-"""Verdicts a second on replies of 60 words, as a ratio to peers in the same run; and how long the models take to load.
+"""Verdicts a second on replies of 60 words, as a ratio to peers in the same run.
 
-Peers: splitting the replies into words (what the machine can do); finding the book's names with one alternation in `re` (what the market's tools do, without deciding any role), and
-scikit-learn's HashingVectorizer with logistic regression over whole replies (words).
+Also how long the models take to load. Peers: splitting the replies into words (what the machine
+can do); finding the book's names with one alternation in `re` (what the market's tools do,
+without deciding any role), and scikit-learn's HashingVectorizer with logistic regression over
+whole replies (words).
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ REPLIES, WORDS = 20_000, 60
 
 
 def replies(seed: int) -> list[str]:
-    """Replies of 60 words: a written sentence with names of the book, padded with sentences that say nothing of the speaker."""
+    """Replies of 60 words: a written sentence with names of the book, padded.
+
+    The padding are sentences that say nothing of the speaker.
+    """
     rng = random.Random(seed)
     names = [f.aliases[0] for f in load_book().families.values()]
     written = [s for s in training.sentences() if s.language == "en"]
@@ -53,18 +58,20 @@ texts = replies(1)
 list(verdicts(texts[:10]))
 ours = rate(lambda: list(verdicts(texts)))
 split = rate(lambda: [t.split() for t in texts])
-names = re.compile(
-    "|".join(
-        rf"\b{re.escape(a.lower())}\b"
-        for f in load_book().families.values()
-        for a in sorted(f.aliases, key=len, reverse=True)
-    )
-)
+aliases = [
+    alias
+    for family in load_book().families.values()
+    for alias in sorted(family.aliases, key=len, reverse=True)
+]
+names = re.compile("|".join(rf"\b{re.escape(alias.lower())}\b" for alias in aliases))
 grep = rate(lambda: [names.findall(t.lower()) for t in texts])
 hashing, model = HashingVectorizer(n_features=2**18), LogisticRegression()
 model.fit(hashing.transform(texts[:500]), [i % 2 for i in range(500)])
 whole = rate(lambda: model.predict(hashing.transform(texts)))
-load = "import time; began = time.perf_counter(); from harness.scoring.classifier import models; models(); print(time.perf_counter() - began)"
+load = (
+    "import time; began = time.perf_counter(); from harness.scoring.classifier import models; "
+    "models(); print(time.perf_counter() - began)"
+)
 seconds = float(
     subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True).stdout
 )

@@ -1,7 +1,8 @@
-"""Tokens a second of a run on vLLM's engine in this process, against the engine given all the same prompts at once.
+"""Tokens a second of a run on vLLM's engine in this process, against the engine itself.
 
 usage (in an environment that has vLLM): python benchmarks/vllm_engine.py
-The engine is started once and serves both; what is compared is feeding it, start-up left out.
+The engine itself is given all the same prompts at once. It is started once and serves both; what
+is compared is feeding it, start-up left out.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ from typing import Any
 
 import msgspec
 
-from harness.campaign import campaign as campaigns
-from harness.campaign.plan import Plan
-from harness.journal.database import open_engine, sqlite_url
-from harness.journal.journal import Journal
-from harness.sampling import sampler
+from harness.campaign import Loaded, Plan, from_text
+from harness.journal import Journal, open_engine, sqlite_url
+from harness.sampling import prepare, sampler
 from harness.targets import Capabilities
 from harness.targets.vllm import BLOCK, Offline
 
 CAMPAIGN = """
 campaign: c
-targets: [{name: t, role: suspect, engine: vllm, model: "lab:donor", enforce_eager: true, options: {seed: 0}}]
+targets:
+  - name: t
+    role: suspect
+    engine: vllm
+    model: "lab:donor"
+    enforce_eager: true
+    options: {seed: 0}
 arms: [absent]
 probes: [identity]
 languages: [en]
@@ -46,45 +51,49 @@ class Started(Offline):
         self._runner = None
 
 
-def main() -> None:
+def through_a_run(loaded: Loaded, journal: Journal) -> float:
+    """Tokens a second of a run, which leaves its samples in a journal."""
+    plan = Plan(loaded)
+    progress = prepare(loaded, journal, plan)
+    began = time.perf_counter()
+    sampler.Sampler(loaded, journal, progress, plan).run()
+    took = time.perf_counter() - began
+    return sum(row["completion_tokens"] for row in journal.rows()) / took
+
+
+def directly(target: Started, rows: list[dict[str, Any]]) -> float:
+    """Tokens a second of the engine, given the blocks of those samples at once."""
     from vllm import SamplingParams
 
+    blocks = [row for row in rows if row["sample"] % BLOCK == 0]
+    encode = target._tokenizer.encode
+    prompts = [
+        {"prompt_token_ids": encode(row["rendered_prompt"], add_special_tokens=False)}
+        for row in blocks
+    ]
+    parameters = [
+        SamplingParams(**msgspec.json.decode(row["sent"]), seed=row["seed"]) for row in blocks
+    ]
+    began = time.perf_counter()
+    outputs = target._engine.generate(prompts, parameters, use_tqdm=False)
+    took = time.perf_counter() - began
+    return sum(len(choice.token_ids) for output in outputs for choice in output.outputs) / took
+
+
+def main() -> None:
     folder = Path(tempfile.mkdtemp())
-    loaded = campaigns.from_text(CAMPAIGN, "here", folder)
+    loaded = from_text(CAMPAIGN, "here", folder)
     target = Started(loaded.campaign.targets[0])
     target.can = asyncio.run(Offline.preflight(target))
     sampler.open_target = lambda settings, pace=None: target
     ratios = []
     for number in range(4):
         journal = Journal(open_engine(sqlite_url(folder / f"{number}.sqlite")), "c")
-        plan = Plan(loaded)
-        progress = sampler.prepare(loaded, journal, plan)
-        began = time.perf_counter()
-        sampler.Sampler(loaded, journal, progress, plan).run()
-        took = time.perf_counter() - began
-        rows = list(journal.rows())
-        tokens = sum(row["completion_tokens"] for row in rows)
-        blocks = [row for row in rows if row["sample"] % BLOCK == 0]
-        prompts = [
-            {
-                "prompt_token_ids": target._tokenizer.encode(
-                    row["rendered_prompt"], add_special_tokens=False
-                )
-            }
-            for row in blocks
-        ]
-        parameters = [
-            SamplingParams(**msgspec.json.decode(row["sent"]), seed=row["seed"]) for row in blocks
-        ]
-        began = time.perf_counter()
-        outputs = target._engine.generate(prompts, parameters, use_tqdm=False)
-        direct = time.perf_counter() - began
-        theirs = sum(len(choice.token_ids) for output in outputs for choice in output.outputs)
-        ratio = (tokens / took) / (theirs / direct)
-        print(
-            f"{'warming up: ' if number == 0 else ''}run {tokens / took:,.0f} tokens/s, engine {theirs / direct:,.0f}: {ratio:.1%}"
-        )
-        ratios += [ratio] if number else []
+        ours = through_a_run(loaded, journal)
+        theirs = directly(target, list(journal.rows()))
+        warming = "warming up: " if number == 0 else ""
+        print(f"{warming}run {ours:,.0f} tokens/s, engine {theirs:,.0f}: {ours / theirs:.1%}")
+        ratios += [ours / theirs] if number else []
     print(f"median {sorted(ratios)[1]:.1%}")
     asyncio.run(Offline.close(target))
     shutil.rmtree(folder)

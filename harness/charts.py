@@ -1,4 +1,7 @@
-"""Pictures of rates, drawn with matplotlib as SVG that a page can hold: text stays text, colours come from the page's theme."""
+"""Pictures of rates, drawn with matplotlib as SVG that a page can hold.
+
+Text stays text, colours come from the page's theme.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from typing import Any, Final, Literal, NamedTuple
 from xml.etree import ElementTree
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
-#: Stand-ins that matplotlib draws with, and the page's variables that take their place: so one picture serves dark and light.
+XLINK: Final = "{http://www.w3.org/1999/xlink}"
+#: Stand-ins that matplotlib draws with, and the page's variables that take their place: so one
+#: picture serves dark and light.
 THEME: Final = {
     "#010101": "var(--ink)",
     "#020202": "var(--grid)",
@@ -80,50 +85,57 @@ def _svg(figure: Any, label: str) -> str:
     return themed(out.getvalue(), label)
 
 
+def _look(number: int) -> tuple[str, str]:
+    """Colour and marker of a series."""
+    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+
+
+def _literal(text: str) -> str:
+    """Text in which no dollar begins mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _legend(axes: Any, series: int, **spacing: float) -> None:
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=max(1, series),
+        frameon=False,
+        borderaxespad=0.2,
+        **spacing,
+    )
+
+
+def _shift(number: int, series: int) -> float:
+    """How far a series is drawn beside its row, so that none hides another."""
+    return number - (series - 1) / 2
+
+
 def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
-    """Rates with intervals: a line a row, a colour and marker a series. Returns the SVG element as text; ``label`` is said aloud in its place."""
+    """Rates with intervals: a line a row, a colour and marker a series.
+
+    Returns the SVG element as text; ``label`` is said aloud in its place.
+    """
     with _drawing() as figure_of:
-        height = 0.8 + 0.29 * len(rows)
-        figure = figure_of(figsize=(7, height))
+        figure = figure_of(figsize=(7, 0.8 + 0.29 * len(rows)))
         axes = figure.subplots()
         spread = 0.5 / max(1, len(series))
-        for number in range(len(series)):
+        for number, name in enumerate(series):
             mine = [p for p in points if p.series == number]
             if not mine:
                 continue
-            y = [p.row + spread * (number - (len(series) - 1) / 2) for p in mine]
-            colour = COLOURS[number % len(COLOURS)]
-            axes.hlines(
-                y,
-                [100 * p.low for p in mine],
-                [100 * p.high for p in mine],
-                color=colour,
-                linewidth=2,
-                alpha=0.55,
-            )
-            axes.plot(
-                [100 * p.rate for p in mine],
-                y,
-                MARKERS[number % len(MARKERS)],
-                color=colour,
-                markersize=5.5,
-                label=series[number].replace("$", r"\$"),
-                linestyle="none",
-            )
+            colour, marker = _look(number)
+            y = [p.row + spread * _shift(number, len(series)) for p in mine]
+            lows, highs = [100 * p.low for p in mine], [100 * p.high for p in mine]
+            axes.hlines(y, lows, highs, color=colour, linewidth=2, alpha=0.55)
+            dots = {"markersize": 5.5, "label": _literal(name), "linestyle": "none"}
+            axes.plot([100 * p.rate for p in mine], y, marker, color=colour, **dots)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [row.replace("$", r"\$") for row in rows])
+        axes.set_yticks(range(len(rows)), [_literal(row) for row in rows])
         axes.set_xlim(-2, 102)
         axes.set_xticks(range(0, 101, 20), [f"{x} %" for x in range(0, 101, 20)])
         _quiet(axes, "x")
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=max(1, len(series)),
-            frameon=False,
-            borderaxespad=0.2,
-            handletextpad=0.1,
-            columnspacing=1.4,
-        )
+        _legend(axes, len(series), handletextpad=0.1, columnspacing=1.4)
         return _svg(figure, label)
 
 
@@ -135,48 +147,18 @@ def timeline(
     alarms: list[datetime.datetime],
     label: str,
 ) -> str:
-    """Rates over time with their intervals, a line a series (None: no value, and a gap); under it the prompts' median length; a dashed line at each alarm.
+    """Rates over time with their intervals, a line a series (None: no value, and a gap).
 
-    A point opens its link, where it has one.
+    Under it the prompts' median length; a dashed line at each alarm. A point opens its link, where
+    it has one.
     """
-    from matplotlib import dates
-
     with _drawing() as figure_of:
         figure = figure_of(figsize=(12, 3.6))
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
         for number, (name, points) in enumerate(series.items()):
-            colour = COLOURS[number % len(COLOURS)]
-            at = [t for t, p in zip(times, points, strict=True) if p is not None]
-            known = [p for p in points if p is not None]
-            axes.vlines(
-                at,
-                [100 * p.low for p in known],
-                [100 * p.high for p in known],
-                color=colour,
-                linewidth=1.5,
-                alpha=0.4,
-            )
-            axes.plot(
-                times,
-                [math.nan if p is None else 100 * p.rate for p in points],
-                MARKERS[number % len(MARKERS)] + "-",
-                color=colour,
-                markersize=4,
-                linewidth=1,
-                label=name.replace("$", r"\$"),
-            )
-            dots = axes.scatter(
-                at, [100 * p.rate for p in known], s=90, alpha=0.01, zorder=9
-            )  # room to click on, over everything
-            dots.set_urls([link for link, p in zip(links, points, strict=True) if p is not None])
-        below.plot(
-            times,
-            [math.nan if n is None else n for n in tokens],
-            "o-",
-            color=INK,
-            markersize=3,
-            linewidth=1,
-        )
+            _over_time(axes, number, name, times, points, links)
+        lengths = [math.nan if n is None else n for n in tokens]
+        below.plot(times, lengths, "o-", color=INK, markersize=3, linewidth=1)
         below.set_ylim(0, 1.25 * max([n for n in tokens if n is not None], default=1))
         below.set_ylabel("prompt\ntokens", rotation=0, ha="right", va="center")
         for moment in alarms:
@@ -184,19 +166,40 @@ def timeline(
                 panel.axvline(moment, color=INK, linewidth=1, linestyle="--")
         axes.set_ylim(-4, 104)
         axes.set_yticks(range(0, 101, 25), [f"{y} %" for y in range(0, 101, 25)])
-        locator = dates.AutoDateLocator(maxticks=8)
-        below.xaxis.set_major_locator(locator)
-        below.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        _dated(below)
         for panel in (axes, below):
             _quiet(panel, "y")
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=max(1, len(series)),
-            frameon=False,
-            borderaxespad=0.2,
-        )
+        _legend(axes, len(series))
         return _svg(figure, label)
+
+
+def _over_time(
+    axes: Any,
+    number: int,
+    name: str,
+    times: list[datetime.datetime],
+    points: list[Point | None],
+    links: list[str | None],
+) -> None:
+    """One series: intervals, a line, and room to click on over everything."""
+    colour, marker = _look(number)
+    known = [p for p in points if p is not None]
+    at = [t for t, p in zip(times, points, strict=True) if p is not None]
+    lows, highs = [100 * p.low for p in known], [100 * p.high for p in known]
+    axes.vlines(at, lows, highs, color=colour, linewidth=1.5, alpha=0.4)
+    rates = [math.nan if p is None else 100 * p.rate for p in points]
+    line = {"markersize": 4, "linewidth": 1, "label": _literal(name)}
+    axes.plot(times, rates, f"{marker}-", color=colour, **line)
+    dots = axes.scatter(at, [100 * p.rate for p in known], s=90, alpha=0.01, zorder=9)
+    dots.set_urls([link for link, p in zip(links, points, strict=True) if p is not None])
+
+
+def _dated(axes: Any) -> None:
+    from matplotlib import dates
+
+    locator = dates.AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 
 
 class Placed(NamedTuple):
@@ -209,56 +212,33 @@ class Placed(NamedTuple):
 
 
 def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> str:
-    """Ratios by layer, a colour and marker a series; what lies outside the layers stands before them. ``one`` and ``zero`` name the ends."""
+    """Ratios by layer, a colour and marker a series; ``one`` and ``zero`` name the ends.
+
+    What lies outside the layers stands before them.
+    """
+    every = [p for points in series.values() for p in points]
+    values = [p.value for p in every]
+    last = max((p.layer for p in every if p.layer is not None), default=0)
     with _drawing() as figure_of:
         figure = figure_of(figsize=(9, 3.4))
         axes = figure.subplots()
-        values = [p.value for points in series.values() for p in points]
-        last = max(
-            (p.layer for points in series.values() for p in points if p.layer is not None),
-            default=0,
-        )
         for number, (name, points) in enumerate(series.items()):
-            shift = 0.5 * (number - (len(series) - 1) / 2) / max(1, len(series))
+            colour, marker = _look(number)
+            shift = 0.5 * _shift(number, len(series)) / max(1, len(series))
             at = [(-2 if p.layer is None else p.layer) + shift for p in points]
-            colour = COLOURS[number % len(COLOURS)]
-            axes.vlines(
-                at,
-                [p.low for p in points],
-                [p.high for p in points],
-                color=colour,
-                linewidth=2,
-                alpha=0.5,
-            )
-            axes.plot(
-                at,
-                [p.value for p in points],
-                MARKERS[number % len(MARKERS)],
-                color=colour,
-                markersize=5,
-                linestyle="none",
-                label=name.replace("$", r"\$"),
-            )
-        axes.set_ylim(min(-0.05, *values, *[-0.05]) - 0.03, max(1.05, *values, *[1.05]) + 0.03)
-        axes.set_yticks(
-            [0, 0.25, 0.5, 0.75, 1], [f"0 ({zero[:24]})", "0.25", "0.5", "0.75", f"1 ({one[:24]})"]
-        )
+            lows, highs = [p.low for p in points], [p.high for p in points]
+            axes.vlines(at, lows, highs, color=colour, linewidth=2, alpha=0.5)
+            dots = {"markersize": 5, "linestyle": "none", "label": _literal(name)}
+            axes.plot(at, [p.value for p in points], marker, color=colour, **dots)
+        axes.set_ylim(min(-0.05, *values, -0.05) - 0.03, max(1.05, *values, 1.05) + 0.03)
+        ends = f"0 ({zero[:24]})", f"1 ({one[:24]})"
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [ends[0], "0.25", "0.5", "0.75", ends[1]])
         axes.set_xlim(-3, last + 0.7)
-        step = max(1, (last + 1) // 12)
-        axes.set_xticks(
-            [-2, *range(0, last + 1, step)], ["outside", *map(str, range(0, last + 1, step))]
-        )
+        ticks = range(0, last + 1, max(1, (last + 1) // 12))
+        axes.set_xticks([-2, *ticks], ["outside", *map(str, ticks)])
         axes.set_xlabel("layer")
         _quiet(axes, "y")
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=max(1, len(series)),
-            frameon=False,
-            borderaxespad=0.2,
-            handletextpad=0.1,
-            columnspacing=1.2,
-        )
+        _legend(axes, len(series), handletextpad=0.1, columnspacing=1.2)
         return _svg(figure, label)
 
 
@@ -279,10 +259,33 @@ def alone(svg: str) -> str:
 
 
 def themed(svg: str, label: str) -> str:
-    """An SVG document as an element of a page: no inline styles (the page's policy forbids them), theme colours, a spoken name."""
+    """An SVG document as an element of a page.
+
+    No inline styles (the page's policy forbids them), theme colours, a spoken name.
+    """
     ElementTree.register_namespace("", SVG.strip("{}"))
-    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    ElementTree.register_namespace("xlink", XLINK.strip("{}"))
     root = ElementTree.fromstring(svg[svg.index("<svg") :])  # noqa: S314  (matplotlib wrote it)
+    defaults = _without_styles(root)
+    for element in root.iter():
+        _theme(element)
+    for name, value in defaults.items():
+        root.set(name, value)
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
+    anchors = list(root.iter(f"{SVG}a"))
+    for anchor in anchors:
+        target = anchor.attrib.pop(f"{XLINK}href", "")
+        anchor.attrib.pop("target", None)
+        anchor.set("href", target)
+        anchor.set("aria-label", f"report {target}")
+    root.set("role", "group" if anchors else "img")
+    root.set("aria-label", label)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _without_styles(root: ElementTree.Element) -> dict[str, str]:
+    """Take style sheets and metadata out; what the style sheet declares of every element."""
     defaults: dict[str, str] = {}
     for parent in list(root.iter()):
         for child in list(parent):
@@ -291,30 +294,20 @@ def themed(svg: str, label: str) -> str:
                 parent.remove(child)
             elif child.tag == f"{SVG}metadata":
                 parent.remove(child)
-    for element in root.iter():
-        declared = _declarations(element.attrib.pop("style", ""))
-        for name, value in declared.items():
-            element.set(name, THEME.get(value, value))
-        for name in ("fill", "stroke"):
-            drawn = element.get(name, "")
-            if drawn in THEME:
-                element.set(name, THEME[drawn])
-        if element.tag == f"{SVG}text":
-            element.attrib.pop("font", None)
-            element.set("class", "label")
-    for name, value in defaults.items():
-        root.set(name, value)
-    root.attrib.pop("width", None)
-    root.attrib.pop("height", None)
-    anchors = list(root.iter(f"{SVG}a"))
-    for anchor in anchors:
-        target = anchor.attrib.pop("{http://www.w3.org/1999/xlink}href", "")
-        anchor.attrib.pop("target", None)
-        anchor.set("href", target)
-        anchor.set("aria-label", f"report {target}")
-    root.set("role", "group" if anchors else "img")
-    root.set("aria-label", label)
-    return ElementTree.tostring(root, encoding="unicode")
+    return defaults
+
+
+def _theme(element: ElementTree.Element) -> None:
+    """Inline styles as attributes, in the theme's colours."""
+    for name, value in _declarations(element.attrib.pop("style", "")).items():
+        element.set(name, THEME.get(value, value))
+    for name in ("fill", "stroke"):
+        drawn = element.get(name, "")
+        if drawn in THEME:
+            element.set(name, THEME[drawn])
+    if element.tag == f"{SVG}text":
+        element.attrib.pop("font", None)
+        element.set("class", "label")
 
 
 def _declarations(style: str) -> dict[str, str]:

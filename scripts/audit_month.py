@@ -1,6 +1,9 @@
-"""A month of audits in compressed time, of a host that swaps the lab's donor for its suspect, goes down, and returns: `python scripts/audit_month.py FOLDER`.
+"""A month of audits in compressed time.
 
-Leaves FOLDER/results with the history and the page, and prints what `truename audit status` prints.
+usage: python scripts/audit_month.py FOLDER
+
+They are of a host that swaps the lab's donor for its suspect, goes down, and returns. Leaves
+FOLDER/results with the history and the page, and prints what `truename audit status` prints.
 """
 
 from __future__ import annotations
@@ -9,12 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from openai_server import FakeHost
-from test_audits import DAY, START, Lab, Shop, prepared
-
-from harness.audits.audit import run_audit
+from harness.audits import run_audit
+from tests.audits.shop import DAY, START, Lab, Shop, prepared
+from tests.openai_server import FakeHost
 
 folder = Path(sys.argv[1])
 folder.mkdir(parents=True, exist_ok=True)
@@ -24,16 +26,6 @@ for day in range(1, 31):
     shop.day = day
     run_audit(loaded, folder / "results", None, now=START + (day - 1) * DAY)
 shop.host.close()
+audit = [sys.executable, "-m", "harness.cli", "audit"]
 for command in ("status", "page"):
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "harness.cli",
-            "audit",
-            command,
-            "--results",
-            str(folder / "results"),
-        ],
-        check=True,
-    )
+    subprocess.run([*audit, command, "--results", str(folder / "results")], check=True)

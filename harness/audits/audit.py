@@ -141,27 +141,34 @@ def run_audit(
             return Outcome("nothing due", None, None, None, [], [])
         name = checked_name(f"{audit.audit}-{due.replace('-', '').replace(':', '')}")
         if not history.claim(audit.audit, due, name):
-            told = alarms.tell(audit, history, _evidence(results, history))
-            return Outcome("nothing due", due, None, None, [], told)
-        seen, reason, (requests, tokens, money) = _sampled(loaded, history, results, url, name, due)
+            untold = alarms.tell(audit, history, _evidence(results, history))
+            return Outcome("nothing due", due, None, None, [], untold)
+        sampled = _sampled(loaded, history, results, url, name, due)
+        reason = sampled.reason
         # by a signal: whoever comes next goes on with it
         if reason is not None and reason.startswith("stopped"):
             history.release(audit.audit, due)
             return Outcome("stopped", due, name, reason, [], [])
-        history.finish(
-            audit.audit,
-            due,
-            seen=seen,
-            reason=reason,
-            requests=requests,
-            tokens=tokens,
-            money=money,
-        )
+        _finish(history, audit, due, sampled)
         baseline = _baseline(loaded, history, url, results)
         events = judge(audit, history.entries(audit.audit), baseline)
         raised = [event for event in events if history.raise_(event)]
         untold = alarms.tell(audit, history, _evidence(results, history))
-        return Outcome("silent" if seen is None else "done", due, name, reason, raised, untold)
+        state = "done" if sampled.seen is not None else "silent"
+        return Outcome(state, due, name, reason, raised, untold)
+
+
+def _finish(history: History, audit: Audit, due: str, sampled: _Sampled) -> None:
+    requests, tokens, money = sampled.spent
+    history.finish(
+        audit.audit,
+        due,
+        seen=sampled.seen,
+        reason=sampled.reason,
+        requests=requests,
+        tokens=tokens,
+        money=money,
+    )
 
 
 def _evidence(results: Path, history: History) -> Callable[[Event], str]:

@@ -14,38 +14,31 @@ from harness.audits.watching import ArmSeen, Seen, instant
 def registry(history: History) -> CollectorRegistry:
     """Gauges of the last audit of each name, and counts of alarms."""
     made = CollectorRegistry()
-    last = Gauge(
+
+    def gauge(name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, ["audit", *labels], registry=made)
+
+    last = gauge(
         "truename_audit_last_success_timestamp_seconds",
         "When the last audit that could be scored was due.",
-        ["audit"],
-        registry=made,
     )
-    state = Gauge(
-        "truename_audit_silent",
-        "1 if the last audit could not be scored.",
-        ["audit"],
-        registry=made,
-    )
-    rate = Gauge(
+    state = gauge("truename_audit_silent", "1 if the last audit could not be scored.")
+    rate = gauge(
         "truename_audit_rate",
         "Share of scored replies that give a name, in the last audit.",
-        ["audit", "target", "arm", "identity"],
-        registry=made,
+        "target",
+        "arm",
+        "identity",
     )
-    scored = Gauge(
+    scored = gauge(
         "truename_audit_scored_samples",
         "Scored replies to questions for the name, in the last audit.",
-        ["audit", "target", "arm"],
-        registry=made,
+        "target",
+        "arm",
     )
-    tokens = Gauge("truename_audit_tokens", "Tokens of all audits.", ["audit"], registry=made)
-    money = Gauge(
-        "truename_audit_money",
-        "Money of all audits, in the currency of the prices.",
-        ["audit"],
-        registry=made,
-    )
-    alarms = Gauge("truename_alarms", "Alarms raised so far.", ["audit", "kind"], registry=made)
+    tokens = gauge("truename_audit_tokens", "Tokens of all audits.")
+    money = gauge("truename_audit_money", "Money of all audits, in the currency of the prices.")
+    alarms = gauge("truename_alarms", "Alarms raised so far.", "kind")
     for row in history.rows():
         tokens.labels(row["audit"]).inc(row["tokens"])
         money.labels(row["audit"]).inc(row["money"])

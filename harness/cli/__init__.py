@@ -1,6 +1,7 @@
 """The command `truename`: parse, call one function of a wing, print.
 
-A file a group of commands. Wings are imported by the command that needs them, so that help is quick.
+A file a group of commands. Wings are imported by the command that needs them, so that help is
+quick.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from harness.cli.replies import eval_classifier, score
 from harness.cli.results import bundle, compare, export_run, report, show, tally, verify
 from harness.cli.weights import weights
 
-#: What imports make is no garbage: looking through it at the usual pace takes a seventh of the start.
+#: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
+#: start.
 gc.set_threshold(50_000, 20, 20)
 
 
@@ -26,8 +28,8 @@ def main() -> None:
     """Find out who a language model really is.
 
     A campaign (a YAML file, or the name of one that ships) says which targets are asked what, under
-    which system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it, `show`
-    opens one sample. `score` classifies replies that you have already.
+    which system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it,
+    `show` opens one sample. `score` classifies replies that you have already.
     """
 
 

@@ -32,10 +32,11 @@ def audit() -> None:
 def run(
     name: str, force: bool, at: str | None, fail_on: str | None, results: Path, store: str | None
 ) -> None:
-    """Run the audit NAME if it is due (or was begun and left), judge what it saw, tell whom it may concern.
+    """Run the audit NAME if it is due (or was begun and left), judge what it saw, tell whom it may
+    concern.
 
-    Exit codes: 0 done or nothing due, 1 alarm (with --fail-on alarm), 2 a mistake in the audit, 3 it
-    could not be scored.
+    Exit codes: 0 done or nothing due, 1 alarm (with --fail-on alarm), 2 a mistake in the audit, 3
+    it could not be scored.
     """
     from harness import audits
     from harness.console import plain
@@ -75,7 +76,9 @@ def serve(
     results: Path,
     store: str | None,
 ) -> None:
-    """Keep the schedule of some audits (of all in probes/audits/, if none is named) until stopped."""
+    """Keep the schedule of some audits (of all in probes/audits/, if none is named) until
+    stopped.
+    """
     from harness import audits
 
     server = audits.open_server(names, results, store, http, token_env)

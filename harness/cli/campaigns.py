@@ -1,4 +1,7 @@
-"""Commands about campaigns: plan one, run it, see what stands before a question, count what it takes."""
+"""Commands about campaigns.
+
+Plan one, run it, see what stands before a question, count what it takes.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def run(
     results: Path,
     store: str | None,
 ) -> None:
-    """Sample a campaign into a journal. Killed or stopped, the same command goes on where it was."""
+    """Sample a campaign into a journal. Killed or stopped, the same command goes on where it
+    was.
+    """
     import gc
 
     gc.disable()  # imports make no garbage worth looking for: a seventh of the start
@@ -176,8 +181,8 @@ def size(rate: float, width: float, icc: float, below: float, confidence: float)
     "--tokenizer",
     metavar="FOLDER",
     help=(
-        "Folder with tokenizer.json and tokenizer_config.json of the claimed model: counts are then "
-        "compared exactly."
+        "Folder with tokenizer.json and tokenizer_config.json of the claimed model: "
+        "counts are then compared exactly."
     ),
 )
 @click.option(

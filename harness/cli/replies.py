@@ -1,4 +1,7 @@
-"""Commands about replies that no campaign sampled: score them, or measure the classifier on labels."""
+"""Commands about replies that no campaign sampled.
+
+Score them, or measure the classifier on labels.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ def score(file: Path, column: str | None, out: Path | None) -> None:
 )
 @told_plainly
 def eval_classifier(labels: Path, out: Path, worst: int) -> None:
-    """Measure the classifier on labelled replies (JSON Lines; the keys are in docs/classifier.md)."""
+    """Measure the classifier on labelled replies (JSON Lines; the keys are in
+    docs/classifier.md).
+    """
     from harness.counting import evaluate
     from harness.report import show_evaluation, write_evaluation
 

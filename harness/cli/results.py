@@ -1,4 +1,4 @@
-"""Commands about what a run found: tables, report, single samples, two runs, evidence for others."""
+"""Commands about what a run found: tables, report, samples, two runs, evidence for others."""
 
 from __future__ import annotations
 

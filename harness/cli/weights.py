@@ -37,7 +37,10 @@ from harness.cli.options import ManyParents, Size, told_plainly
     "--budget",
     type=Size(),
     metavar="SIZE",
-    help="Read no more than this of all checkpoints together, such as 2GB; the sample is made to fit.",
+    help=(
+        "Read no more than this of all checkpoints together, such as 2GB; "
+        "the sample is made to fit."
+    ),
 )
 @click.option(
     "--memory",
@@ -67,11 +70,12 @@ def weights(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Is a checkpoint a blend of others? Compares every tensor of SUSPECT with the same one of its parents.
+    """Is a checkpoint a blend of others? Compares every tensor of SUSPECT with the same one of its
+    parents.
 
-    A checkpoint is a folder with safetensors, one .safetensors or .gguf file, lab:NAME, or a URL: https
-    (also a model's page on huggingface.co), s3, gs, az, which is read by range requests. Killed, the
-    same command goes on where it was.
+    A checkpoint is a folder with safetensors, one .safetensors or .gguf file, lab:NAME, or a URL:
+    https (also a model's page on huggingface.co), s3, gs, az, which is read by range requests.
+    Killed, the same command goes on where it was.
     """
     from harness.console import plain
     from harness.errors import WeightsError

@@ -1,8 +1,8 @@
 """Counting: verdicts to rates, comparisons and tables.
 
-In: rows of a journal (or replies of other tools, or labels of people) and what scoring finds in them.
-Out: tables. Read `scored.py` first (each text is scored once), then `tally.py`; `rates.py` counts,
-`compare.py` sets two runs side by side, `evaluate.py` says how right the classifier is.
+In: rows of a journal (or replies of other tools, or labels of people) and what scoring finds in
+them. Out: tables. Read `scored.py` first (each text is scored once), then `tally.py`; `rates.py`
+counts, `compare.py` sets two runs side by side, `evaluate.py` says how right the classifier is.
 """
 
 from harness.counting.compare import compare, compare_runs, junit, read_samples, told

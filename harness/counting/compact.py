@@ -6,18 +6,21 @@ from array import array
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 #: The columns that are counted, and that the terminal shows.
 COUNTED: Final = (
-    "target role arm probe language question status stance names makers base denied abstained recited_identity recited_share_of_reference "
-    "rendered_prompt_tokens prompt_tokens_reported injected_text template_sha256 model fingerprint provider note"
-).split()
-
-
+    *("target", "role", "arm", "probe", "language", "question", "status"),
+    *("stance", "names", "makers", "base", "denied", "abstained"),
+    *("recited_identity", "recited_share_of_reference"),
+    *("rendered_prompt_tokens", "prompt_tokens_reported", "injected_text", "template_sha256"),
+    *("model", "fingerprint", "provider", "note"),
+)
 _NUMBERS: Final = frozenset(
     ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported")
 )
+Codes = npt.NDArray[np.int32]
 
 
 class Columns:
@@ -29,40 +32,33 @@ class Columns:
 
     def add(self, frame: pd.DataFrame) -> None:
         for name in COUNTED:
-            values, codes = self.values[name], self.codes[name]
-            codes.extend(
-                [
-                    values.setdefault(
-                        None if value is None or value is pd.NA or value != value else value,
-                        len(values),
-                    )
-                    for value in frame[name].tolist()
-                ]
-            )
+            values, cells = self.values[name], frame[name].tolist()
+            known = [None if _is_missing(value) else value for value in cells]
+            self.codes[name].extend([values.setdefault(value, len(values)) for value in known])
 
     def frame(self) -> pd.DataFrame:
         """Text as categories, numbers as numbers."""
         made: dict[str, Any] = {}
         for name in COUNTED:
-            known: dict[Any, int] = self.values[name]
+            known = self.values[name]
             codes = np.frombuffer(self.codes.pop(name), dtype=np.int32)
-            if name in _NUMBERS:
-                values = np.array(
-                    [np.nan if value is None else float(value) for value in known] or [np.nan]
-                )
-                made[name] = values[codes]
-            else:
-                missing = known.get(None, -1)
-                places = np.array(
-                    [
-                        -1 if value is None else place - (missing >= 0 and place > missing)
-                        for value, place in known.items()
-                    ]
-                    or [-1],
-                    dtype=np.int32,
-                )
-                made[name] = pd.Categorical.from_codes(
-                    places[codes],
-                    pd.Index([value for value in known if value is not None], dtype=object),
-                )
+            made[name] = _numbers(known, codes) if name in _NUMBERS else _texts(known, codes)
         return pd.DataFrame(made, copy=False)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is None, NA or NaN, which alone differs from itself."""
+    return value is None or value is pd.NA or value != value
+
+
+def _numbers(known: dict[Any, int], codes: Codes) -> npt.NDArray[np.float64]:
+    values = [np.nan if value is None else float(value) for value in known]
+    return np.array(values or [np.nan])[codes]
+
+
+def _texts(known: dict[Any, int], codes: Codes) -> pd.Categorical:
+    """Texts by their numbers; what is missing is -1, and the texts after it move up by one."""
+    missing = known.get(None, len(known))
+    places = [-1 if value is None else place - (place > missing) for value, place in known.items()]
+    texts = pd.Index([value for value in known if value is not None], dtype=object)
+    return pd.Categorical.from_codes(np.array(places or [-1], dtype=np.int32)[codes], texts)

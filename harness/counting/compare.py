@@ -1,17 +1,24 @@
-"""Two runs compared: which rates changed, tested by question and corrected for the number of looks; and what else is different."""
+"""Two runs compared: which rates changed, and what else is different.
+
+Rates are tested by question, and corrected for the number of looks.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness import stats
 from harness.campaign import Campaign
 from harness.counting.compact import COUNTED
-from harness.counting.counted import ByQuestion, Counted, counted
+from harness.counting.counted import ByQuestion, Counted, Places, counted
 from harness.counting.pairs import compared, shown_p
 from harness.counting.tally import tally
 from harness.errors import RunError
@@ -21,7 +28,15 @@ from harness.journal import Run, campaign_of, find_run
 WATCHED: Final = ("name", "maker", "recital", "stance")
 #: What a target says of itself with each reply, and what is known of its template.
 ABOUT: Final = ("model", "fingerprint", "provider", "template_sha256")
-COLUMNS: Final = "target arm probe measure identity samples_a hits_a rate_a samples_b hits_b rate_b difference difference_low difference_high cohens_h questions_shared p_value p_holm changed".split()
+COLUMNS: Final = (
+    *("target", "arm", "probe", "measure", "identity"),
+    *("samples_a", "hits_a", "rate_a", "samples_b", "hits_b", "rate_b"),
+    *("difference", "difference_low", "difference_high", "cohens_h"),
+    *("questions_shared", "p_value", "p_holm", "changed"),
+)
+_NOT_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: How many values are listed of those that differ.
+LISTED: Final = 5
 
 
 class Change(NamedTuple):
@@ -34,7 +49,10 @@ class Change(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """All rates side by side (columns `COLUMNS`; those with ``changed`` are drift), what else differs, and what only one run has."""
+    """All rates side by side, what else differs, and what only one run has.
+
+    Columns `COLUMNS`; rates with ``changed`` are drift.
+    """
 
     rates: pd.DataFrame
     changes: list[Change]
@@ -105,30 +123,17 @@ def told(found: Comparison) -> list[str]:
 def compare(
     before: pd.DataFrame, after: pd.DataFrame, campaign: Campaign, alpha: float = 0.05
 ) -> Comparison:
-    """Compare the samples of two runs of a campaign, by target, arm, probe, measure and identity.
+    """Compare the samples of two runs, by target, arm, probe, measure and identity.
 
-    A rate has changed where the permutation test within questions, adjusted over all rates of both runs (Holm), is under ``alpha``.
-    Only questions that both runs asked are tested.
+    A rate has changed where the permutation test within questions, adjusted over all rates of both
+    runs (Holm), is under ``alpha``. Only questions that both runs asked are tested.
     """
     both = pd.concat(
         [before.astype(object).assign(run=0), after.astype(object).assign(run=1)], ignore_index=True
     )
-    known = {
-        "target": {t.name for t in campaign.targets},
-        "arm": set(campaign.arms),
-        "probe": set(campaign.probes),
-    }
-    fits = (
-        both["target"].isin(known["target"])
-        & both["arm"].isin(known["arm"])
-        & both["probe"].isin(known["probe"])
-    )
-    alone = sorted(
-        {
-            f"{row.target} {row.arm} {row.probe}"
-            for row in both[~fits][["target", "arm", "probe"]].drop_duplicates().itertuples()
-        }
-    )
+    fits = _of_campaign(both, campaign)
+    strange = both.loc[~fits, ["target", "arm", "probe"]].drop_duplicates().itertuples(index=False)
+    alone = {" ".join(map(str, side)) for side in strange}
     both = both[fits].reset_index(drop=True)
     if both.empty or both["run"].nunique() < 2:
         raise RunError(
@@ -137,42 +142,48 @@ def compare(
         )
     run = counted(both, campaign)
     later = (both["run"] == 1).to_numpy()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for target, arm, probe, places in run.groups():
         first, second = places[~later[places]], places[later[places]]
-        if not len(first) or not len(second):
-            alone.append(f"{target} {arm} {probe}")
-            continue
-        for measure in run.measures:
-            if measure.name not in WATCHED or not measure.applies(probe):
-                continue
-            for identity in measure.identities:
-                held = measure.cells.holds(identity)
-                row = compared(_shared(run, first, second, held), _shared(run, second, first, held))
-                if row:
-                    rows.append(
-                        {
-                            "target": target,
-                            "arm": arm,
-                            "probe": probe,
-                            "measure": measure.name,
-                            "identity": identity,
-                        }
-                        | row
-                    )
+        if len(first) and len(second):
+            about = {"target": target, "arm": arm, "probe": probe}
+            rows += [about | row for row in _compared(run, probe, first, second)]
+        else:
+            alone.add(f"{target} {arm} {probe}")
     for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
         row |= {
             "p_value": shown_p(row["p_value"]),
             "p_holm": shown_p(adjusted),
             "changed": adjusted < alpha,
         }
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    return Comparison(
-        frame.assign(changed=frame["changed"].astype(bool)), _changes(before, after), sorted(alone)
+    rates = pd.DataFrame(rows, columns=COLUMNS)
+    rates["changed"] = rates["changed"].astype(bool)
+    return Comparison(rates, _changes(before, after), sorted(alone))
+
+
+def _of_campaign(samples: pd.DataFrame, campaign: Campaign) -> pd.Series[bool]:
+    """Which samples are of a target, an arm and a probe that the campaign has."""
+    targets = {t.name for t in campaign.targets}
+    return (
+        samples["target"].isin(targets)
+        & samples["arm"].isin(set(campaign.arms))
+        & samples["probe"].isin(set(campaign.probes))
     )
 
 
-def _shared(run: Counted, places: Any, others: Any, held: Any) -> ByQuestion:
+def _compared(run: Counted, probe: str, first: Places, second: Places) -> Iterator[dict[str, Any]]:
+    """Every watched rate of one target, arm and probe."""
+    for measure, identity in run.pairs(probe):
+        if measure.name in WATCHED:
+            held = run.held[measure.name, identity]
+            row = compared(_shared(run, first, second, held), _shared(run, second, first, held))
+            if row:
+                yield {"measure": measure.name, "identity": identity} | row
+
+
+def _shared(
+    run: Counted, places: Places, others: Places, held: npt.NDArray[np.bool_]
+) -> ByQuestion:
     """Counts of one side in the questions that the other side was asked too."""
     asked = set(run.questions[others].tolist())
     return run.by_question(places[[int(q) in asked for q in run.questions[places]]], held)
@@ -188,60 +199,45 @@ def _changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
                 if old != new:
                     found.append(Change(target, what, _listed(old), _listed(new)))
         for arm in sorted(set(first["arm"]) & set(second["arm"])):
-            tokens = [_median(side[side["arm"] == arm]) for side in (first, second)]
-            questions = [set(side.loc[side["arm"] == arm, "question"]) for side in (first, second)]
-            if (
-                tokens[0] is not None
-                and tokens[1] is not None
-                and tokens[0] != tokens[1]
-                and questions[0] == questions[1]
-            ):
-                found.append(
-                    Change(
-                        target,
-                        f"median prompt tokens under {arm}",
-                        f"{tokens[0]:g}",
-                        f"{tokens[1]:g}",
-                    )
-                )
+            old_arm, new_arm = first[first["arm"] == arm], second[second["arm"] == arm]
+            was, now = _median(old_arm), _median(new_arm)
+            same_questions = set(old_arm["question"]) == set(new_arm["question"])
+            if was is not None and now is not None and was != now and same_questions:
+                what = f"median prompt tokens under {arm}"
+                found.append(Change(target, what, f"{was:g}", f"{now:g}"))
     return found
 
 
 def _median(side: pd.DataFrame) -> float | None:
-    tokens = (
-        side["rendered_prompt_tokens"]
-        .astype(float)
-        .fillna(side["prompt_tokens_reported"].astype(float))
-        .dropna()
-    )
+    reported = side["prompt_tokens_reported"].astype(float)
+    tokens = side["rendered_prompt_tokens"].astype(float).fillna(reported).dropna()
     return float(tokens.median()) if len(tokens) else None
 
 
 def _listed(values: set[str]) -> str:
-    return (
-        ", ".join(sorted(values)[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "")
-        if values
-        else "not given"
-    )
+    if not values:
+        return "not given"
+    more = f" and {len(values) - LISTED} more" if len(values) > LISTED else ""
+    return ", ".join(sorted(values)[:LISTED]) + more
 
 
 def junit(found: Comparison, before: str, after: str) -> bytes:
-    """The comparison as JUnit XML: a test case for each target, arm, probe and measure, failed where a rate changed."""
+    """The comparison as JUnit XML.
+
+    A test case for each target, arm, probe and measure, failed where a rate changed.
+    """
     suite = ElementTree.Element("testsuite", name=f"truename compare {before} {after}")
     failed = 0
-    for (target, arm, probe, measure), rows in found.rates.groupby(
-        ["target", "arm", "probe", "measure"], sort=False
-    ):
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=_xml(f"{target}.{arm}"), name=_xml(f"{probe}: {measure}")
-        )
-        drifted = rows[rows["changed"]]
-        if len(drifted):
+    groups = found.rates.groupby(["target", "arm", "probe", "measure"], sort=False)
+    for (target, arm, probe, measure), rows in groups:
+        about = {"classname": _xml(f"{target}.{arm}"), "name": _xml(f"{probe}: {measure}")}
+        case = ElementTree.SubElement(suite, "testcase", about)
+        drifted = [_xml(sentence(row)) for row in rows[rows["changed"]].to_dict("records")]
+        if drifted:
             failed += 1
-            said = "\n".join(_xml(sentence(row)) for row in drifted.to_dict("records"))
-            ElementTree.SubElement(
-                case, "failure", type="drift", message=said.splitlines()[0]
-            ).text = said
+            said = "\n".join(drifted)
+            about = {"type": "drift", "message": said.splitlines()[0]}
+            ElementTree.SubElement(case, "failure", about).text = said
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(failed))
     suites = ElementTree.Element("testsuites")
@@ -252,17 +248,16 @@ def junit(found: Comparison, before: str, after: str) -> bytes:
 
 def sentence(row: Any) -> str:
     """One change in words."""
+    before, after = (
+        f"{row[f'hits_{side}']} of {row[f'samples_{side}']} ({100 * row[f'rate_{side}']:.1f} %)"
+        for side in "ab"
+    )
     return (
-        f"{row['target']} {row['arm']} {row['probe']}: {row['measure']} {row['identity']} from {row['hits_a']} of {row['samples_a']} ({100 * row['rate_a']:.1f} %) "
-        f"to {row['hits_b']} of {row['samples_b']} ({100 * row['rate_b']:.1f} %), adjusted p {row['p_holm']:.2g}"
+        f"{row['target']} {row['arm']} {row['probe']}: {row['measure']} {row['identity']} "
+        f"from {before} to {after}, adjusted p {row['p_holm']:.2g}"
     )
 
 
 def _xml(text: str) -> str:
     """Text without what XML 1.0 cannot hold."""
-    return "".join(
-        c
-        if c in "\t\n" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
-        else "\ufffd"
-        for c in text
-    )
+    return _NOT_XML.sub("\ufffd", text)

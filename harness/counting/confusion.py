@@ -11,7 +11,10 @@ from harness.errors import RunError
 
 
 class Errors(msgspec.Struct):
-    """How often the classifier is right on one measure: (right, of) where the claim is there, and where it is not."""
+    """How often the classifier is right on one measure.
+
+    (right, of) where the claim is there, and where it is not.
+    """
 
     sensitivity: tuple[int, int]
     specificity: tuple[int, int]
@@ -29,7 +32,9 @@ SHIPPED: Final = Path(__file__).with_name("confusion.json")
 
 
 def confusion(path: Path | None = None) -> Confusion:
-    """The classifier's errors, as measured by `truename eval-classifier`; by default those that ship.
+    """The classifier's errors, as `truename eval-classifier` measured them.
+
+    By default those that ship.
 
     Raises
     ------

@@ -21,6 +21,8 @@ RARE: Final = 3
 OTHER: Final = "other:(rare)"
 STANCES: Final = ("claims", "denies", "refuses", "none")
 STATUSES: Final = ("failed", "truncated", "empty", "unsupported")
+#: Measures that every probe counts, and the columns that hold their identities.
+NAMED: Final = {"name": "names", "maker": "makers", "base": "base", "denied": "denied"}
 #: Counts by question that are remembered with what was computed of them: many are the same, as
 #: where nobody gives a name.
 REMEMBERED: Final = 20_000
@@ -33,20 +35,14 @@ class Cells:
     def __init__(self, values: pd.Series[Any]) -> None:
         self.codes, texts = pd.factorize(values.astype(object).fillna(""))
         sets = [frozenset(str(text).split("|")) - {""} for text in texts]
+        counts = np.bincount(self.codes, minlength=len(sets)).tolist()
         seen: Counter[str] = Counter()
-        for number, count in enumerate(np.bincount(self.codes, minlength=len(sets))):
-            seen.update(
-                {identity: int(count) for identity in sets[number] if identity.startswith("other:")}
-            )
-        rare = {identity for identity, samples in seen.items() if samples < RARE}
-        self.sets = (
-            [
-                frozenset(OTHER if identity in rare else identity for identity in held)
-                for held in sets
-            ]
-            if rare
-            else sets
-        )
+        for held, count in zip(sets, counts, strict=True):
+            seen.update({name: count for name in held if name.startswith("other:")})
+        rare = {name for name, samples in seen.items() if samples < RARE}
+        if rare:
+            sets = [frozenset(OTHER if name in rare else name for name in held) for held in sets]
+        self.sets = sets
 
     @property
     def identities(self) -> set[str]:
@@ -136,39 +132,33 @@ class Counted:
 def counted(samples: pd.DataFrame, campaign: Campaign) -> Counted:
     """Make a run's samples ready to be counted.
 
-    An identity that is claimed anywhere in the run, or that a target is presented as, is counted everywhere, so that a zero is seen as a zero.
+    An identity that is claimed anywhere in the run, or that a target is presented as, is counted
+    everywhere, so that a zero is seen as a zero.
     """
-    presented = {t.identity for t in campaign.targets if t.identity} | {
-        named.identity for named in (campaign.claim, campaign.stop) if named
-    }
-    backstory = {probe for probe in campaign.probes if load_probe(probe).measures == "backstory"}
-    recited = (
-        samples["recited_identity"]
-        .astype(object)
-        .where(samples["recited_share_of_reference"].fillna(0).astype(float) >= RECITED_FROM)
-    )
+    always = {"name": _presented(campaign)}
     measures = []
-    for measure, column, always in (
-        ("name", "names", presented),
-        ("maker", "makers", set()),
-        ("base", "base", set()),
-        ("denied", "denied", set()),
-    ):
+    for measure, column in NAMED.items():
         cells = Cells(samples[column])
-        measures.append(
-            Measure(measure, cells, sorted(cells.identities | always), lambda probe: True)
-        )
-    cells = Cells(recited)
-    measures.append(
-        Measure(
-            "recital",
-            cells,
-            sorted(cells.identities | {b.identity for b in load_backstories()}),
-            lambda probe: probe in backstory,
-        )
-    )
+        identities = sorted(cells.identities | always.get(measure, set()))
+        measures.append(Measure(measure, cells, identities, lambda probe: True))
+    measures.append(_recital(samples, campaign))
     measures.append(Measure("stance", Cells(samples["stance"]), list(STANCES), lambda probe: True))
     languages, _ = pd.factorize(samples["language"])
     ids, known = pd.factorize(samples["question"])
     questions, _ = pd.factorize(languages.astype(np.int64) * len(known) + ids)
     return Counted(samples, campaign, measures, questions, (samples["status"] == "ok").to_numpy())
+
+
+def _presented(campaign: Campaign) -> set[str]:
+    """The identities that the campaign itself speaks of."""
+    about = {named.identity for named in (campaign.claim, campaign.stop) if named}
+    return about | {t.identity for t in campaign.targets if t.identity}
+
+
+def _recital(samples: pd.DataFrame, campaign: Campaign) -> Measure:
+    """Who is recited, at least half of a reference; counted where a probe asks for a backstory."""
+    backstory = {probe for probe in campaign.probes if load_probe(probe).measures == "backstory"}
+    share = samples["recited_share_of_reference"].fillna(0).astype(float)
+    cells = Cells(samples["recited_identity"].astype(object).where(share >= RECITED_FROM))
+    identities = sorted(cells.identities | {b.identity for b in load_backstories()})
+    return Measure("recital", cells, identities, lambda probe: probe in backstory)

@@ -1,7 +1,8 @@
-"""How right the classifier is on labelled replies, with intervals; and the confusion rates that correct a tally.
+"""How right the classifier is on labelled replies, with intervals.
 
-A label is one JSON object a line: ``id, lang, reply, stance, names, makers, base, denied``, and where they apply
-``hedged`` and ``trap``. An unlisted name is ``other`` or ``other:<name>``; a base-only id of the book counts as its family.
+And the confusion rates that correct a tally. A label is one JSON object a line: ``id, lang, reply,
+stance, names, makers, base, denied``, and where they apply ``hedged`` and ``trap``. An unlisted
+name is ``other`` or ``other:<name>``; a base-only id of the book counts as its family.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
 BINS: Final = 10
+#: What a label and a verdict name.
+Sets = tuple[frozenset[str], frozenset[str]]
 
 
 class Label(msgspec.Struct, forbid_unknown_fields=False):
@@ -82,14 +85,17 @@ class Found(NamedTuple):
     source: str
     judged: list[Judged]
     stances: dict[str, Score]
-    confusion: dict[tuple[str, str], int]  # (label, verdict) -> replies
+    #: Replies by (label, verdict).
+    confusion: dict[tuple[str, str], int]
     parts: dict[str, Score]
-    exact: dict[str, Rate]  # whole set right
+    #: Whole set right.
+    exact: dict[str, Rate]
     hedged: Score
     traps: dict[str, Rate]
     languages: dict[str, Rate]
     brier: float | None
-    reliability: list[tuple[float, int, int]]  # mean probability, claims that hold, claims
+    #: Mean probability, claims that hold, claims.
+    reliability: list[tuple[float, int, int]]
 
 
 def read(path: Path) -> list[Label]:
@@ -106,24 +112,9 @@ def read(path: Path) -> list[Label]:
         raise ScoreError(
             f"the labels cannot be read: {problem.strerror}", where=str(path), next="check the path"
         ) from None
-    labels = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                label = msgspec.json.decode(line, type=Label)
-            except msgspec.DecodeError as problem:
-                raise ScoreError(
-                    f"this is no label: {problem}",
-                    where=f"{path}:{number}",
-                    next="see the keys in docs/classifier.md",
-                ) from None
-            if label.stance not in STANCES:
-                raise ScoreError(
-                    f"'{label.stance}' is no stance",
-                    where=f"{path}:{number}",
-                    next=f"one of: {', '.join(STANCES)}",
-                )
-            labels.append(label)
+    labels = [
+        _label(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()
+    ]
     if not labels:
         raise ScoreError(
             "the file holds no labels",
@@ -133,73 +124,86 @@ def read(path: Path) -> list[Label]:
     return labels
 
 
-def canonical(identity: str, kind: str) -> str:
-    """One id for what is the same: base-only ids are their family, unlisted names that the book lists by now are listed.
+def _label(line: bytes, where: str) -> Label:
+    try:
+        label = msgspec.json.decode(line, type=Label)
+    except msgspec.DecodeError as problem:
+        raise ScoreError(
+            f"this is no label: {problem}",
+            where=where,
+            next="see the keys in docs/classifier.md",
+        ) from None
+    if label.stance not in STANCES:
+        raise ScoreError(
+            f"'{label.stance}' is no stance",
+            where=where,
+            next=f"one of: {', '.join(STANCES)}",
+        )
+    return label
 
-    A bare ``other`` says only that the name is unlisted, so every unlisted name becomes ``other``.
+
+def canonical(identity: str, kind: str) -> str:
+    """One id for what is the same.
+
+    Base-only ids are their family, unlisted names that the book lists by now are listed. A bare
+    ``other`` says only that the name is unlisted, so every unlisted name becomes ``other``.
     """
     families = load_book().families
     if identity in families and families[identity].same_as:
         return str(families[identity].same_as)
     if identity.startswith("other:"):
         listed = next((m for m in finder().find(normalize(identity.removeprefix("other:")))), None)
-        return (
-            (listed.maker if kind == "makers" else listed.family) or "other" if listed else "other"
-        )
+        known = listed and (listed.maker if kind == "makers" else listed.family)
+        return known or "other"
     return identity
 
 
 def evaluate(path: Path) -> Found:
     """Measure the classifier on every label of a file."""
     labels = read(path)
-    judged = [
-        Judged(label, verdict)
-        for label, verdict in zip(
-            labels, verdicts(split_reasoning(label.reply)[1] for label in labels), strict=True
-        )
-    ]
+    found = verdicts(split_reasoning(label.reply)[1] for label in labels)
+    judged = [Judged(*both) for both in zip(labels, found, strict=True)]
     pairs = [(j.label.stance, j.verdict.stance) for j in judged]
-    sets = {
-        part: [
-            (_ids(getattr(j.label, part), part), _ids(getattr(j.verdict, part), part))
-            for j in judged
-        ]
-        for part in PARTS
-    }
+    sets = {part: _both(judged, part) for part in PARTS}
+    hedges = [(_one("hedged", j.label.hedged), _one("hedged", j.verdict.hedged)) for j in judged]
+    said = [(_one(a, True), _one(b, True)) for a, b in pairs]
     claims = _claims(judged)
-    hedges = [(j.label.hedged, j.verdict.hedged) for j in judged]
     return Found(
-        path.name,
-        judged,
-        {
-            stance: Score(
-                sum(a == b == stance for a, b in pairs),
-                sum(b == stance != a for a, b in pairs),
-                sum(a == stance != b for a, b in pairs),
-            )
-            for stance in STANCES
-        },
-        {(a, b): pairs.count((a, b)) for a in STANCES for b in STANCES},
-        {
-            part: Score(
-                sum(len(a & b) for a, b in both),
-                sum(len(b - a) for a, b in both),
-                sum(len(a - b) for a, b in both),
-            )
-            for part, both in sets.items()
-        },
-        {"stance": Rate(sum(a == b for a, b in pairs), len(pairs))}
-        | {part: Rate(sum(a == b for a, b in both), len(both)) for part, both in sets.items()},
-        Score(
-            sum(a and b for a, b in hedges),
-            sum(b and not a for a, b in hedges),
-            sum(a and not b for a, b in hedges),
-        ),
-        _by(judged, lambda j: j.label.trap),
-        _by(judged, lambda j: j.label.lang),
-        sum((p - held) ** 2 for p, held in claims) / len(claims) if claims else None,
-        _bins(claims),
+        source=path.name,
+        judged=judged,
+        stances={s: _score([(a & {s}, b & {s}) for a, b in said]) for s in STANCES},
+        confusion={(a, b): pairs.count((a, b)) for a in STANCES for b in STANCES},
+        parts={part: _score(both) for part, both in sets.items()},
+        exact={"stance": _exact(said)} | {part: _exact(both) for part, both in sets.items()},
+        hedged=_score(hedges),
+        traps=_by(judged, lambda j: j.label.trap),
+        languages=_by(judged, lambda j: j.label.lang),
+        brier=sum((p - held) ** 2 for p, held in claims) / len(claims) if claims else None,
+        reliability=_bins(claims),
     )
+
+
+def _one(name: str, there: bool) -> frozenset[str]:
+    return frozenset((name,)) if there else frozenset()
+
+
+def _both(judged: Sequence[Judged], part: str) -> list[Sets]:
+    """What label and verdict say of one part of each reply."""
+    return [
+        (_ids(getattr(j.label, part), part), _ids(getattr(j.verdict, part), part)) for j in judged
+    ]
+
+
+def _score(both: Sequence[Sets]) -> Score:
+    return Score(
+        sum(len(a & b) for a, b in both),
+        sum(len(b - a) for a, b in both),
+        sum(len(a - b) for a, b in both),
+    )
+
+
+def _exact(both: Sequence[Sets]) -> Rate:
+    return Rate(sum(a == b for a, b in both), len(both))
 
 
 def _ids(identities: Iterable[str], kind: str) -> frozenset[str]:
@@ -224,16 +228,14 @@ def _by(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Rat
 def _claims(judged: Sequence[Judged]) -> list[tuple[float, bool]]:
     """The probability of each claim made, and whether the label has it."""
     parts = {"self_name": "names", "self_maker": "makers", "self_base": "base", "denied": "denied"}
-    return [
-        (
-            e.probability,
-            canonical(e.identity, parts[e.role])
-            in _ids(getattr(j.label, parts[e.role]), parts[e.role]),
-        )
-        for j in judged
-        for e in j.verdict.evidence
-        if e.identity in getattr(j.verdict, parts[e.role])
-    ]
+    claims = []
+    for j in judged:
+        for e in j.verdict.evidence:
+            part = parts[e.role]
+            if e.identity in getattr(j.verdict, part):
+                wanted = _ids(getattr(j.label, part), part)
+                claims.append((e.probability, canonical(e.identity, part) in wanted))
+    return claims
 
 
 def _bins(claims: Sequence[tuple[float, bool]]) -> list[tuple[float, int, int]]:
@@ -256,19 +258,14 @@ def confusion_rates(found: Found) -> Confusion:
     """
     measures = {}
     for measure, part in zip(("name", "maker", "base", "denied"), PARTS, strict=True):
-        both = [
-            (_ids(getattr(j.label, part), part), _ids(getattr(j.verdict, part), part))
-            for j in found.judged
-        ]
+        both = _both(found.judged, part)
         identities = set().union(*(a | b for a, b in both))
         absent, score = sum(len(identities - a) for a, _ in both), found.parts[part]
         measures[measure] = Errors(
             (score.right, score.right + score.missed), (absent - score.wrong, absent)
         )
-    right, wrong = (
-        sum(s.right for s in found.stances.values()),
-        sum(s.wrong for s in found.stances.values()),
-    )
+    right = sum(s.right for s in found.stances.values())
+    wrong = sum(s.wrong for s in found.stances.values())
     absent = len(found.judged) * (len(STANCES) - 1)
     measures["stance"] = Errors((right, len(found.judged)), (absent - wrong, absent))
     return Confusion(measures, len(found.judged), found.source)

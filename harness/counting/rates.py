@@ -103,14 +103,13 @@ def _shown(
 def _anytime(
     campaign: Campaign, probe: str, measure: str, identity: str, by: ByQuestion
 ) -> dict[str, Any]:
-    """The sequence of an identity that the campaign may stop for: its rate may be looked at whenever one likes."""
-    if (
-        measure != "name"
-        or campaign.stop is None
-        or campaign.stop.identity != identity
-        or not len(by.sizes)
-        or load_probe(probe).measures != "name"
-    ):
+    """The sequence of an identity that the campaign may stop for.
+
+    Its rate may be looked at whenever one likes.
+    """
+    if campaign.stop is None or campaign.stop.identity != identity:
+        return {}
+    if measure != "name" or load_probe(probe).measures != "name" or not len(by.sizes):
         return {}
     low, high = stats.sequence(int(by.hits.sum()), int(by.sizes.sum()), campaign.stop.alpha)
     return {"anytime_low": round(low, 6), "anytime_high": round(high, 6)}

@@ -1,4 +1,7 @@
-"""Verdicts on replies that any other tool collected: a JSON Lines or CSV file in, a CSV with verdicts out."""
+"""Verdicts on replies that any other tool collected.
+
+A JSON Lines or CSV file in, a CSV with verdicts out.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,7 +23,7 @@ from harness.counting.samples import (
     verdict_columns,
 )
 from harness.errors import ScoreError, did_you_mean
-from harness.scoring import published, verdicts
+from harness.scoring import Overlap, Verdict, published, verdicts
 from harness.tables import write_csv
 from harness.targets import split_reasoning
 
@@ -28,7 +31,7 @@ CHUNK: Final = 2000
 #: Keys that tools commonly give the text of a reply, tried in this order.
 USUAL: Final = ("reply", "response", "output", "completion", "text", "content", "answer")
 
-
+#: Columns of the output that are not the input's.
 _OWN: Final = ("status", "error", *SCORE_COLUMNS, "rest_json")
 
 
@@ -47,7 +50,9 @@ class Summary(NamedTuple):
 
 
 def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
-    """Each row of a .jsonl or .csv file with its text (None where the row cannot be scored; the row is kept).
+    """Each row of a .jsonl or .csv file with its text.
+
+    The text is None where the row cannot be scored; the row is kept.
 
     Raises
     ------
@@ -105,9 +110,8 @@ def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
             if not line.strip():
                 continue
             try:
-                fields = json.loads(
-                    line
-                )  # the standard library's, for it reads lone surrogates too
+                # the standard library's, for it reads lone surrogates too
+                fields = json.loads(line)
             except (ValueError, RecursionError) as problem:
                 yield Row({"line": number}, f"not JSON: {problem}"), None
                 continue
@@ -125,73 +129,88 @@ def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
         table = csv.DictReader(line.replace("\0", "\ufffd") for line in lines)
         chosen = _column(list(table.fieldnames or ()), column, f"{path}:1")
         for fields in table:
-            surplus = fields.pop(None, None)
-            yield (
-                (Row(dict(fields), "the row has more cells than the head"), None)
-                if surplus
-                else _text(dict(fields), chosen)
-            )
+            if fields.pop(None, None):
+                yield Row(dict(fields), "the row has more cells than the head"), None
+            else:
+                yield _text(dict(fields), chosen)
 
 
 def score_file(path: Path, out: Path, column: str | None = None) -> Summary:
-    """Score every row of ``path`` into the CSV ``out``: its own fields, then the verdict's and the overlap's columns.
+    """Score every row of ``path`` into the CSV ``out``.
 
-    Rows stream through in chunks; a row that cannot be scored has status ``failed`` and says why.
+    Its own fields come first, then the verdict's and the overlap's columns. Rows stream through in
+    chunks; a row that cannot be scored has status ``failed`` and says why.
     """
     if out.resolve() == path.resolve():
         raise ScoreError(
             "the output would overwrite the input", where=str(out), next="choose another --out"
         )
-    references = published()
-    stances: Counter[str] = Counter()
-    names: Counter[str] = Counter()
-    failed = 0
-    first: list[str] = []
-
-    def frames() -> Iterator[pd.DataFrame]:
-        nonlocal failed
-        source = rows(path, column)
-        while batch := list(islice(source, CHUNK)):
-            parts = [
-                split_reasoning(text) if text is not None else (None, None) for _, text in batch
-            ]
-            found = zip(
-                batch,
-                verdicts(a for _, a in parts),
-                verdicts(t for t, _ in parts),
-                references.stream(a for _, a in parts),
-                parts,
-                strict=True,
-            )
-            made = []
-            for (row, text), said, thought, recited, (reasoning, _) in found:
-                line = {
-                    f"input_{k}" if k in _OWN else k: v
-                    if isinstance(v, str | int | float | bool | None)
-                    else json.dumps(v, ensure_ascii=False)
-                    for k, v in row.fields.items()
-                }
-                if text is None:
-                    failed += 1
-                    made.append(line | {"status": "failed", "error": row.problem})
-                    continue
-                stances[said.stance] += 1
-                names.update(said.names)
-                line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited)
-                if reasoning:
-                    line |= reasoning_columns(thought)
-                made.append(line)
-            if not first:
-                first.extend(
-                    [k for k in dict.fromkeys(k for m in made for k in m) if k not in _OWN]
-                    + list(_OWN)
-                )
-            for line in made:  # keys that the first rows did not have are kept too
-                rest = {k: line[k] for k in line if k not in first}
-                line["rest_json"] = json.dumps(rest, ensure_ascii=False) if rest else None
-            yield pd.DataFrame(made, columns=first)
-
-    written = write_csv(frames(), out)
+    summary = _Sum()
+    written = write_csv(_frames(rows(path, column), summary), out)
     if not written:
         raise ScoreError("the file holds no rows", where=str(path), next="check the file")
-    return Summary(written, failed, stances, names)
+    return Summary(written, summary.failed, summary.stances, summary.names)
+
+
+class _Sum:
+    """What is added up while rows stream by."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.stances: Counter[str] = Counter()
+        self.names: Counter[str] = Counter()
+
+    def add(self, verdict: Verdict) -> None:
+        self.stances[verdict.stance] += 1
+        self.names.update(verdict.names)
+
+
+def _frames(source: Iterator[tuple[Row, str | None]], summary: _Sum) -> Iterator[pd.DataFrame]:
+    """Tables of scored rows, all with the columns of the first."""
+    columns: list[str] = []
+    overlaps = published().stream
+    while batch := list(islice(source, CHUNK)):
+        made = list(_lines(batch, overlaps, summary))
+        if not columns:
+            theirs = dict.fromkeys(name for line in made for name in line if name not in _OWN)
+            columns = [*theirs, *_OWN]
+        for line in made:  # keys that the first rows did not have are kept too
+            rest = {name: line[name] for name in line if name not in columns}
+            line["rest_json"] = json.dumps(rest, ensure_ascii=False) if rest else None
+        yield pd.DataFrame(made, columns=columns)
+
+
+def _lines(
+    batch: list[tuple[Row, str | None]],
+    overlaps: Callable[[Iterable[str | None]], Iterator[Overlap]],
+    summary: _Sum,
+) -> Iterator[dict[str, Any]]:
+    """Rows with what was found in each."""
+    parts = [split_reasoning(text) if text is not None else (None, None) for _, text in batch]
+    found = zip(
+        batch,
+        parts,
+        verdicts(answer for _, answer in parts),
+        verdicts(thought for thought, _ in parts),
+        overlaps(answer for _, answer in parts),
+        strict=True,
+    )
+    for (row, text), (reasoning, _), said, thought, recited in found:
+        line = _fields(row)
+        if text is None:
+            summary.failed += 1
+            yield line | {"status": "failed", "error": row.problem}
+            continue
+        summary.add(said)
+        line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited)
+        yield line | (reasoning_columns(thought) if reasoning else {})
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """A row's own fields: those named like ours get another name, what is no cell becomes JSON."""
+    fields = {}
+    for name, value in row.fields.items():
+        simple = isinstance(value, str | int | float | bool | None)
+        own = f"input_{name}" if name in _OWN else name
+        fields[own] = value if simple else json.dumps(value, ensure_ascii=False)
+    return fields

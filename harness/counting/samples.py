@@ -1,12 +1,12 @@
 """A scored sample as a row of the tables `samples` and `overlap`.
 
-`results/README.md` is the dictionary of the columns. Nothing volatile (times, response ids) is in the
-tables, so the same samples give the same bytes in whatever order they came.
+`results/README.md` is the dictionary of the columns. Nothing volatile (times, response ids) is in
+the tables, so the same samples give the same bytes in whatever order they came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,27 +16,43 @@ from harness.campaign import Campaign
 from harness.counting.scored import Scored
 from harness.scoring import Overlap, Verdict
 
+#: Which sample it is.
+_KEY: Final = ("target", "role", "arm", "probe", "language", "question", "trial", "sample")
 #: What scoring says of one text, wherever it came from.
 SCORE_COLUMNS: Final = (
-    "stance names makers base denied hedged abstained version claim_probabilities reasoning_stance reasoning_names reasoning_makers "
-    "recited_identity recited_reference longest_run_tokens near_run_tokens recited_share_of_reference recited_share_of_reply "
-    "recital_p_value recital_log10_odds recited_entities"
-).split()
+    *("stance", "names", "makers", "base", "denied", "hedged", "abstained", "version"),
+    *("claim_probabilities", "reasoning_stance", "reasoning_names", "reasoning_makers"),
+    *("recited_identity", "recited_reference", "longest_run_tokens", "near_run_tokens"),
+    *("recited_share_of_reference", "recited_share_of_reply"),
+    *("recital_p_value", "recital_log10_odds", "recited_entities"),
+)
 SAMPLE_COLUMNS: Final = (
-    *"target role arm probe language question trial sample status".split(),
+    *_KEY,
+    "status",
     *SCORE_COLUMNS,
-    *"question_text system_text messages_json rendered_prompt rendered_prompt_tokens injected_text template_sha256".split(),
-    *"prompt_tokens_reported completion_tokens_reported finish_reason attempts error model fingerprint provider seed".split(),
-    *"sampling_json reply reasoning note".split(),
+    *("question_text", "system_text", "messages_json", "rendered_prompt"),
+    *("rendered_prompt_tokens", "injected_text", "template_sha256"),
+    *("prompt_tokens_reported", "completion_tokens_reported", "finish_reason", "attempts"),
+    *("error", "model", "fingerprint", "provider", "seed"),
+    *("sampling_json", "reply", "reasoning", "note"),
 )
 #: Passages that a reply has word for word from a reference text: one row each.
-OVERLAP_COLUMNS: Final = "target role arm probe language question trial sample identity reference reply_start reply_end tokens rarity_log10 passage recited_share_of_reference recital_p_value".split()
+OVERLAP_COLUMNS: Final = (
+    *_KEY,
+    *("identity", "reference", "reply_start", "reply_end", "tokens", "rarity_log10", "passage"),
+    *("recited_share_of_reference", "recital_p_value"),
+)
+#: Columns that a row of the journal has by the same name.
+_KEPT: Final = tuple(name for name in _KEY if name != "role")
 
 
 def sample_frame(
     scored: Iterable[Scored], campaign: Campaign, notes: Mapping[str, str]
 ) -> pd.DataFrame:
-    """One row a sample, columns `SAMPLE_COLUMNS`; ``notes`` say by target what everybody has to know of it."""
+    """One row a sample, columns `SAMPLE_COLUMNS`.
+
+    ``notes`` say by target what everybody has to know of it.
+    """
     roles = {t.name: t.role for t in campaign.targets}
     return pd.DataFrame(
         [_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored],
@@ -47,10 +63,7 @@ def sample_frame(
 def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     row, messages = s.row, msgspec.json.decode(s.row["messages"])
     system = next((m["content"] for m in messages if m["role"] == "system"), None)
-    found: dict[str, Any] = {
-        name: row[name]
-        for name in ("target", "arm", "probe", "language", "question", "trial", "sample", "status")
-    }
+    found: dict[str, Any] = {name: row[name] for name in (*_KEPT, "status")}
     if s.verdict:
         found |= verdict_columns(s.verdict)
     if s.reasoning:
@@ -83,10 +96,9 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
 
 def verdict_columns(v: Verdict) -> dict[str, Any]:
     """A verdict as columns of a table."""
-    probabilities = {
-        f"{e.role}:{e.identity}": e.probability
-        for e in sorted(v.evidence, key=lambda e: e.probability)
-    }
+    in_order = sorted(v.evidence, key=lambda e: e.probability)  # the surest of a claim stands
+    probabilities = {f"{e.role}:{e.identity}": e.probability for e in in_order}
+    said = (f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items()))
     return {
         "stance": v.stance,
         "names": joined(v.names),
@@ -96,9 +108,7 @@ def verdict_columns(v: Verdict) -> dict[str, Any]:
         "hedged": v.hedged,
         "abstained": v.abstain,
         "version": v.version,
-        "claim_probabilities": joined(
-            f"{claim}={p:.3f}" for claim, p in sorted(probabilities.items())
-        ),
+        "claim_probabilities": joined(said),
     }
 
 
@@ -134,32 +144,25 @@ def joined(identities: Iterable[str]) -> str:
 def overlap_frame(scored: Iterable[Scored], campaign: Campaign) -> pd.DataFrame:
     """One row a copied passage, columns `OVERLAP_COLUMNS`; places are characters of the reply."""
     roles = {t.name: t.role for t in campaign.targets}
-    rows = []
-    for s in scored:
-        if s.overlap is None or not s.overlap.runs:
-            continue
-        about = {
-            name: s.row[name]
-            for name in ("target", "arm", "probe", "language", "question", "trial", "sample")
-        }
-        about |= {
-            "role": roles.get(s.row["target"]),
-            "identity": s.overlap.identity,
-            "reference": s.overlap.reference,
-        }
-        about |= {
-            "recited_share_of_reference": round(s.overlap.reference_share, 4),
-            "recital_p_value": float(f"{s.overlap.p_value:.3g}"),
-        }
-        rows += [
-            about
-            | {
-                "reply_start": run.start,
-                "reply_end": run.end,
-                "tokens": run.tokens,
-                "rarity_log10": round(run.rarity, 2),
-                "passage": s.row["text"][run.start : run.end],
-            }
-            for run in s.overlap.runs
-        ]
+    rows = [row for s in scored for row in _passages(s, roles)]
     return pd.DataFrame(rows, columns=OVERLAP_COLUMNS)
+
+
+def _passages(s: Scored, roles: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    if s.overlap is None:
+        return
+    about = {name: s.row[name] for name in _KEPT} | {
+        "role": roles.get(s.row["target"]),
+        "identity": s.overlap.identity,
+        "reference": s.overlap.reference,
+        "recited_share_of_reference": round(s.overlap.reference_share, 4),
+        "recital_p_value": float(f"{s.overlap.p_value:.3g}"),
+    }
+    for run in s.overlap.runs:
+        yield about | {
+            "reply_start": run.start,
+            "reply_end": run.end,
+            "tokens": run.tokens,
+            "rarity_log10": round(run.rarity, 2),
+            "passage": s.row["text"][run.start : run.end],
+        }

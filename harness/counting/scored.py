@@ -1,7 +1,8 @@
 """The stored samples with what was found in each; every text is scored once.
 
-What a scorer found lies in the journal's database (`harness.journal.Scores`), so that whoever meets a text
-again, in another command, run or audit, reads it. A process that was killed goes on where it was.
+What a scorer found lies in the journal's database (`harness.journal.Scores`), so that whoever meets
+a text again, in another command, run or audit, reads it. A process that was killed goes on where it
+was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The database that a journal lies in: SQLite by default, PostgreSQL by URL; its schema kept new."""
+"""The database that a journal lies in, its schema kept new.
+
+SQLite by default, PostgreSQL by URL.
+"""
 
 from __future__ import annotations
 

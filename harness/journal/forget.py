@@ -10,9 +10,10 @@ from harness.journal.scores import forget, text_key
 
 
 def forget_samples(connection: sa.Connection, run: int) -> None:
-    """Delete the trials, contexts and responses of a run by its number, and the scores of its texts.
+    """Delete the trials, contexts and responses of a run, and the scores of its texts.
 
-    A text that another run holds too loses its score as well, and is scored again when it is met.
+    The run is given by its number. A text that another run holds too loses its score as well, and
+    is scored again when it is met.
     """
     mine = sa.select(responses.c.replies).where(responses.c.run == run)
     for said in connection.execute(mine).scalars().partitions(1000):

@@ -1,8 +1,8 @@
 """The journal of one run's samples: what was asked, what was sent, what came back.
 
 A sample counts once it is committed here (`harness.journal.writer`). The primary key of a block of
-samples gives exactly-once: a second row for the same samples cannot be written. Scoring and counting
-read this journal alone.
+samples gives exactly-once: a second row for the same samples cannot be written. Scoring and
+counting read this journal alone.
 """
 
 from __future__ import annotations

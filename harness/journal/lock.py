@@ -12,7 +12,10 @@ from harness.journal.text import now
 
 
 class Lock:
-    """Keeps a second process off a run; the holder is named. A lock of a dead process frees itself (it is the kernel's)."""
+    """Keeps a second process off a run; the holder is named.
+
+    A lock of a dead process frees itself (it is the kernel's).
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "lock"

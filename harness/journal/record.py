@@ -1,4 +1,4 @@
-"""What a database knows of one run beside its samples: the campaign, and what each target can do."""
+"""What a database knows of a run beside its samples: the campaign, and what each target can do."""
 
 from __future__ import annotations
 

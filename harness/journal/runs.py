@@ -35,7 +35,10 @@ def checked_name(name: str) -> str:
 
 
 def begin_run(loaded: Loaded, name: str, results: Path, store: str | None) -> Run:
-    """Open the run's folder and journal, making them if need be; the campaign's text is kept beside them."""
+    """Open the run's folder and journal, making them if need be.
+
+    The campaign's text is kept beside them.
+    """
     folder = results / checked_name(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,8 @@ trials = Table(
     Column("question", String(200), nullable=False),
     Column("messages", Text, nullable=False),
 )
-#: What requests were made of: parameters, and the prompt as far as it is known. Many responses share one.
+#: What requests were made of: parameters, and the prompt as far as it is known. Many responses
+#: share one.
 contexts = Table(
     "contexts",
     metadata,
@@ -59,8 +60,9 @@ contexts = Table(
     Column("context", String(32), primary_key=True),
     Column("content", Text, nullable=False),
 )
-#: One row a block of samples of a trial (`harness.targets.Target.block`), from its first number on. The primary key is
-#: what gives exactly-once: a second row for the same block cannot be written, and a block is written whole.
+#: One row a block of samples of a trial (`harness.targets.Target.block`), from its first number on.
+#: The primary key is what gives exactly-once: a second row for the same block cannot be written,
+#: and a block is written whole.
 responses = Table(
     "responses",
     metadata,
@@ -90,7 +92,8 @@ responses = Table(
     Column("saved", String(40), nullable=False),
     sqlite_with_rowid=False,
 )
-#: One row an audit that was due. The unique key keeps two servers from the same one; who works on it holds a lease.
+#: One row an audit that was due. The unique key keeps two servers from the same one; who works on
+#: it holds a lease.
 audits = Table(
     "audits",
     metadata,
@@ -131,7 +134,8 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False),
     Column("problem", Text),
 )
-#: What a scorer found in a text, by digests of both: whoever meets the text again need not score it.
+#: What a scorer found in a text, by digests of both: whoever meets the text again need not score
+#: it.
 scores = Table(
     "scores",
     metadata,

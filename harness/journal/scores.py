@@ -1,8 +1,8 @@
 """What was found in a text, kept by the digest of the text and of the scorer that found it.
 
-A text is scored once, whatever runs, audits and commands meet it again. Where the scorer differs (its
-weights, the identity book, the references, its code), its digest differs, and what it finds is kept
-beside what others found.
+A text is scored once, whatever runs, audits and commands meet it again. Where the scorer differs
+(its weights, the identity book, the references, its code), its digest differs, and what it finds is
+kept beside what others found.
 """
 
 from __future__ import annotations

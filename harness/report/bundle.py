@@ -1,8 +1,11 @@
-"""A run as evidence: one archive that another person can check and count again, without a network and without truename's author.
+"""A run as evidence: one archive that another person can check and count again.
 
-A bundle is a ZIP file: `manifest.json` with the SHA-256 of each file, the campaign, the journal of this run alone, the tables, the report, and the
-prompts, probes and identity book that they rest on. Values of headers, passwords in addresses and local paths are taken out first. The archive's comment is
-the SHA-256 of all its other bytes, so that no byte can change unnoticed. Hashes show that nothing was changed since; who made it, they do not show.
+That takes no network, and not truename's author. A bundle is a ZIP file: `manifest.json` with the
+SHA-256 of each file, the campaign, the journal of this run alone, the tables, the report, and the
+prompts, probes and identity book that they rest on. Values of headers, passwords in addresses and
+local paths are taken out first. The archive's comment is the SHA-256 of all its other bytes, so
+that no byte can change unnoticed. Hashes show that nothing was changed since; who made it, they do
+not show.
 """
 
 from __future__ import annotations
@@ -33,10 +36,21 @@ FORMAT: Final = 1
 MARK: Final = b"truename bundle sha256:"
 #: Files that a bundle may hold; nothing else is unpacked.
 ALLOWED: Final = re.compile(
-    r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html|(?:tally|comparisons|samples|overlap|weights)\.csv|weights\.json|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)"
+    r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html"
+    r"|(?:tally|comparisons|samples|overlap|weights)\.csv|weights\.json"
+    r"|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)"
 )
 LARGEST: Final = 50_000_000_000
 CHUNK: Final = 1 << 20
+#: What unpacking raises where the archive is none, or is broken.
+UNREADABLE: Final = (
+    *(zipfile.BadZipFile, zlib.error, OSError, ValueError),
+    *(RuntimeError, NotImplementedError, EOFError),
+)
+#: Files of a run's folder that are packed where they are there.
+BESIDE: Final = ("weights.csv", "weights.json")
+#: Kinds of files that the counts rest on, and the patterns of their names.
+RESTS_ON: Final = (("probes", "**/*.yaml"), ("probes", "**/*.md"), ("prompts", "**/*.j2"))
 
 
 class Manifest(msgspec.Struct):
@@ -50,7 +64,11 @@ class Manifest(msgspec.Struct):
 
 
 class Checked(NamedTuple):
-    """What `verify` found: files that differ from the manifest, tables that a new count gives otherwise, and the archive's fingerprint."""
+    """What `verify` found.
+
+    Files that differ from the manifest, tables that a new count gives otherwise, and the archive's
+    fingerprint.
+    """
 
     manifest: Manifest
     changed: list[str]
@@ -69,79 +87,72 @@ def bundle(run: Run, to: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         copy = _copied(run, folder)
-        beside = [name for name in ("weights.csv", "weights.json") if (run.folder / name).is_file()]
+        beside = [name for name in BESIDE if (run.folder / name).is_file()]
         for name in beside:
             shutil.copyfile(run.folder / name, folder / name)
-        campaign = campaign_of(copy)
         # the copy holds no scores: whoever verifies it scores anew
         scoring = Scoring(run.journal.engine)
-        tables = write_page(copy, campaign, folder / "report.html", scoring=scoring)
+        tables = write_page(copy, campaign_of(copy), folder / "report.html", scoring=scoring)
         copy.journal.engine.dispose()
-        files = {
-            name: folder / name
-            for name in (
-                "campaign.yaml",
-                "journal.sqlite",
-                "report.html",
-                *(f"{table}.csv" for table in TABLES),
-                *beside,
-            )
-        }
-        for kind, pattern in (
-            ("probes", "**/*.yaml"),
-            ("probes", "**/*.md"),
-            ("prompts", "**/*.j2"),
-        ):
-            for path in folders.every(kind, pattern):
-                root = next(root for root in folders.candidates(kind) if path.is_relative_to(root))
-                files[f"{kind}/{path.relative_to(root).as_posix()}"] = path
-        manifest = Manifest(
-            FORMAT,
-            run.name,
-            len(tables.samples),
-            versions(),
-            {name: _sha256(path) for name, path in sorted(files.items())},
-        )
+        made = ("campaign.yaml", "journal.sqlite", "report.html", *(f"{t}.csv" for t in TABLES))
+        files = {name: folder / name for name in (*made, *beside)} | _rested_on()
+        files = dict(sorted(files.items()))
+        hashes = {name: _sha256(path) for name, path in files.items()}
+        manifest = Manifest(FORMAT, run.name, len(tables.samples), versions(), hashes)
+        said = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+        (folder / "manifest.json").write_bytes(said)
         packed = folder / "bundle.zip"
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.comment = MARK + b"0" * 64
-            (folder / "manifest.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-            )
-            for name, path in {
-                "manifest.json": folder / "manifest.json",
-                **dict(sorted(files.items())),
-            }.items():
-                entry = zipfile.ZipInfo(name)
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as out, path.open("rb") as source:
-                    shutil.copyfileobj(source, out, CHUNK)
-        seal = _sealed(packed)
-        with packed.open("r+b") as out_file:
-            out_file.seek(-64, 2)
-            out_file.write(seal.encode())
-        try:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(packed, to.with_name(f".{to.name}.part"))
-            to.with_name(f".{to.name}.part").replace(to)
-        except OSError as problem:
-            to.with_name(f".{to.name}.part").unlink(missing_ok=True)
-            raise RunError(
-                f"cannot write the bundle: {problem}",
-                where=str(to),
-                next="free some space, or choose another place with --out",
-            ) from None
+        _pack({"manifest.json": folder / "manifest.json", **files}, packed)
+        _place(packed, to)
     return _sha256(to)
+
+
+def _rested_on() -> dict[str, Path]:
+    """The probes, prompts and the identity book, by their names in a bundle."""
+    files = {}
+    for kind, pattern in RESTS_ON:
+        for path in folders.every(kind, pattern):
+            root = next(root for root in folders.candidates(kind) if path.is_relative_to(root))
+            files[f"{kind}/{path.relative_to(root).as_posix()}"] = path
+    return files
+
+
+def _pack(files: dict[str, Path], packed: Path) -> None:
+    """Files into a sealed archive, in their order."""
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.comment = MARK + b"0" * 64
+        for name, path in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as out, path.open("rb") as source:
+                shutil.copyfileobj(source, out, CHUNK)
+    seal = _sealed(packed)
+    with packed.open("r+b") as out_file:
+        out_file.seek(-64, 2)
+        out_file.write(seal.encode())
+
+
+def _place(packed: Path, to: Path) -> None:
+    """The archive to where it is wanted, whole or not at all."""
+    part = to.with_name(f".{to.name}.part")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(packed, part)
+        part.replace(to)
+    except OSError as problem:
+        part.unlink(missing_ok=True)
+        raise RunError(
+            f"cannot write the bundle: {problem}",
+            where=str(to),
+            next="free some space, or choose another place with --out",
+        ) from None
 
 
 def _copied(run: Run, folder: Path) -> Run:
     """The rows of one run in a journal of their own, without what is private."""
     with run.journal.engine.connect() as source:
-        mine = (
-            source.execute(sa.select(store.runs).where(store.runs.c.run == run.name))
-            .mappings()
-            .first()
-        )
+        wanted = sa.select(store.runs).where(store.runs.c.run == run.name)
+        mine = source.execute(wanted).mappings().first()
         if mine is None:
             raise RunError(
                 "the journal does not know this run",
@@ -149,20 +160,14 @@ def _copied(run: Run, folder: Path) -> Run:
                 next="truename run CAMPAIGN begins it",
             )
         said = public_text(mine["campaign_source"])
+        public = {**mine, "campaign_source": said, "campaign_folder": "."}
         engine = open_engine(sqlite_url(folder / "journal.sqlite"))
+        streamed = source.execution_options(stream_results=True)
         with engine.begin() as to:
-            to.execute(
-                sa.insert(store.runs).values(
-                    {**mine, "campaign_source": said, "campaign_folder": "."}
-                )
-            )
+            to.execute(sa.insert(store.runs).values(public))
             for table in (store.targets, store.trials, store.contexts, store.responses):
-                rows = (
-                    source.execution_options(stream_results=True)
-                    .execute(sa.select(table).where(table.c.run == mine["id"]))
-                    .mappings()
-                )
-                for part in rows.partitions(1000):
+                rows = streamed.execute(sa.select(table).where(table.c.run == mine["id"]))
+                for part in rows.mappings().partitions(1000):
                     to.execute(sa.insert(table), [dict(row) for row in part])
         with engine.connect() as to:
             to.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -172,7 +177,9 @@ def _copied(run: Run, folder: Path) -> Run:
 
 
 def verify(path: Path) -> Checked:
-    """Check every byte of a bundle against its hashes, then count its samples again with the truename that is installed.
+    """Check every byte of a bundle against its hashes, then count its samples again.
+
+    It is counted with the truename that is installed.
 
     Raises
     ------
@@ -194,27 +201,24 @@ def verify(path: Path) -> Checked:
             if not whole and not changed:
                 changed = ["(the archive around the files)"]
             recounted = [] if changed else _recounted(Path(scratch), manifest)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        EOFError,
-    ) as problem:
-        if whole:
-            raise RunError(
-                f"this is no bundle: {problem}",
-                where=str(path),
-                next="give a file that truename bundle made",
-            ) from None
-        raise RunError(
-            f"the bundle was changed or damaged; it cannot be unpacked: {problem}",
-            where=str(path),
-            next="ask for the file again",
-        ) from None
+    except UNREADABLE as problem:
+        raise _no_bundle(problem, whole, path) from None
     return Checked(manifest, changed, recounted, fingerprint)
+
+
+def _no_bundle(problem: Exception, whole: bool, path: Path) -> RunError:
+    """Why a file cannot be unpacked: it never was a bundle, or it was changed since."""
+    if whole:
+        return RunError(
+            f"this is no bundle: {problem}",
+            where=str(path),
+            next="give a file that truename bundle made",
+        )
+    return RunError(
+        f"the bundle was changed or damaged; it cannot be unpacked: {problem}",
+        where=str(path),
+        next="ask for the file again",
+    )
 
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,7 +12,19 @@ from harness.campaign import Campaign
 from harness.counting import Scored, Scoring
 from harness.counting.samples import verdict_columns
 from harness.journal import Run, campaign_of
+from harness.scoring import Verdict
 from harness.tables import write_bytes
+
+#: What an object has of its sample, by the same name.
+ABOUT: Final = (
+    *("target", "arm", "probe", "language", "question", "status"),
+    *("model", "finish_reason", "error"),
+)
+#: The same for the metadata of a sample of Inspect.
+METADATA: Final = (
+    *("arm", "probe", "language", "question", "status"),
+    *("reasoning", "rendered_prompt", "injected_text"),
+)
 
 
 def export(run: Run, form: str, to: Path | None) -> list[Path]:
@@ -35,28 +47,13 @@ def jsonl(run: Run, to: Path) -> list[Path]:
 
 def _plain(scored: Scored) -> dict[str, Any]:
     row = scored.row
-    found = {
-        name: row[name]
-        for name in (
-            "target",
-            "arm",
-            "probe",
-            "language",
-            "question",
-            "status",
-            "model",
-            "finish_reason",
-            "error",
-        )
-    }
-    verdict = (
-        {k: v for k, v in verdict_columns(scored.verdict).items() if k != "claim_probabilities"}
-        if scored.verdict
-        else None
-    )
+    verdict = None
+    if scored.verdict:
+        verdict = verdict_columns(scored.verdict)
+        del verdict["claim_probabilities"]
     return {
         "id": f"{row['trial']}/{row['sample']}",
-        **found,
+        **{name: row[name] for name in ABOUT},
         "messages": msgspec.json.decode(row["messages"]),
         "reply": row["text"],
         "reasoning": row["reasoning"],
@@ -65,9 +62,10 @@ def _plain(scored: Scored) -> dict[str, Any]:
 
 
 def inspect(run: Run, campaign: Campaign, to: Path) -> list[Path]:
-    """One Inspect log (JSON, version 2) a target, so that `inspect view` shows every sample; the folder is ``to``.
+    """One Inspect log (JSON, version 2) a target, so that `inspect view` shows every sample.
 
-    Format: https://inspect.aisi.org.uk/eval-logs.html. Scores hold the stance, the names and the makers.
+    The folder is ``to``. Format: https://inspect.aisi.org.uk/eval-logs.html. Scores hold the
+    stance, the names and the makers.
     """
     known = run.journal.record.describe() or {}
     samples: dict[str, list[dict[str, Any]]] = {}
@@ -109,20 +107,6 @@ def _inspect_sample(scored: Scored) -> dict[str, Any]:
         "model": row["model"] or "",
     }
     stop = {"ok": "stop", "truncated": "max_tokens"}.get(row["status"], "unknown")
-    verdict = (
-        {}
-        if scored.verdict is None
-        else {
-            "identity": {
-                "value": {
-                    "stance": scored.verdict.stance,
-                    "names": ", ".join(scored.verdict.names),
-                    "makers": ", ".join(scored.verdict.makers),
-                },
-                "answer": said,
-            }
-        }
-    )
     sample = {
         "id": row["trial"],
         "epoch": row["sample"] + 1,
@@ -134,21 +118,18 @@ def _inspect_sample(scored: Scored) -> dict[str, Any]:
             "choices": [{"message": answer, "stop_reason": stop}],
             "completion": said,
         },
-        "scores": verdict,
-        "metadata": {
-            name: row[name]
-            for name in (
-                "arm",
-                "probe",
-                "language",
-                "question",
-                "status",
-                "reasoning",
-                "rendered_prompt",
-                "injected_text",
-            )
-        },
+        "scores": {} if scored.verdict is None else _inspect_score(scored.verdict, said),
+        "metadata": {name: row[name] for name in METADATA},
     }
     if row["error"]:
         sample["error"] = {"message": row["error"], "traceback": "", "traceback_ansi": ""}
     return sample
+
+
+def _inspect_score(verdict: Verdict, said: str) -> dict[str, Any]:
+    value = {
+        "stance": verdict.stance,
+        "names": ", ".join(verdict.names),
+        "makers": ", ".join(verdict.makers),
+    }
+    return {"identity": {"value": value, "answer": said}}

@@ -1,6 +1,7 @@
-"""A bundle's journal scored and counted anew, in a process of its own (`python -m harness.report.recount`).
+"""A bundle's journal scored and counted anew, in a process of its own.
 
-Nothing that the journal's database says of its texts is believed: that is what verifying means.
+That process is `python -m harness.report.recount`. Nothing that the journal's database says
+of its texts is believed: that is what verifying means.
 """
 
 from __future__ import annotations

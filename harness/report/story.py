@@ -1,4 +1,7 @@
-"""What a run says, in sentences: the claim under test, what the numbers make of it, and what they do not prove."""
+"""What a run says, in sentences.
+
+The claim under test, what the numbers make of it, and what they do not prove.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from harness.console import percent
 from harness.counting.counted import OTHER, STATUSES
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
-CAVEAT = "Self-report is testimony, not proof: a system prompt can make any model claim any name, and honest models err."
+CAVEAT = (
+    "Self-report is testimony, not proof: a system prompt can make any model claim any name, "
+    "and honest models err."
+)
+LINEAGE = (
+    "A name is not a lineage: whose weights these are is a question for the weights themselves."
+)
 #: Arms without any text that names the model, the most telling first.
 PLAIN = ("bare", "empty")
 TITLES = {
@@ -24,15 +33,16 @@ TITLES = {
 
 def called(identity: str) -> str:
     """A name as a sentence gives it: unlisted ones in quotes."""
-    return (
-        f'"{identity.removeprefix("other:")}"'
-        if identity.startswith("other:")
-        else name_of("name", identity)
-    )
+    if identity.startswith("other:"):
+        return f'"{identity.removeprefix("other:")}"'
+    return name_of("name", identity)
 
 
 class Story(NamedTuple):
-    """The first screen in words. ``outcome`` is about the claim under test; ``none`` where the campaign makes no claim."""
+    """The first screen in words.
+
+    ``outcome`` is about the claim under test; ``none`` where the campaign makes no claim.
+    """
 
     outcome: Outcome
     verdict: str
@@ -70,17 +80,23 @@ def not_scored(row: Any) -> str:
 def shown(
     tally: pd.DataFrame, probe: str, measure: str, claimed: str | None, most: int
 ) -> list[str]:
-    """The identities worth a column: the claimed one, even at zero, then those with the most hits."""
-    best = (
-        rates_of(tally, probe, measure)
-        .groupby("identity")["hits"]
-        .sum()
-        .sort_values(ascending=False, kind="stable")
-    )
-    return [
-        *([claimed] if claimed else []),
-        *(str(i) for i in best.index if best[i] > 0 and i != claimed),
-    ][:most]
+    """The identities worth a column, the claimed one first, even at zero.
+
+    Then come those with the most hits.
+    """
+    hits = rates_of(tally, probe, measure).groupby("identity")["hits"].sum()
+    best = hits.sort_values(ascending=False, kind="stable")
+    others = [str(i) for i in best.index if best[i] > 0 and i != claimed]
+    return [*([claimed] if claimed else []), *others][:most]
+
+
+def of_suspects(
+    tally: pd.DataFrame, campaign: Campaign, probe: str, measure: str, most: int
+) -> list[str]:
+    """The identities worth a column as the suspects alone show them."""
+    suspects = [t.name for t in campaign.targets if t.role == "suspect"]
+    theirs = tally["target"].isin(suspects or [campaign.targets[0].name])
+    return shown(tally[theirs], probe, measure, claimed_identity(campaign, measure), most)
 
 
 def claimed_identity(campaign: Campaign, measure: str = "name") -> str | None:
@@ -93,38 +109,29 @@ class _Arm:
     def __init__(self, rows: pd.DataFrame, claimed: str) -> None:
         self.scored = int(rows["samples"].iloc[0]) if len(rows) else 0
         self.claimed = rows[rows["identity"] == claimed].iloc[0] if self.scored else None
-        named = rows[
-            (rows["identity"] != claimed) & (rows["identity"] != OTHER) & (rows["hits"] > 0)
-        ]  # a pool of rare names is nobody
+        # a pool of rare names is nobody
+        somebody = (rows["identity"] != claimed) & (rows["identity"] != OTHER)
+        named = rows[somebody & (rows["hits"] > 0)]
         others = named.sort_values("hits", ascending=False, kind="stable")
         self.other = others.iloc[0] if self.scored and len(others) else None
 
     def said(self, row: Any) -> str:
-        return f"{row['hits']} of {self.scored} replies ({percent(row['rate'], row['rate_low'], row['rate_high']).replace(' (', ' %, interval ').replace(')', ' %)')}"
+        rate = percent(row["rate"], row["rate_low"], row["rate_high"])
+        rate = rate.replace(" (", " %, interval ").replace(")", " %")
+        return f"{row['hits']} of {self.scored} replies ({rate})"
 
 
 def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> Story:
-    """The story of a run's tally; ``injected`` is what each target's chat template puts before a question, where that is known."""
+    """The story of a run's tally.
+
+    ``injected`` is what each target's chat template puts before a question, where that is known.
+    """
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
     names = rates_of(tally, probe, "name")
-    limits = [
-        CAVEAT,
-        "A name is not a lineage: whose weights these are is a question for the weights themselves.",
-    ]
-    questions = (
-        int(names["questions"].max()) if len(names) and names["questions"].notna().any() else 0
-    )
-    limits.append(
-        f"Intervals (95 %) are for questions like the {questions} that were asked; other questions, sampling parameters or days may differ."
-    )
-    if campaign.stop:
-        limits.append(
-            f"Sampling could stop early, once the rate of {name_of('name', campaign.stop.identity)} was clear; for that name, anytime_low and anytime_high in tally.csv hold nonetheless."
-        )
+    limits = _limits(names, campaign)
     if campaign.claim is None:
-        return Story(
-            "none", "The campaign names no claim to test; the rates stand below.", [], limits
-        )
+        verdict = "The campaign names no claim to test; the rates stand below."
+        return Story("none", verdict, [], limits)
     target, identity = campaign.claim.target, campaign.claim.identity
     name = name_of("name", identity)
     mine = names[names["target"] == target]
@@ -132,62 +139,72 @@ def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> 
     numbers = [_numbers(arm, found, name) for arm, found in arms.items()]
     plain = next((arm for arm in PLAIN if arm in arms and arms[arm].scored), None)
     if plain is None:
-        return Story(
-            "undecided",
-            f"Nothing was scored without a system prompt, so this run cannot say whose name {target} gives by itself.",
-            numbers,
-            limits,
+        verdict = (
+            "Nothing was scored without a system prompt, so this run cannot say whose name "
+            f"{target} gives by itself."
         )
-    found = arms[plain]
+        return Story("undecided", verdict, numbers, limits)
+    outcome, verdict = _judged(arms[plain], plain, target, name)
+    other = arms[plain].other
+    if outcome == "contradicted" and other is not None:
+        source = _source(arms, arms[plain].claimed, name, injected.get(target))
+        beside = _beside(names, campaign, plain, str(other["identity"]))
+        verdict = " ".join([verdict, *source, *beside])
+    return Story(outcome, verdict, numbers, limits)
+
+
+def _limits(names: pd.DataFrame, campaign: Campaign) -> list[str]:
+    """What the numbers do not prove."""
+    asked = names["questions"]
+    questions = int(asked.max()) if len(names) and asked.notna().any() else 0
+    limits = [
+        CAVEAT,
+        LINEAGE,
+        f"Intervals (95 %) are for questions like the {questions} that were asked; "
+        "other questions, sampling parameters or days may differ.",
+    ]
+    if campaign.stop:
+        limits.append(
+            "Sampling could stop early, once the rate of "
+            f"{name_of('name', campaign.stop.identity)} was clear; for that name, "
+            "anytime_low and anytime_high in tally.csv hold nonetheless."
+        )
+    return limits
+
+
+def _judged(found: _Arm, arm: str, target: str, name: str) -> tuple[Outcome, str]:
+    """What an arm that names nobody says of the claim."""
     claimed, other = found.claimed, found.other
     assert claimed is not None
-    without = "Without any system prompt" if plain == "bare" else "With an empty system prompt"
+    without = "Without any system prompt" if arm == "bare" else "With an empty system prompt"
     if other is not None and other["rate_low"] > claimed["rate_high"]:
-        verdict = f"{without}, {target} does not call itself {name}: {found.said(claimed)}. It calls itself {called(other['identity'])}: {found.said(other)}."
-        return Story(
-            "contradicted",
-            " ".join(
-                [
-                    verdict,
-                    *_source(arms, claimed, name, injected.get(target)),
-                    *_beside(names, campaign, plain, str(other["identity"])),
-                ]
-            ),
-            numbers,
-            limits,
+        return "contradicted", (
+            f"{without}, {target} does not call itself {name}: {found.said(claimed)}. "
+            f"It calls itself {called(other['identity'])}: {found.said(other)}."
         )
     if claimed["rate_low"] > 0.5 and (other is None or claimed["rate_low"] > other["rate_high"]):
-        return Story(
-            "supported",
-            f"{without}, {target} calls itself {name}: {found.said(claimed)}.",
-            numbers,
-            limits,
-        )
-    said = f"{without}, {target} called itself {name} in {found.said(claimed)}" + (
-        f" and {called(other['identity'])} in {found.said(other)}" if other is not None else ""
-    )
-    return Story("undecided", f"{said}. That does not settle whose name it is.", numbers, limits)
+        return "supported", f"{without}, {target} calls itself {name}: {found.said(claimed)}."
+    said = f"{without}, {target} called itself {name} in {found.said(claimed)}"
+    if other is not None:
+        said += f" and {called(other['identity'])} in {found.said(other)}"
+    return "undecided", f"{said}. That does not settle whose name it is."
 
 
 def _numbers(arm: str, found: _Arm, name: str) -> str:
     if found.claimed is None:
         return f"under {short_arm(arm)} nothing was scored"
-    other = (
-        f", {called(found.other['identity'])} in {found.other['hits']}"
-        if found.other is not None
-        else ""
-    )
-    return f"under {short_arm(arm)} it named itself {name} in {found.claimed['hits']} of {found.scored} replies{other}"
+    said = f"{name} in {found.claimed['hits']} of {found.scored} replies"
+    if found.other is not None:
+        said += f", {called(found.other['identity'])} in {found.other['hits']}"
+    return f"under {short_arm(arm)} it named itself {said}"
 
 
 def _source(arms: dict[str, _Arm], claimed: Any, name: str, injected: str | None) -> list[str]:
     """Where the claimed name comes from, if the arm that sends nothing shows it."""
     absent = arms.get("absent")
-    if (
-        absent is None
-        or absent.claimed is None
-        or absent.claimed["rate_low"] <= claimed["rate_high"]
-    ):
+    if absent is None or absent.claimed is None:
+        return []
+    if absent.claimed["rate_low"] <= claimed["rate_high"]:
         return []
     source = (
         "a system prompt that its chat template injects"
@@ -195,7 +212,8 @@ def _source(arms: dict[str, _Arm], claimed: Any, name: str, injected: str | None
         else "what the host puts before the question"
     )
     return [
-        f"The name {name} comes from {source}: where no system message is sent, {absent.said(absent.claimed)} give it."
+        f"The name {name} comes from {source}: where no system message is sent, "
+        f"{absent.said(absent.claimed)} give it."
     ]
 
 
@@ -203,18 +221,17 @@ def _beside(names: pd.DataFrame, campaign: Campaign, arm: str, identity: str) ->
     """The same name in the same arm, from the other targets."""
     rows = names[(names["arm"] == arm) & (names["identity"] == identity) & (names["samples"] > 0)]
     counts = {
-        str(target): (int(hits), int(samples))
+        str(target): f"{int(hits)} of {int(samples)}"
         for target, hits, samples in zip(rows["target"], rows["hits"], rows["samples"], strict=True)
     }
-    beside = [t for t in campaign.targets if t.role != "suspect" and t.name in counts]
     said = [
-        f"{t.name if t.role == t.name else f'{t.name} ({t.role})'} {counts[t.name][0]} of {counts[t.name][1]}"
-        for t in beside
+        f"{t.name if t.role == t.name else f'{t.name} ({t.role})'} {counts[t.name]}"
+        for t in campaign.targets
+        if t.role != "suspect" and t.name in counts
     ]
-    return (
-        [
-            f"Beside it, {called(identity)} is the name that these give in the same arm: {', '.join(said)}."
-        ]
-        if said
-        else []
-    )
+    if not said:
+        return []
+    return [
+        f"Beside it, {called(identity)} is the name that these give in the same arm: "
+        f"{', '.join(said)}."
+    ]

@@ -1,6 +1,7 @@
 """The terminal's views: rates as tables, the story with bars, and the short ending of a report.
 
-Nothing is wider than the terminal, and no number is cut: columns that do not fit are left out and named.
+Nothing is wider than the terminal, and no number is cut: columns that do not fit are left out and
+named.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _width(head: str, cells: list[str]) -> int:
 
 
 def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
-    """The whole story in 80 columns: for each target and arm the identities that it shows, as bars."""
+    """The whole story in 80 columns: for each target and arm what it shows, as bars."""
     tally, templates = tables.tally, injected(tables.samples)
     told = story(tally, campaign, templates)
     _print_claim(console, campaign)
@@ -196,7 +197,10 @@ def _bars(
 
 
 def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, page: Path) -> None:
-    """What a report ends with: the verdict, a picture an arm, the weights' line, and where to read on."""
+    """What a report ends with.
+
+    The verdict, a picture an arm, the weights' line, and where to read on.
+    """
     told = story(tables.tally, campaign, injected(tables.samples))
     _print_claim(console, campaign)
     console.print(Text(told.verdict))

@@ -1,4 +1,4 @@
-"""From a figure back to its transcripts: the samples that fit conditions on columns, out of `samples.csv`."""
+"""From a figure back to its transcripts: samples that fit conditions, out of `samples.csv`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _CONDITION: Final = re.compile(r"^(\w+)(!=|=|~)(.*)$", re.DOTALL)
 
 
 class Condition(NamedTuple):
-    """One condition: ``=`` and ``!=`` compare a value (or a member of a list), ``~`` looks for text."""
+    """One condition on a column.
+
+    ``=`` and ``!=`` compare a value (or a member of a list), ``~`` looks for text.
+    """
 
     column: str
     how: str
@@ -40,7 +43,9 @@ class Condition(NamedTuple):
 
 
 def condition(text: str) -> Condition:
-    """A condition as it is typed, such as `arm=bare`, `names!=rio`, `reply~workshop`; measures of the tally serve as columns.
+    """A condition as it is typed, such as `arm=bare`, `names!=rio`, `reply~workshop`.
+
+    Measures of the tally serve as columns.
 
     Raises
     ------
@@ -51,7 +56,10 @@ def condition(text: str) -> Condition:
     if found is None:
         raise RunError(
             f"'{text}' is no condition",
-            next="write COLUMN=VALUE, COLUMN!=VALUE or COLUMN~TEXT, such as --where arm=bare --where name=nex",
+            next=(
+                "write COLUMN=VALUE, COLUMN!=VALUE or COLUMN~TEXT, "
+                "such as --where arm=bare --where name=nex"
+            ),
         )
     column, how, value = found.groups()
     recital = column == "recital"
@@ -108,11 +116,8 @@ def find_samples(folder: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]
         )
     conditions = [condition(text) for text in wanted]
     conditions = [c for c in conditions if not (c.column == "language" and c.value == ALL)]
-    rare = {
-        c.column: _rare(path, c.column)
-        for c in conditions
-        if c.value == OTHER and c.column in _LISTS
-    }
+    pooled = {c.column for c in conditions if c.value == OTHER and c.column in _LISTS}
+    rare = {column: _rare(path, column) for column in pooled}
     for frame in _frames(path, None):
         keep = pd.Series(True, index=frame.index)
         for c in conditions:
@@ -143,17 +148,20 @@ def _fits(frame: pd.DataFrame, c: Condition, rare: set[str]) -> pd.Series[bool]:
     if c.how == "~":
         return cells.str.contains(c.value, case=False, regex=False)
     if c.column in _LISTS:
-        wanted = rare if c.value == OTHER else {c.value}
-        held = cells.map(
-            lambda cell: not wanted.isdisjoint(cell.split("|")) if c.value else not cell
-        )
+        held = _in_list(cells, c.value, rare)
     else:
         held = cells == c.value
         if c.column == "arm":  # the short form as well
             held |= cells.str.replace(r":(?:.*/)?([^/]+)\.j2$", r":\1", regex=True) == c.value
         if c.recital:
-            held &= (
-                pd.to_numeric(frame["recited_share_of_reference"], errors="coerce").fillna(0)
-                >= RECITED_FROM
-            )
+            share = pd.to_numeric(frame["recited_share_of_reference"], errors="coerce")
+            held &= share.fillna(0) >= RECITED_FROM
     return held if c.how == "=" else ~held
+
+
+def _in_list(cells: pd.Series[str], value: str, rare: set[str]) -> pd.Series[bool]:
+    """Whether a list in a cell has a value, or one of the rare ones; without a value, is empty."""
+    if not value:
+        return cells.map(lambda cell: not cell)
+    wanted = rare if value == OTHER else {value}
+    return cells.map(lambda cell: not wanted.isdisjoint(cell.split("|")))

@@ -1,8 +1,8 @@
 """Sampling: the orchestrator.
 
 In: a plan, and targets to ask. Out: samples in the journal, which are there before they count. Read
-`sitting.py`, then `sampler.py`; `owed.py` says what is still owed, `committer.py` is the one writer, `stopping.py`
-ends an arm once its case is clear, `watch.py` shows how far the run is.
+`sitting.py`, then `sampler.py`; `owed.py` says what is still owed, `committer.py` is the one
+writer, `stopping.py` ends an arm once its case is clear, `watch.py` shows how far the run is.
 """
 
 from harness.sampling.progress import Counts, Progress

@@ -1,7 +1,8 @@
 """The orchestrator: owed blocks to targets, bounded; every answer to the journal before it counts.
 
 Local engines are asked one after another (they would only share the same cores), endpoints side by
-side. Whatever ends a run (a signal, a cap, a fault) leaves a journal that the same command goes on with.
+side. Whatever ends a run (a signal, a cap, a fault) leaves a journal that the same command goes on
+with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One sitting at a run: from a campaign to a journal that holds all of it, or as much as there was time for."""
+"""One sitting at a run: from a campaign to a journal that holds all of it.
+
+Or as much of it as there was time for.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Stopping early: an arm needs no more samples once it is sure on which side of a threshold a rate is.
+"""Stopping early: an arm needs no more samples once its case is clear.
 
-Samples are then taken in rounds, one of each question that asks for the name, and looked at after whole
-rounds. The bound on error holds however often one looks (`harness.stats.evidence_beyond`), for the rate
-over the questions that are asked.
+That is, once it is sure on which side of a threshold a rate is. Samples are then taken in rounds,
+one of each question that asks for the name, and looked at after whole rounds. The bound on error
+holds however often one looks (`harness.stats.evidence_beyond`), for the rate over the questions
+that are asked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Live progress: a table that updates itself on a terminal, plain lines elsewhere, and a log of JSON lines where one is asked for."""
+"""Live progress: a table that updates itself on a terminal, plain lines elsewhere.
+
+And a log of JSON lines where one is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,11 @@ from harness.errors import RunError
 from harness.sampling.progress import Counts, Progress
 
 LINE_EVERY_S = 5.0
+#: What the log says of each target.
+COUNTS = (
+    *("planned", "done", "running", "waiting", "retried"),
+    *("failed", "unsupported", "truncated", "tokens", "money", "unknown_usage"),
+)
 
 
 class Watch:
@@ -55,50 +63,32 @@ class Watch:
             self._log.close()
 
     def _changed(self) -> None:
-        if (
-            self._display is None or self._log is not None
-        ) and time.monotonic() - self._last_line >= LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            if self._display is None:
-                print(self.line(), flush=True)
-                for name, counts in self.progress.targets.items():
-                    if counts.gate and (waits := counts.gate.said()):
-                        print(f"  {name}: {waits}", flush=True)
-            self._noted("progress", self._totals())
+        if self._display is not None and self._log is None:
+            return
+        if time.monotonic() - self._last_line < LINE_EVERY_S:
+            return
+        self._last_line = time.monotonic()
+        if self._display is None:
+            self._print()
+        self._noted("progress", self._totals())
+
+    def _print(self) -> None:
+        print(self.line(), flush=True)
+        for name, counts in self.progress.targets.items():
+            if counts.gate and (waits := counts.gate.said()):
+                print(f"  {name}: {waits}", flush=True)
 
     def _noted(self, event: str, about: dict[str, Any]) -> None:
         if self._log is not None:
-            self._log.write(
-                msgspec.json.encode(
-                    {
-                        "time": datetime.datetime.now(datetime.UTC).isoformat(
-                            timespec="milliseconds"
-                        ),
-                        "event": event,
-                        **about,
-                    }
-                )
-                + b"\n"
-            )
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+            line = msgspec.json.encode({"time": now, "event": event, **about})
+            self._log.write(line + b"\n")
             self._log.flush()
 
     def _totals(self) -> dict[str, Any]:
-        names = (
-            "planned",
-            "done",
-            "running",
-            "waiting",
-            "retried",
-            "failed",
-            "unsupported",
-            "truncated",
-            "tokens",
-            "money",
-            "unknown_usage",
-        )
         return {
             "targets": {
-                target: {name: getattr(counts, name) for name in names} | {"state": counts.state}
+                target: {name: getattr(counts, name) for name in COUNTS} | {"state": counts.state}
                 for target, counts in self.progress.targets.items()
             }
         }
@@ -111,10 +101,12 @@ class Watch:
             for name in ("done", "planned", "running", "retried", "failed", "tokens", "money")
         }
         fresh = total["done"] - self.progress.resumed
+        left = self._left(fresh, total["planned"] - total["done"])
         money = f", {total['money']:.2f} spent" if total["money"] else ""
         return (
-            f"{total['done']}/{total['planned']} samples, {self._speed(fresh)}, {total['running']} in flight, {total['retried']} retried, "
-            f"{total['failed']} failed, {total['tokens']} tokens{money}, {self._left(fresh, total['planned'] - total['done'])} left"
+            f"{total['done']}/{total['planned']} samples, {self._speed(fresh)}, "
+            f"{total['running']} in flight, {total['retried']} retried, "
+            f"{total['failed']} failed, {total['tokens']} tokens{money}, {left} left"
         )
 
     def _speed(self, fresh: int) -> str:
@@ -124,12 +116,9 @@ class Watch:
     def _left(self, fresh: int, owed: int) -> str:
         if fresh <= 0:
             return "unknown time"
-        seconds = int((time.monotonic() - self.began) / fresh * owed)
-        return (
-            f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-            if seconds >= 3600
-            else f"{seconds // 60}:{seconds % 60:02d}"
-        )
+        minutes, seconds = divmod(int((time.monotonic() - self.began) / fresh * owed), 60)
+        hours, rest = divmod(minutes, 60)
+        return f"{hours}:{rest:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
     def _table(self) -> Any:
         from rich.console import Group
@@ -137,10 +126,9 @@ class Watch:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False)
-        for column in ("target", "done", "speed", "left", "flying", "failed", "spent"):
-            table.add_column(
-                column, justify="left" if column == "target" else "right", no_wrap=True
-            )
+        table.add_column("target", no_wrap=True)
+        for column in ("done", "speed", "left", "flying", "failed", "spent"):
+            table.add_column(column, justify="right", no_wrap=True)
         troubles = []
         for name, c in self.progress.targets.items():
             fresh = c.done - self.before[name]

@@ -1,6 +1,7 @@
-"""The database's schema from the first version on, for Alembic. `harness.journal.database.open_engine` brings any database up to the last one.
+"""The database's schema from the first version on, for Alembic.
 
-A change of tables is a new file in `versions/`, and the last revision's name in `HEAD`.
+`harness.journal.database.open_engine` brings any database up to the last one. A change of tables is
+a new file in `versions/`, and the last revision's name in `HEAD`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from sqlalchemy import Connection, Engine
 HEAD: Final = "0003"
 #: The journal as it was before its schema had revisions.
 FIRST: Final = "0001"
-#: Tables that came with the second: where they are, the journal is not of before there were revisions.
+#: Tables that came with the second: where they are, the journal is not of before there were
+#: revisions.
 SECOND_BROUGHT: Final = frozenset({"audits", "alarms", "deliveries"})
 version = sa.Table(
     "alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True)
@@ -36,8 +38,8 @@ def revision_of(engine: Engine) -> str | None:
 def at_once(engine: Engine) -> Iterator[Connection]:
     """One transaction for all that changes the schema, which no other process changes meanwhile.
 
-    SQLite's driver begins no transaction before statements of that kind: each would be kept as it came, and a process killed between
-    two would leave half a schema.
+    SQLite's driver begins no transaction before statements of that kind: each would be kept as it
+    came, and a process killed between two would leave half a schema.
     """
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
@@ -47,11 +49,9 @@ def at_once(engine: Engine) -> Iterator[Connection]:
 
 def revision_in(connection: Connection) -> str | None:
     """The revision of a database, within a transaction."""
-    return (
-        connection.execute(sa.select(version.c.version_num)).scalar()
-        if sa.inspect(connection).has_table(version.name)
-        else None
-    )
+    if not sa.inspect(connection).has_table(version.name):
+        return None
+    return connection.execute(sa.select(version.c.version_num)).scalar()
 
 
 def stamp(connection: Connection, revision: str) -> None:

@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, on the connection that `harness.journal.migrations.upgrade` gives."""
+"""What Alembic runs: the revisions, on the connection that `migrations.upgrade` gives."""
 
 from __future__ import annotations
 
