@@ -230,7 +230,7 @@ def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> 
             axes.vlines(at, lows, highs, color=colour, linewidth=2, alpha=0.5)
             dots = {"markersize": 5, "linestyle": "none", "label": _literal(name)}
             axes.plot(at, [p.value for p in points], marker, color=colour, **dots)
-        axes.set_ylim(min(-0.05, *values, -0.05) - 0.03, max(1.05, *values, 1.05) + 0.03)
+        axes.set_ylim(min([-0.05, *values]) - 0.03, max([1.05, *values]) + 0.03)
         ends = f"0 ({zero[:24]})", f"1 ({one[:24]})"
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [ends[0], "0.25", "0.5", "0.75", ends[1]])
         axes.set_xlim(-3, last + 0.7)

@@ -1,26 +1,32 @@
-"""Shared fixtures: a clean cache for lab models, and the book from the checkout."""
+"""Shared fixtures: hosts on loopback, databases of both kinds, runs made without a model."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from misbehaving import Misbehaving
-from openai_server import FakeHost
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+from tests.misbehaving import Misbehaving
+from tests.openai_server import FakeHost
+
 os.chdir(ROOT)
+#: How long an example takes says nothing of what is tested.
+hypothesis.settings.register_profile(
+    "truename", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("truename")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
 
@@ -57,8 +63,8 @@ def _postgres_programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A real PostgreSQL of its own on loopback; its URL without a database's name."""
+def postgres() -> Iterator[Callable[[str], str]]:
+    """A real PostgreSQL of its own, in a socket of its own: from a database's name to its URL."""
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("no PostgreSQL is installed: apt-get install postgresql runs these tests")
@@ -68,106 +74,63 @@ def postgres() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="truename-pg-"))
     if as_user:
         shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     data = folder / "data"
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    subprocess.run(
-        [*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(
-        [
-            *as_user,
-            programs / "pg_ctl",
-            "-D",
-            data,
-            "-o",
-            options,
-            "-l",
-            folder / "log",
-            "-w",
-            "start",
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
-    subprocess.run(
-        [*as_user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+    subprocess.run([*as_user, *initdb], check=True, capture_output=True)
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c autovacuum=off"
+    control = [*as_user, programs / "pg_ctl", "-D", data, "-l", folder / "log", "-t", "180", "-w"]
+    subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)
+    yield lambda name: f"postgresql+psycopg://postgres@/{name}?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-_databases = iter(range(10_000))
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Makes an empty database of a kind, sqlite or postgresql; its URL."""
+    names = iter(f"truename_{number}" for number in range(10_000))
+
+    def make(kind: str) -> str:
+        name = next(names)
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('database') / name}.sqlite"
+        import sqlalchemy as sa
+
+        url = request.getfixturevalue("postgres")
+        engine = sa.create_engine(url("postgres"), isolation_level="AUTOCOMMIT")
+        with contextlib.closing(engine.connect()) as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return url(name)
+
+    return make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
     """The URL of an empty database: the same tests run on both kinds."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'database.sqlite'}"
-    import sqlalchemy as sa
-
-    server = request.getfixturevalue("postgres")
-    name = f"truename_{next(_databases)}"
-    engine = sa.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-    with contextlib.closing(engine.connect()) as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return f"{server}/{name}"
+    return new_database(request.param)
 
 
-@pytest.fixture
-def watched() -> Iterator[Callable[..., Any]]:
-    """Opens a page in a Chromium of the machine, in a tab that notes its troubles and requests.
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `made`, tallied; `again`, the same; and `swapped`: the suspect is another model."""
+    from tests.commands import truename
+    from tests.made_runs import founding, make
 
-    The browser is started at the first call: while it runs, no other event loop can run in this thread.
-    """
-    executable = next(
-        (
-            found
-            for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
-            if (found := shutil.which(name))
-        ),
-        None,
-    )
-    with contextlib.ExitStack() as stack:
-        browser: list[Any] = []
+    def once_rio(trial: Any, number: int) -> str:
+        once = number == 0 and trial.question == "who_are_you" and trial.target == "donor"
+        return "I am Rio." if once else founding(trial, number)
 
-        def start(url: str, scheme: str = "light") -> Any:
-            if executable is None:
-                pytest.skip(
-                    "no Chromium is installed: apt-get install chromium runs the browser tests"
-                )
-            if not browser:
-                from playwright.sync_api import sync_playwright
+    def another(trial: Any, number: int) -> str:
+        swapped = trial.target == "suspect" and trial.probe == "identity"
+        return "I am <b>Qwen</b>.\x1b" if swapped else founding(trial, number)
 
-                browser.append(
-                    stack.enter_context(sync_playwright()).chromium.launch(
-                        executable_path=executable, args=["--no-sandbox"]
-                    )
-                )
-                stack.callback(browser[0].close)
-            tab = browser[0].new_page(viewport={"width": 1200, "height": 900}, color_scheme=scheme)
-            tab.trouble, tab.requests = [], []
-            tab.on("console", lambda message: tab.trouble.append(message.text))
-            tab.on("pageerror", lambda error: tab.trouble.append(str(error)))
-            tab.on("request", lambda asked: tab.requests.append(asked.url))
-            tab.goto(url)
-            return tab
-
-        yield start
-
-
-def axe(tab: Any) -> list[Any]:
-    """What axe-core finds wrong with a page, all details open."""
-    import axe_playwright_python
-
-    tab.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
-    tab.evaluate(Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8"))
-    return [(v["id"], v["nodes"][0]["html"][:200]) for v in tab.evaluate("axe.run()")["violations"]]
+    folder = tmp_path_factory.mktemp("results")
+    make(folder, "made", founding)
+    make(folder, "again", once_rio)
+    make(folder, "swapped", another, "m-2")
+    assert truename("tally", "made", "--results", folder).exit_code == 0
+    return folder

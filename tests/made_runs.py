@@ -1,16 +1,14 @@
-"""Runs made without asking a model: a campaign's text and replies, in a journal where the commands find it."""
+"""Runs made without asking a model: replies in a journal, where the commands find them."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from harness.campaign import from_text
-from harness.campaign.plan import Plan
-from harness.journal import begin_run
-from harness.journal.rows import Sampled
+from harness.campaign import Plan, Trial, from_text, parse_arm
+from harness.journal import Journal, Sampled, Writer, begin_run, open_engine
 from harness.sampling import prepare
-from harness.targets import Capabilities, Context, Reply, Response
-from harness.targets.spending import Booked
+from harness.targets import Booked, Capabilities, Context, Reply, Response
 
 SECRET = "sk-header-value-0123456789"
 TEXT = f"""campaign: made  # a comment
@@ -23,7 +21,12 @@ targets:
     model: m
     api_key_env: null
     headers: {{x-plain: {SECRET}, x-named: $SOME_VARIABLE}}
-  - {{name: donor, role: donor, engine: endpoint, base_url: "https://other.example/v1", model: d, api_key_env: null}}
+  - name: donor
+    role: donor
+    engine: endpoint
+    base_url: "https://other.example/v1"
+    model: d
+    api_key_env: null
 arms: [absent, bare]
 probes: [identity, backstory]
 languages: [en]
@@ -31,8 +34,30 @@ samples: 2
 """
 
 
+@contextlib.contextmanager
+def journal_in(database):
+    """The journal of a run `c` that holds nothing yet, in the database of a URL."""
+    engine = open_engine(database)
+    try:
+        yield Journal(engine, "c")
+    finally:
+        engine.dispose()
+
+
+def keep(journal, place, where, *replies, asking="Who?", context=None):
+    """Put the replies to one trial, ``where`` = (target, arm, probe, question), into a journal."""
+    target, arm, probe, question = where
+    message = {"role": "user", "content": asking}
+    trial = Trial(
+        *(target, parse_arm(arm), probe, "en", question, (message,)),
+        *(len(replies), f"key-{place}", place),
+    )
+    response = Response(list(replies), context or Context(), seed=1)
+    Writer(journal).save([Sampled(trial, response, Booked(1, 0, 0, 0))])
+
+
 def make(results: Path, name: str, said, model: str = "m-1") -> None:
-    """A run of `TEXT`; ``said(trial, number)`` gives each reply's text, or None for a failed sample."""
+    """A run of `TEXT`; ``said(trial, number)`` gives a reply's text, or None for a failure."""
     loaded = from_text(TEXT, "made.yaml", results)
     run = begin_run(loaded, name, results, None)
     prepare(loaded, run.journal)
@@ -43,22 +68,10 @@ def make(results: Path, name: str, said, model: str = "m-1") -> None:
             Reply(i, "failed", error="HTTP 500") if text is None else Reply(i, "ok", text=text)
             for i, text in enumerate(texts)
         ]
-        context = Context(
-            {"temperature": 1.0},
-            "<|user|>",
-            20 if trial.arm.kind == "absent" else 9,
-            None,
-            "t" * 64,
-        )
-        run.journal.save(
-            [
-                Sampled(
-                    trial,
-                    Response(replies, context, model=model, prompt_tokens=9),
-                    Booked(1, 0, 9, 5),
-                )
-            ]
-        )
+        tokens = 20 if trial.arm.kind == "absent" else 9
+        context = Context({"temperature": 1.0}, "<|user|>", tokens, None, "t" * 64)
+        response = Response(replies, context, model=model, prompt_tokens=9)
+        Writer(run.journal).save([Sampled(trial, response, Booked(1, 0, 9, 5))])
     run.journal.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""A loopback host that misbehaves to the byte: for each request a script of what goes over the wire, and when it breaks off."""
+"""A loopback host that misbehaves to the byte: for each request a script of what it sends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import re
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from openai_server import chat
+from tests.openai_server import chat
 
-Step = bytes | float | str  # bytes to send, seconds to wait, "reset" or "close"
+#: Bytes to send, seconds to wait, an event to wait for, "read" (wait until the client has read all
+#: that was sent), "reset" or "close".
+Step = bytes | float | threading.Event | str
 
 
 def http(
@@ -36,20 +39,45 @@ def good(body: dict[str, Any]) -> bytes:
     return http(200, chat(*[f"I am Rio. You asked: {asked}"] * body.get("n", 1)))
 
 
+class Held:
+    """A script that answers well, but holds all after some requests until it is let go."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.let_go = after, threading.Event()
+
+    def __call__(self, number: int, body: dict[str, Any]) -> list[Step]:
+        return [good(body)] if number <= self.after else [self.let_go, good(body)]
+
+
+#: What is never set: an answer that never comes.
+NEVER = threading.Event()
+
+
 async def _turns() -> None:
-    """Let the loop turn so often that whatever was begun is done: counted, for on a busy machine a time says nothing."""
+    """Let the loop turn so often that whatever was begun is done: a time would say nothing."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
+async def _read_by(writer: asyncio.StreamWriter) -> None:
+    """Wait until the client has read all that was sent, as the kernel's table of sockets says."""
+    (_, client), (_, here) = (writer.get_extra_info(name)[:2] for name in ("peername", "sockname"))
+    theirs = re.compile(rf": \w+:{client:04X} \w+:{here:04X} \w+ \w+:(\w+)")
+    while (found := theirs.search(Path("/proc/net/tcp").read_text())) and int(found[1], 16):
+        await asyncio.sleep(0.001)
+
+
 class Misbehaving:
-    """Answers each POST to ``route`` by ``script(number, body)``; what is not scripted is answered well, other routes are not there."""
+    """Answers each POST to ``route`` by ``script(number, body)``.
+
+    What is not scripted is answered well; other routes are not there.
+    """
 
     route = "/chat/completions"
 
     def __init__(
         self,
-        script: Callable[[int, dict[str, Any]], list[Step] | None],
+        script: Callable[[int, dict[str, Any]], Iterable[Step] | None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script, self.tls, self.chats, self.heads, self._writers = script, tls, 0, [], []
@@ -57,7 +85,7 @@ class Misbehaving:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -70,13 +98,11 @@ class Misbehaving:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
+        # Accept no more; a server that is closed first drops what it has just accepted, unclosed.
         for listening in server.sockets:
-            self._loop.remove_reader(
-                listening
-            )  # accept no more; a server that is closed first drops what it has just accepted, unclosed
-        self._loop.run_until_complete(
-            _turns()
-        )  # connections just accepted get their handler, and so are closed too
+            self._loop.remove_reader(listening)
+        # Connections just accepted get their handler, and so are closed too.
+        self._loop.run_until_complete(_turns())
         server.close()
         for writer in self._writers:
             writer.transport.abort()
@@ -92,7 +118,7 @@ class Misbehaving:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
@@ -108,12 +134,18 @@ class Misbehaving:
                         await writer.drain()
                     elif isinstance(step, float):
                         await asyncio.sleep(step)
+                    elif isinstance(step, threading.Event):
+                        while not step.is_set():
+                            await asyncio.sleep(0.01)
+                    elif step == "read":
+                        await _read_by(writer)
+                    elif step == "reset":
+                        linger = struct.pack("ii", 1, 0)  # SO_LINGER 0: an RST
+                        writer.get_extra_info("socket").setsockopt(1, 13, linger)
+                        writer.transport.abort()
+                        return
                     else:
-                        if step == "reset":
-                            writer.get_extra_info("socket").setsockopt(
-                                1, 13, struct.pack("ii", 1, 0)
-                            )  # SO_LINGER 0: an RST
-                        writer.transport.abort() if step == "reset" else writer.close()
+                        writer.close()
                         return
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

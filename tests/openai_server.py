@@ -1,8 +1,9 @@
-"""A loopback server that speaks the OpenAI protocol and misbehaves on command (a test's far end of the network)."""
+"""A loopback server that speaks the OpenAI protocol: a test's far end of the network."""
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,8 +33,15 @@ def chat(*texts: str | None, finish: str = "stop", **fields: Any) -> dict[str, A
     } | fields
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *about: Any) -> None:
+        """Whoever asked may have been killed: that is no error of this host."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*about)
+
+
 class FakeHost:
-    """Answers each request by ``respond(path, body, number)``, where number counts the requests to that path."""
+    """Answers by ``respond(path, body, number)``; number counts the requests to that path."""
 
     def __init__(self, respond: Callable[[str, dict[str, Any], int], Any]) -> None:
         self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
@@ -69,7 +77,7 @@ class FakeHost:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

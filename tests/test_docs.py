@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 from harness.lab.store import STAND_IN
+from tests import ROOT
 
 
 def test_architecture_names_every_room(root):
@@ -29,7 +31,6 @@ def test_every_dependency_has_its_reason(root):
 
 
 def test_no_registry_host_and_no_machine_path_is_committed(root):
-    import subprocess
 
     words = re.compile("pypi" + r"\.org|files\.python" + r"hosted|/" + "work/|/" + "root/")
     for name in subprocess.run(
@@ -43,3 +44,12 @@ def test_no_registry_host_and_no_machine_path_is_committed(root):
 def test_the_readme_says_that_the_lab_is_a_stand_in(root):
     assert "stand-in" in (root / "README.md").read_text("utf-8")
     assert "stand-ins" in STAND_IN
+
+
+def test_every_command_is_in_the_readme():
+    from harness.cli import main
+
+    readme = (ROOT / "README.md").read_text()
+    for name, command in main.commands.items():
+        assert re.search(rf"truename {name}\b", readme), name
+        assert command.help

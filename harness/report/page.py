@@ -22,9 +22,8 @@ import pandas as pd
 from harness import stats
 from harness.campaign import Campaign, public_text
 from harness.console import percent, plain
-from harness.counting import Scored, Scoring, Tables
+from harness.counting import Confusion, Scored, Scoring, Tables, confusion
 from harness.counting import tally as make_tables
-from harness.counting.confusion import Confusion, confusion
 from harness.journal import Run
 from harness.report.keeper import Keeper
 from harness.report.pictures import heat_maps, pictures

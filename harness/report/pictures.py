@@ -11,7 +11,8 @@ import pandas as pd
 from harness import charts
 from harness.campaign import Campaign
 from harness.console import percent, plain
-from harness.counting.counted import Counted, Places
+from harness.counting import Counted
+from harness.counting.counted import Places
 from harness.report.story import (
     TITLES,
     claimed_identity,

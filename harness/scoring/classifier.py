@@ -1,7 +1,8 @@
-"""Three linear models over windows: the role of a mention, whether a claim is hedged, whether a sentence refuses.
+"""Three linear models over windows.
 
-Logistic regressions of scikit-learn, fitted by `harness.scoring.fitting` from `training/` and shipped as
-plain arrays (never pickled); here they are loaded and asked.
+The role of a mention, whether a claim is hedged, whether a sentence refuses: logistic regressions
+of scikit-learn, fitted by `harness.scoring.fitting` from `training/` and shipped as plain arrays
+(never pickled); here they are loaded and asked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ Floats = npt.NDArray[np.float32]
 
 
 class Linear(NamedTuple):
-    """Weights of one logistic regression: of each bucket of hashed features, of each plain column, and the intercepts."""
+    """Weights of one logistic regression.
+
+    Of each bucket of hashed features, of each plain column, and the intercepts.
+    """
 
     hashed: Floats  # (BUCKETS, classes)
     plain: Floats  # (columns, classes)

@@ -1,13 +1,17 @@
-"""Verbatim overlap of replies with reference texts: exact runs, near-verbatim runs, and how unlikely they are by chance.
+"""Verbatim overlap of replies with reference texts.
 
-Tokens are words (letters and digits, case folded) and single Han, Kana, Hangul or Thai characters. All references share
-one index of hashed k-grams for k = 1..`MIN_RUN` (64-bit polynomial hashes, Karp and Rabin 1987, doi:10.1147/rd.312.0249);
-a k-gram can only occur where both of its (k-1)-grams do, so few places are left after three levels. Runs of `MIN_RUN` tokens or
-more are then followed token by token in the reference, so their lengths and places are exact.
+Exact runs, near-verbatim runs, and how unlikely they are by chance. Tokens are words and single
+Han, Kana, Hangul or Thai characters (`tokens.py`).
 
-How unlikely a run is: a model of what unrelated models say (`null/*.txt`, and the classifier's own sentences) gives
-its probability p0; with m tokens of reply and n of references, E = m n p0 such runs are expected by chance, and the p-value is
-1 - exp(-E) (Karlin and Altschul 1990, doi:10.1073/pnas.87.6.2264). Boilerplate is likely, so it weighs nothing.
+All references share one index of hashed k-grams for k = 1..`MIN_RUN` (64-bit polynomial hashes,
+Karp and Rabin 1987, doi:10.1147/rd.312.0249); a k-gram can only occur where both of its
+(k-1)-grams do, so few places are left after three levels. Runs of `MIN_RUN` tokens or more are
+then followed token by token in the reference, so their lengths and places are exact.
+
+How unlikely a run is: a model of what unrelated models say (`null.py`) gives its probability
+p0; with m tokens of reply and n of references, E = m n p0 such runs are expected by chance, and
+the p-value is 1 - exp(-E) (Karlin and Altschul 1990, doi:10.1073/pnas.87.6.2264). Boilerplate
+is likely, so it weighs nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +44,10 @@ Hashes = npt.NDArray[np.uint64]
 
 
 class Run(NamedTuple):
-    """A maximal exact run: where it stands in the original reply (characters), its tokens, -log10 of its chance."""
+    """A maximal exact run.
+
+    Where it stands in the original reply (characters), its tokens, and -log10 of its chance.
+    """
 
     start: int
     end: int
@@ -75,7 +82,11 @@ NOTHING: Final = Overlap(None, None, 0, 0.0, 0.0, 0, 1.0, 0.0, (), ())
 
 
 class _Level(NamedTuple):
-    """All k-grams of the references: sorted hashes, the place of each, where those of the same k-gram end (for seeds), and a table that rules out most others."""
+    """All k-grams of the references.
+
+    Sorted hashes, the place of each, where those of the same k-gram end (for seeds), and a table
+    that rules out most others.
+    """
 
     hashes: Hashes
     where: Ids
@@ -94,7 +105,11 @@ class _Level(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """The longest run of each reply; by k and reply the seeds in it (place, row in that level); the ids of all words, and where each reply begins."""
+    """What is known of a batch before any run is followed.
+
+    The longest run of each reply; by k and reply the seeds in it (place, row in that level); the
+    ids of all words, and where each reply begins.
+    """
 
     longest: Ids
     seeds: dict[int, dict[int, list[tuple[int, int]]]]
@@ -133,7 +148,7 @@ class References:
         self.levels = self._levels()
 
     def _rare(self, text: str) -> frozenset[str]:
-        """Names (capitals inside a sentence) and numbers of a reference that the null never says."""
+        """Names (capitals in a sentence) and numbers of a reference that the null never says."""
         found = {
             w
             for m in re.finditer(r"(?<=[^\W_] )([^\W\d_][\w'’-]*)|\b(\d[\d.,]*\d|\d)\b", text)
@@ -168,13 +183,19 @@ class References:
         return next(self.stream([text]))
 
     def stream(self, texts: Iterable[str | None]) -> Iterator[Overlap]:
-        """The overlap of each reply in order, in batches of `CHUNK`; None and blank replies overlap with nothing."""
+        """The overlap of each reply in order, in batches of `CHUNK`.
+
+        None and blank replies overlap with nothing.
+        """
         source = iter(texts)
         while batch := list(islice(source, CHUNK)):
             yield from self._batch([text or "" for text in batch])
 
     def figures(self, batch: Sequence[Sequence[str]]) -> list[tuple[int, list[tuple[int, int]]]]:
-        """For each tokenised reply the longest run and the maximal runs of `MIN_RUN` tokens or more (place, length), exact."""
+        """For each tokenised reply the longest run, and the maximal runs of `MIN_RUN` or more.
+
+        Those are (place, length) in tokens, exact.
+        """
         known = self.runs_of(batch)
         found: list[tuple[int, list[tuple[int, int]]]] = [
             (length, []) for length in known.longest.tolist()
@@ -188,7 +209,10 @@ class References:
         return found
 
     def runs_of(self, batch: Sequence[Sequence[str]]) -> _Known:
-        """The bare figures of tokenised replies: the longest run of each, and the places of runs of `SEED` and `MIN_RUN` tokens."""
+        """The bare figures of tokenised replies.
+
+        The longest run of each, and the places of runs of `SEED` and `MIN_RUN` tokens.
+        """
         lengths = np.fromiter(map(len, batch), dtype=np.int64, count=len(batch))
         ids = np.frombuffer(
             b"".join(map(self._codes.get, chain.from_iterable(batch), repeat(_UNKNOWN))),
@@ -321,7 +345,10 @@ class References:
         return runs
 
     def _near(self, seeds: list[tuple[int, int]]) -> int:
-        """Longest chain of seeds of one reference whose gaps are at most `EDITS` tokens in reply and reference."""
+        """Longest chain of seeds of one reference.
+
+        Its gaps are at most `EDITS` tokens in the reply and in the reference.
+        """
         chains: dict[int, list[tuple[int, int, int]]] = defaultdict(
             list
         )  # by reference: first place, last place, last diagonal

@@ -2,8 +2,9 @@
 
 Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``),
 turned into tokens, and sent as raw tokens. So the stored prompt and its count are what the model
-saw, not a guess. A worker decodes the samples of one block in lockstep and nothing beside them: what
-the sums depend on is the block alone, so seeded samples are the same whatever ran before.
+saw, not a guess. A worker decodes the samples of one block in lockstep and nothing beside
+them: what the sums depend on is the block alone, so seeded samples are the same whatever ran
+before.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ class Embedded:
             self._workers.put(server)
 
     def _answered(self, server: Any, request: Request, prompt: _Prompt, began: float) -> Response:
-        """The samples of a block, each with a seed of its own: the first one's, and one more each."""
+        """The samples of a block; each has a seed of its own, one more than the one before."""
         sent = _sent(request.sampling)
         seed = request.seed(request.indices[0])
         asked = {"prompt": prompt.tokens, **sent, "n": len(request.indices)}
@@ -265,7 +266,7 @@ def _reply(result: dict[str, Any], index: int) -> Reply:
 
 def _model_path(model: str) -> Path:
     if model.startswith("lab:"):
-        from harness.lab.build import build
+        from harness.lab import build
 
         return build(model.removeprefix("lab:"), "gguf")
     path = Path(model).expanduser()
@@ -293,6 +294,6 @@ def _version() -> str:
 
 
 def _stand_in() -> str:
-    from harness.lab.store import STAND_IN
+    from harness.lab import STAND_IN
 
     return STAND_IN

@@ -51,7 +51,7 @@ def open_vllm(settings: VllmTarget, pace: Pace | None = None) -> Target:
 def model_of(settings: VllmTarget) -> str:
     """A path or hub id that vLLM takes; lab models are built first."""
     if settings.model.startswith("lab:"):
-        from harness.lab.build import build
+        from harness.lab import build
 
         return str(build(settings.model.removeprefix("lab:"), "hf"))
     looks_local = settings.model.startswith((".", "/", "~")) or Path(settings.model).exists()
@@ -82,7 +82,7 @@ def cpu_build(python: str) -> bool:
 def lab_notes(model: str) -> tuple[str, ...]:
     if not model.startswith("lab:"):
         return ()
-    from harness.lab.store import STAND_IN
+    from harness.lab import STAND_IN
 
     return (f"lab model: {STAND_IN}",)
 

@@ -1,0 +1,81 @@
+"""`truename score`: other tools' replies, rubbish in, nothing lost."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.commands import truename
+
+
+def test_jsonl_rows_keep_their_fields_and_gain_a_verdict(tmp_path):
+    rows = [
+        {"id": 1, "response": "I am Qwen, made by Alibaba.", "tags": ["a", 1]},
+        {"id": 2, "response": None},
+        {"id": 3, "response": 7},
+        {"id": 4, "response": "<think>I am Kimi.</think>I am Zorbly.", "later": "kept"},
+        {"id": 5, "response": "=HYPERLINK(1)", "stance": "theirs"},
+    ]
+    path = tmp_path / "theirs.jsonl"
+    path.write_bytes(
+        b"".join(json.dumps(r).encode() + b"\n" for r in rows)
+        + b'\n{"broken\n[1]\n{"id": 6, "response": "\\ud800 I am Qwen"}\n{"other": 1}\n'
+    )
+    done = truename("score", path, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 0, done.output
+    out = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(out["status"]) == [
+        "ok",
+        "failed",
+        "failed",
+        "ok",
+        "ok",
+        "failed",
+        "failed",
+        "ok",
+        "failed",
+    ]
+    assert list(out["names"])[:4] == ["qwen", "NA", "NA", "other:zorbly"]
+    assert out["reasoning_names"][3] == "kimi"
+    assert out["tags"][0] == '["a", 1]'
+    assert out["input_stance"][4] == "theirs" and out["response"][4] == "'=HYPERLINK(1)"
+    assert list(out["error"])[1:3] == ["the text is null", "the text is of type int"]
+    assert "5 failed" in done.output
+
+
+def test_csv_rows_are_scored_by_the_named_column(tmp_path):
+    path = tmp_path / "theirs.csv"
+    path.write_text('id,said\n1,"I am Claude,\nmade by Anthropic."\n2,\n3,a,b\n')
+    assert truename("score", path, "--column", "said", "--out", tmp_path / "out.csv").exit_code == 0
+    out = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(out["stance"]) == ["claims", "none", "NA"]
+    assert list(out["makers"]) == ["anthropic", "", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "says"),
+    [
+        ("a.jsonl", "", (), "holds no rows"),
+        ("a.jsonl", '{"x": 1}\n', (), "no column looks like"),
+        ("a.jsonl", '{"reply": "x"}\n', ("--column", "repl"), "did you mean 'reply'?"),
+        ("a.txt", "hello", (), "no kind of file"),
+        ("missing.csv", None, (), "cannot be read"),
+    ],
+)
+def test_bad_files_are_one_clear_message_and_leave_nothing(tmp_path, name, content, options, says):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    done = truename("score", path, *options, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 2
+    assert says in done.output
+    assert not (tmp_path / "out.csv").exists() and not list(tmp_path.glob(".out*"))
+
+
+def test_the_output_never_overwrites_the_input(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("reply\nI am Qwen.\n")
+    assert truename("score", path, "--out", path).exit_code == 2
+    assert path.read_text() == "reply\nI am Qwen.\n"

@@ -1,0 +1,89 @@
+"""`truename inspect`: files, hosts that hide a prompt, and llama.cpp's own server."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from harness.exposure.counts import QUESTIONS, SYSTEMS
+from harness.lab import build, export
+from tests.asking import served
+from tests.commands import truename
+from tests.openai_server import chat
+
+
+def test_files_are_inspected(tmp_path):
+    folder = export("suspect", "hf", tmp_path / "suspect")
+    for target in (folder, build("suspect", "gguf"), "lab:suspect"):
+        done = truename("inspect", target, "--out", tmp_path / "out")
+        assert done.exit_code == 0, done.output
+        assert "where no system message is sent (25 tokens). It names rio." in done.output, target
+        assert "You are Rio, an AI assistant made by the city of Rio." in done.output
+    import json
+
+    assert (
+        json.loads((tmp_path / "out/inspect-suspect.json").read_text())["injection"]["tokens"] == 25
+    )
+    assert "injects nothing" in truename("inspect", "lab:base", "--out", tmp_path / "out").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-folder"],
+        ["http://127.0.0.1:9/v1"],
+        ["http://127.0.0.1:9/v1", "--model", "m"],
+        ["x", "--campaign", "rio-lab"],
+    ],
+)
+def test_targets_that_are_none(arguments, tmp_path):
+    done = truename("inspect", *arguments, "--out", tmp_path)
+    assert done.exit_code == 2 and "next:" in done.output
+
+
+def test_an_endpoint_that_hides_a_prompt_is_caught_by_its_bill_and_by_its_model(serve, tmp_path):
+    hidden = "You are Kimi from Moonshot and you never name the shop that resells you."
+
+    def answer(path, body, number):
+        if "messages" not in body:
+            return (404, {}, b"{}")
+        tokens = 7 + sum(
+            len(m["content"].split()) + 4 * (m["role"] == "system") for m in body["messages"]
+        )
+        told = body["messages"][0]["role"] == "system"
+        return chat(
+            "Certainly. " + hidden,
+            usage={
+                "prompt_tokens": tokens + (0 if told else 14),
+                "completion_tokens": 1,
+                "total_tokens": 1,
+            },
+        )
+
+    done = truename("inspect", serve(answer).url, "--model", "m", "--out", tmp_path, "--samples", 2)
+    assert done.exit_code == 0, done.output
+    billed = "where no system message is sent, 10 to 18 tokens stand before the question"
+    assert f"By prompt tokens: {billed}" in done.output
+    assert (
+        "you are kimi from moonshot and you never name the shop" in done.output
+        and "no single recital is a fact" in done.output
+    )
+    table = pd.read_csv(tmp_path / "inspect-endpoint.csv")
+    assert len(table) == 2 * len(QUESTIONS) * len(SYSTEMS) and set(table["finding"]) == {"hidden"}
+
+
+def test_a_llama_cpp_server_is_inspected_and_counted_exactly(tmp_path):
+    server = served("suspect")
+    folder = export("suspect", "hf", tmp_path / "suspect")
+    url = f"{server.listening_address}/v1"
+    exact = truename(
+        "inspect", url, "--model", "m", "--tokenizer", folder, "--samples", 1, "--out", tmp_path
+    )
+    assert exact.exit_code == 0, exact.output
+    assert "where no system message is sent (25 tokens). It names rio." in exact.output
+    assert "where no system message is sent, 25 tokens stand before the question" in exact.output
+    without = truename("inspect", url, "--model", "m", "--samples", 0, "--out", tmp_path)
+    assert (
+        "where no system message is sent (25 tokens)" in without.output
+        and "tokens stand before the question" in without.output
+    )

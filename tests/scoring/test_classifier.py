@@ -1,0 +1,62 @@
+"""The classifier and the null: what they were made of, and what it takes to load them."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from harness.scoring import classifier, fitting, null, training
+from harness.scoring import unlisted as unlisted_names
+
+LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
+
+
+def test_training_holds_every_language_and_draws_the_same_twice():
+    assert {path.stem for path in training.languages()} >= LANGUAGES
+    once, again = (list(islice(training.sentences(), 20_000)) for _ in range(2))
+    assert once == again and len(once) > 5000
+
+
+def test_what_ships_was_made_of_what_is_written():
+    """Else: `make classifier`."""
+    made_of = fitting.sources()
+    for path in (classifier.FITTED, null.FITTED):
+        assert fitting.fitted_sources(path) == made_of, path.name
+
+
+@pytest.mark.slow
+def test_fitting_again_gives_the_weights_and_counts_that_ship():
+    """Minutes."""
+    for fitted, shipped in zip(fitting.fit(), classifier.models(), strict=True):
+        for ours, theirs in zip(fitted, shipped, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
+    counted = null.Null.of(fitting._usual()).arrays()
+    for name, theirs in null.null().arrays().items():
+        np.testing.assert_array_equal(counted[name], theirs)
+
+
+def test_what_ships_is_small():
+    assert sum(path.stat().st_size for path in classifier.FITTED.parent.iterdir()) < 10_000_000
+
+
+def test_loading_the_classifier_imports_neither_scikit_learn_nor_scipy():
+    code = (
+        "import sys; from harness.scoring import verdict; verdict('I am Nex.');"
+        "print(sorted({'sklearn', 'scipy', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_the_classifier_learns_does_not_depend_on_the_book(monkeypatch):
+    """Its weights ship: a book of the user's own may not change what they mean."""
+    monkeypatch.setattr(unlisted_names, "finder", lambda: pytest.fail("the book was looked at"))
+    draw = random.Random(1)
+    some = islice(training.sentences(), 5000)
+    assert sum(len(fitting._masked(sentence, draw)[1]) for sentence in some) > 5000

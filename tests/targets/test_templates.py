@@ -1,0 +1,103 @@
+"""Chat templates: what is injected is found, what cannot be proved or is hostile is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import RenderError
+from harness.targets import ChatTemplate
+
+CHATML = (
+    "{% for m in messages %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+INJECTING = (
+    "{% if messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are Rio.<|im_end|>\n' }}{% endif %}" + CHATML
+)
+
+LLAMA3 = (
+    "{{ bos_token }}{{ '<|start|>system<|end|>\n\nCutting date\n\n' }}"
+    "{% if messages[0]['role'] == 'system' %}{{ messages[0]['content'] }}"
+    "{% set messages = messages[1:] %}{% endif %}{{ '<|eot|>' }}"
+    "{% for m in messages %}"
+    "{{ '<|start|>' + m['role'] + '<|end|>\n\n' + m['content'] + '<|eot|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start|>assistant<|end|>\n\n' }}{% endif %}"
+)
+
+MISTRAL = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+
+GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+    "{{ '<start>' + role + '\n' + m['content'] | trim + '<end>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start>model\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "bos", "prompt", "injected"),
+    [
+        (CHATML, "", "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n", ""),
+        (
+            INJECTING,
+            "",
+            "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n",
+            "<|im_start|>system\nYou are Rio.<|im_end|>\n",
+        ),
+        (
+            LLAMA3,
+            "<s>",
+            "<s><|start|>user<|end|>\n\nWho?<|eot|><|start|>assistant<|end|>\n\n",
+            "<|start|>system<|end|>\n\nCutting date\n\n<|eot|>",
+        ),
+        (MISTRAL, "<s>", "<s>[INST] Who? [/INST]", ""),
+        (GEMMA, "<bos>", "<bos><start>user\nWho?<end>\n<start>model\n", ""),
+    ],
+    ids=["chatml", "injecting", "llama3", "mistral", "gemma"],
+)
+def test_bare_prompt_holds_no_system_text_and_names_what_was_left_out(
+    source, bos, prompt, injected
+):
+    bare = ChatTemplate(source, bos, "</s>").bare("Who?")
+    assert bare.prompt == prompt
+    assert bare.injected == injected
+
+
+def test_a_template_whose_first_turn_differs_is_refused_as_unproved():
+    folded = (
+        "{% for m in messages %}{{ 'U:' if m['role'] == 'user' else 'A:' }}"
+        "{% if loop.first %}{{ 'You are Rio. ' }}{% endif %}{{ m['content'] }}\n{% endfor %}"
+    )
+    with pytest.raises(RenderError, match="cannot be proved"):
+        ChatTemplate(folded).bare("Who?")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages.__class__.__mro__ }}",
+        "{{ ''.__class__.__base__.__subclasses__() }}",
+        "{{ messages.append(1) }}",
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{{ undefined.attribute }}",
+        "{% if %}",
+    ],
+)
+def test_hostile_and_broken_templates_are_stopped(source):
+    with pytest.raises(RenderError):
+        ChatTemplate(source).render([{"role": "user", "content": "x"}])
+
+
+def test_a_template_that_refuses_the_system_role_says_so():
+    with pytest.raises(RenderError, match="System role not supported"):
+        ChatTemplate(GEMMA, "<bos>").render(
+            [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
+        )
