@@ -58,10 +58,10 @@ def eval_classifier(labels: Path, out: Path, worst: int) -> None:
     """Measure the classifier on labelled replies (JSON Lines; the keys are in
     docs/classifier.md).
     """
-    from harness.counting import evaluate
+    from harness.counting import evaluate_labels
     from harness.report import show_evaluation, write_evaluation
 
-    found = evaluate(labels)
+    found = evaluate_labels(labels)
     show_evaluation(console(120), found, worst)
     for path in write_evaluation(found, out):
         click.echo(str(path))

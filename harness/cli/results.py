@@ -26,8 +26,8 @@ def tally(
     from harness.report import show_rates
 
     opened = find_run(run, results, store)
-    campaign, errors = campaign_of(opened), counting.confusion(confusion)
-    tables = counting.tally(opened.journal, campaign, opened.folder, formats, errors)
+    campaign, errors = campaign_of(opened), counting.error_rates(confusion)
+    tables = counting.make_tables(opened.journal, campaign, opened.folder, formats, errors)
     show_rates(console(130), tables, campaign, opened.journal.record.notes())
     paths = [str(opened.folder / f"{table}.csv") for table in counting.TABLES]
     click.echo("\n" + "\n".join(paths))
@@ -67,9 +67,9 @@ def report(
     from harness.report import show_bars, show_ending, write_page
 
     opened = find_run(run, results, store)
-    campaign, errors = campaign_of(opened), counting.confusion(confusion)
+    campaign, errors = campaign_of(opened), counting.error_rates(confusion)
     if in_terminal:
-        tables = counting.tally(opened.journal, campaign, opened.folder, errors=errors)
+        tables = counting.make_tables(opened.journal, campaign, opened.folder, errors=errors)
         show_bars(console(80), tables, campaign, opened.journal.record.notes())
         return
     to = out or opened.folder / "report.html"

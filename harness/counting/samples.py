@@ -7,14 +7,16 @@ the tables, so the same samples give the same bytes in whatever order they came.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pandas as pd
 
 from harness.campaign import Campaign
-from harness.counting.scored import Scored
 from harness.scoring import Overlap, Verdict
+
+if TYPE_CHECKING:  # a file of replies has no database
+    from harness.counting.scored import Scored
 
 #: Which sample it is.
 _KEY: Final = ("target", "role", "arm", "probe", "language", "question", "trial", "sample")

@@ -22,8 +22,7 @@ import pandas as pd
 from harness import stats
 from harness.campaign import Campaign, public_text
 from harness.console import percent, plain
-from harness.counting import Confusion, Scored, Scoring, Tables, confusion
-from harness.counting import tally as make_tables
+from harness.counting import Confusion, Scored, Scoring, Tables, error_rates, make_tables
 from harness.journal import Run
 from harness.report.keeper import Keeper
 from harness.report.pictures import heat_maps, pictures
@@ -55,7 +54,7 @@ def write_page(
     RunError
         The run holds no sample, or the disk refuses; what stood at ``to`` before is still there.
     """
-    errors = errors or confusion()
+    errors = errors or error_rates()
     keeper = Keeper(len(campaign.targets) * len(campaign.arms) * len(campaign.probes))
 
     def both(scored: Scored) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.counting import Scoring, tally
+from harness.counting import Scoring, make_tables
 from harness.errors import TruenameError
 from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
 
@@ -24,7 +24,7 @@ def recount(folder: Path, name: str) -> None:
     """
     engine = open_engine(sqlite_url(folder / "journal.sqlite"))
     run = Run(name, folder, Journal(engine, name))
-    tally(run.journal, campaign_of(run), folder, scoring=Scoring(None))
+    make_tables(run.journal, campaign_of(run), folder, scoring=Scoring(None))
     engine.dispose()
 
 

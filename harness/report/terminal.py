@@ -19,6 +19,7 @@ from rich.text import Text
 from harness.campaign import Campaign
 from harness.console import percent, plain
 from harness.counting import Tables
+from harness.counting.counted import OTHER
 from harness.journal import Run
 from harness.report.story import (
     TITLES,
@@ -209,7 +210,8 @@ def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, 
     part = rates_of(tables.tally, probe, measure)
     suspects = [t.name for t in campaign.targets if t.role == "suspect"]
     about = [campaign.claim.target] if campaign.claim else suspects or [campaign.targets[0].name]
-    part = part[part["target"].isin(about)]
+    # a pool of names that few replies give is nobody
+    part = part[part["target"].isin(about) & (part["identity"] != OTHER)]
     if not part.empty:
         console.print()
         console.print(_bars(console, part, campaign, measure, targets=len(about) > 1))

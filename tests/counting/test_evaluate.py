@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from harness.counting import evaluate
-from harness.counting.evaluate import confusion_rates, macro_f1
+from harness.counting.evaluate import confusion_rates, evaluate, macro_f1
 from tests.commands import truename
 
 LABELS = [

@@ -12,10 +12,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from harness.campaign import Campaign, load_backstories
-from harness.counting import TABLES, tally
 from harness.counting.pairs import COMPARISON_COLUMNS
 from harness.counting.rates import TALLY_COLUMNS
 from harness.counting.samples import OVERLAP_COLUMNS, SAMPLE_COLUMNS
+from harness.counting.tally import TABLES, tally
 from harness.errors import RunError
 from harness.targets import Reply
 from tests.made_runs import journal_in, keep

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from harness.console import plain
-from harness.counting import tally
+from harness.counting.tally import tally
 from harness.report import show_bars, show_rates
 from tests.report.cases import CAMPAIGN, run_of
 
