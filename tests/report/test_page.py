@@ -133,6 +133,12 @@ def watched(report):
         yield found
 
 
+#: What does not depend on colours is looked at in the dark by `make test-slow` alone.
+once = pytest.mark.parametrize(
+    "opened", ["light", pytest.param("dark", marks=pytest.mark.slow)], indirect=True
+)
+
+
 @pytest.fixture(params=["light", "dark"])
 def opened(watched, report, request):
     tab = watched(report.as_uri(), request.param)
@@ -154,6 +160,7 @@ def test_it_opens_without_errors_and_without_a_request(opened, report):
     assert opened.locator("mark").count() > 5
 
 
+@once
 def test_hostile_replies_show_as_text_and_do_nothing(opened):
     opened.select_option("#filter-probe", "backstory")
     opened.select_option("#filter-arm", "absent")
@@ -169,6 +176,7 @@ def test_hostile_replies_show_as_text_and_do_nothing(opened):
     assert opened.locator("a[href^='javascript'], img, iframe, #transcripts script").count() == 0
 
 
+@once
 def test_what_was_inspected_has_a_section(opened):
     section = opened.locator("section[aria-labelledby=hidden]")
     assert (
@@ -177,6 +185,7 @@ def test_what_was_inspected_has_a_section(opened):
     )
 
 
+@once
 def test_search_and_filters_find_and_clear(opened):
     count = opened.locator("#count")
     everything = count.inner_text()
@@ -195,6 +204,7 @@ def test_search_and_filters_find_and_clear(opened):
     assert count.inner_text() == everything
 
 
+@once
 def test_everything_is_reached_by_the_keyboard(opened):
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.textContent") == "Skip to the content"

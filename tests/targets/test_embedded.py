@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from harness.campaign import EmbeddedTarget
+from harness.campaign import EmbeddedTarget, Sampling, parse_arm
 from harness.errors import TargetError
+from harness.targets import Request
 from harness.targets.embedded import Embedded
 from tests.asking import responses
 
@@ -40,3 +41,42 @@ def test_a_broken_gguf_is_one_clear_error(tmp_path, content):
             ).preflight()
         )
     assert str(path) in str(caught.value)
+
+
+def block(arm, indices, max_tokens=24):
+    """The answer to a block of samples of the suspect."""
+    settings = EmbeddedTarget(name="t", role="suspect", engine="embedded", model="lab:suspect")
+    question = ({"role": "user", "content": "Who are you?"},)
+    sampling = Sampling(temperature=1.0, max_tokens=max_tokens, seed=7)
+    request = Request("key", parse_arm(arm), question, sampling, indices, 100)
+
+    async def asked():
+        target = Embedded(settings)
+        await target.preflight(sampling)
+        try:
+            return await target.sample(request)
+        finally:
+            await target.close()
+
+    return asyncio.run(asked())
+
+
+def test_a_block_is_decoded_in_lockstep_with_a_seed_for_each_sample():
+    answer = block("bare", range(8))
+    assert [reply.index for reply in answer.replies] == list(range(8))
+    seeds = [reply.seed for reply in answer.replies]
+    assert seeds == list(range(seeds[0], seeds[0] + 8))
+    assert len({reply.text for reply in answer.replies}) > 1
+    assert answer.completion_tokens == sum(reply.completion_tokens for reply in answer.replies)
+    assert all(0 < reply.completion_tokens <= 24 for reply in answer.replies)
+
+
+def test_the_same_block_is_the_same_again_whatever_ran_before():
+    first, again = (block("bare", range(4, 12)) for _ in range(2))
+    assert [reply.text for reply in first.replies] == [reply.text for reply in again.replies]
+
+
+def test_a_reply_cut_at_the_token_limit_is_truncated():
+    answer = block("bare", range(2), max_tokens=2)
+    assert {reply.status for reply in answer.replies} == {"truncated"}
+    assert {reply.finish_reason for reply in answer.replies} == {"length"}
