@@ -206,8 +206,8 @@ NAMINGS: Final = {
 #: Words in the name of a house: what carries one at its end or beginning is a maker.
 HOUSE: Final = re.compile(
     r"(?:inc|corp(?:oration)?|ltd|llc|gmbh|ag|s\.?a|plc|co|labs?|laborator(?:y|ies)|institute?|"
-    r"university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|solutions|"
-    r"industries|research|group|company|studios?|ventures|collective|cooperative|"
+    r"university|college|academy|foundation|technolog(?:y|ies)|computing|systems|software|"
+    r"solutions|industries|research|group|company|studios?|ventures|collective|cooperative|"
     r"atelier|estudios?|estúdios?|officina|bottega|taller|werkstatt|gesellschaft|institut|"
     r"universität|stiftung|werke|technik|technologie[ns]?|société|université|fondation|"
     r"laboratoires?|empresa|universidade?|universidad|fundación|fundação|laboratórios?|"
