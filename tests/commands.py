@@ -26,7 +26,7 @@ from click.testing import CliRunner, Result
 from harness.cli import main
 
 #: What waits for a condition gives up after so long: no machine that works takes a tenth of it.
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(["tests.commands", "tests.warm"])
 

@@ -313,8 +313,9 @@ def test_soak_with_faults_and_three_kills(tmp_path, host, samples):
         )
         for kill in range(3 if script is storm else 0):
             storm.after = (kill + 1) * samples * QUESTIONS // 16 // 5
-            with start(folder, "--no-live"):
-                until(lambda: served.chats > storm.after)  # noqa: B023
+            with start(folder, "--no-live") as running:
+                until(lambda: served.chats > storm.after or not running.running)  # noqa: B023
+                assert running.running, running.stderr
         storm.after = 10**9
         assert run(folder, "--no-live").exit_code == 0
         assert rows(folder) == samples * QUESTIONS
