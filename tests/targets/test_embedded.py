@@ -43,9 +43,11 @@ def test_a_broken_gguf_is_one_clear_error(tmp_path, content):
     assert str(path) in str(caught.value)
 
 
-def block(arm, indices, max_tokens=24):
+def block(arm, indices, max_tokens=24, slots=1):
     """The answer to a block of samples of the suspect."""
-    settings = EmbeddedTarget(name="t", role="suspect", engine="embedded", model="lab:suspect")
+    settings = EmbeddedTarget(
+        name="t", role="suspect", engine="embedded", model="lab:suspect", slots=slots
+    )
     question = ({"role": "user", "content": "Who are you?"},)
     sampling = Sampling(temperature=1.0, max_tokens=max_tokens, seed=7)
     request = Request("key", parse_arm(arm), question, sampling, indices, 100)
@@ -61,8 +63,8 @@ def block(arm, indices, max_tokens=24):
     return asyncio.run(asked())
 
 
-def test_a_block_is_decoded_in_lockstep_with_a_seed_for_each_sample():
-    answer = block("bare", range(8))
+def test_with_slots_a_block_is_decoded_in_lockstep_with_a_seed_for_each_sample():
+    answer = block("bare", range(8), slots=8)
     assert [reply.index for reply in answer.replies] == list(range(8))
     seeds = [reply.seed for reply in answer.replies]
     assert seeds == list(range(seeds[0], seeds[0] + 8))
@@ -71,9 +73,9 @@ def test_a_block_is_decoded_in_lockstep_with_a_seed_for_each_sample():
     assert all(0 < reply.completion_tokens <= 24 for reply in answer.replies)
 
 
-def test_the_same_block_is_the_same_again_whatever_ran_before():
-    first, again = (block("bare", range(4, 12)) for _ in range(2))
-    assert [reply.text for reply in first.replies] == [reply.text for reply in again.replies]
+def test_with_one_slot_a_sample_is_the_same_whatever_ran_before():
+    whole, part = block("bare", range(4, 12)), block("bare", range(8, 10))
+    assert [reply.text for reply in whole.replies[4:6]] == [reply.text for reply in part.replies]
 
 
 def test_a_reply_cut_at_the_token_limit_is_truncated():
