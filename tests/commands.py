@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +133,14 @@ def typed(*arguments: Any, folder: Path, **options: Any) -> Iterator[Typed]:
         yield process
 
 
+def _end_with_parent() -> None:
+    """A session of tests that is killed leaves no server of its own behind."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _type(
     arguments: list[str],
     folder: Path,
@@ -142,6 +151,7 @@ def _type(
 ) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(told) / name, os.O_WRONLY | os.O_APPEND), number)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
     os.environ.update(environment)
     if file_limit is not None:
