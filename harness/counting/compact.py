@@ -36,6 +36,10 @@ class Columns:
             known = [None if _is_missing(value) else value for value in cells]
             self.codes[name].extend([values.setdefault(value, len(values)) for value in known])
 
+    def __len__(self) -> int:
+        """How many rows it holds."""
+        return len(self.codes["target"])
+
     def frame(self) -> pd.DataFrame:
         """Text as categories, numbers as numbers."""
         made: dict[str, Any] = {}

@@ -20,7 +20,7 @@ from harness.campaign import Campaign
 from harness.counting.compact import COUNTED
 from harness.counting.counted import ByQuestion, Counted, Places, counted
 from harness.counting.pairs import compared, shown_p
-from harness.counting.tally import tally
+from harness.counting.tally import counted_columns
 from harness.errors import RunError
 from harness.journal import Run, campaign_of, find_run
 
@@ -110,7 +110,7 @@ def compare_runs(
 
 
 def _samples(run: Run) -> pd.DataFrame:
-    return tally(run.journal, campaign_of(run), run.folder).samples
+    return counted_columns(run.journal, campaign_of(run))
 
 
 def told(found: Comparison) -> list[str]:

@@ -64,16 +64,11 @@ def tally(
     RunError
         The journal holds no sample of the run, or the tables cannot be written.
     """
-    scoring = scoring or Scoring(journal.engine)
-    notes = _notes(journal)
     columns = Columns()
     passages = Spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
-        scored = scoring.score(journal.rows())
-        while batch := list(islice(scored, CHUNK)):
-            frame = sample_frame(batch, campaign, notes)
-            frame = frame.astype(dict.fromkeys(_WHOLE, "Int64"))
+        for batch, frame in _batches(journal, campaign, scoring or Scoring(journal.engine)):
             columns.add(frame)
             passages.add(overlap_frame(batch, campaign))
             for one in batch:
@@ -82,16 +77,45 @@ def tally(
 
     with passages:
         if not write_table(frames(), folder / "samples", formats):
-            raise RunError(
-                "the run holds no samples yet",
-                where=journal.run,
-                next=f"truename run {journal.run}",
-            )
+            raise _no_samples(journal)
     run = counted(columns.frame(), campaign)
     tables = Tables(run, tally_frame(run, errors or confusion()), comparisons_frame(run))
     write_table(tables.tally, folder / "tally", formats)
     write_table(tables.comparisons, folder / "comparisons", formats)
     return tables
+
+
+def counted_columns(journal: Journal, campaign: Campaign) -> pd.DataFrame:
+    """The columns that are counted of a run's samples; no table is made or written.
+
+    Raises
+    ------
+    RunError
+        The journal holds no sample of the run.
+    """
+    columns = Columns()
+    for _, frame in _batches(journal, campaign, Scoring(journal.engine)):
+        columns.add(frame)
+    if not len(columns):
+        raise _no_samples(journal)
+    return columns.frame()
+
+
+def _batches(
+    journal: Journal, campaign: Campaign, scoring: Scoring
+) -> Iterator[tuple[list[Scored], pd.DataFrame]]:
+    """The samples, some at a time, with their rows of the table."""
+    notes = _notes(journal)
+    scored = scoring.score(journal.rows())
+    while batch := list(islice(scored, CHUNK)):
+        frame = sample_frame(batch, campaign, notes)
+        yield batch, frame.astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
+def _no_samples(journal: Journal) -> RunError:
+    return RunError(
+        "the run holds no samples yet", where=journal.run, next=f"truename run {journal.run}"
+    )
 
 
 def _notes(journal: Journal) -> dict[str, str]:
