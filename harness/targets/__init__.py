@@ -4,7 +4,8 @@ In: requests (`Request`). Out: responses (`Response`), whatever the model, host 
 `protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`; `vllm.py` and
 `vllm_server.py`; `endpoint.py` with `bodies.py`, `answers.py`, `side_routes.py`, `host.py` and
 `credentials.py`), `transport.py` (the wire), `pace.py` and `spending.py` (patience and caps),
-`problems.py` and `quirks.py` (what goes wrong, in two tables) and `templates.py` (chat templates).
+`problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends) and
+`templates.py` (chat templates).
 """
 
 from harness.campaign import Settings
@@ -20,9 +21,9 @@ from harness.targets.protocol import (
     Status,
     Target,
     no_reply,
-    split_reasoning,
     status_of,
 )
+from harness.targets.reasoning import split_reasoning
 from harness.targets.spending import Booked, BudgetReached, Spending, cost
 from harness.targets.templates import ChatTemplate, template_from_folder
 from harness.targets.vllm import model_of

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.targets.protocol import Reply, Response, split_reasoning, status_of
+from harness.targets.protocol import Reply, Response, status_of
 from harness.targets.quirks import REASONING_FIELDS
+from harness.targets.reasoning import split_reasoning
 from harness.targets.spending import Booked
 
 NO_CHOICE: Final = "the answer holds fewer choices than asked for, so this sample has none"
@@ -167,7 +168,7 @@ def _reply(choice: Choice, index: int, tokens: int | None) -> Reply:
         found = message.reasoning_content or message.reasoning or message.thinking
         if found:
             reasoning = str(found)
-    if reasoning is None and text and "<" in text:
+    if reasoning is None and text:
         reasoning, text = split_reasoning(text)
     return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens)
 

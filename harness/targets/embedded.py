@@ -29,9 +29,9 @@ from harness.targets.protocol import (
     Request,
     Response,
     no_reply,
-    split_reasoning,
     status_of,
 )
+from harness.targets.reasoning import split_reasoning
 from harness.targets.templates import ChatTemplate
 
 #: Samples of a trial that are saved together: few, so that a killed run loses little.

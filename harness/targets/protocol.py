@@ -127,30 +127,6 @@ class Target(Protocol):
     async def close(self) -> None: ...
 
 
-THINK_TAGS: Final = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<reasoning>", "</reasoning>"),
-)
-
-
-def split_reasoning(text: str) -> tuple[str | None, str]:
-    """Reasoning that a model wrote between think tags, and the answer that is left.
-
-    A tag that is never closed means that the reply was cut inside its reasoning: the answer is then
-    empty.
-    """
-    for opening, closing in THINK_TAGS:
-        head, tag, rest = text.partition(opening)
-        if tag and not head.strip():
-            reasoning, closed, answer = rest.partition(closing)
-            return reasoning.strip(), answer.strip() if closed else ""
-        if not tag and closing in text:  # the template opened the tag in the prompt
-            reasoning, _, answer = text.partition(closing)
-            return reasoning.strip(), answer.strip()
-    return None, text
-
-
 #: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs
 #: their own words.
 CUT: Final = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"))

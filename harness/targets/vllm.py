@@ -27,9 +27,9 @@ from harness.targets.protocol import (
     Response,
     Target,
     no_reply,
-    split_reasoning,
     status_of,
 )
+from harness.targets.reasoning import split_reasoning
 from harness.targets.templates import ChatTemplate, template_from_folder
 
 #: vLLM waits this long for more requests before it starts a batch, so that the engine is kept full.
