@@ -1,8 +1,8 @@
 """Where a model's reasoning ends and its answer begins.
 
 Hosts that know a model's marks hand its reasoning over apart; others leave the marks in the text,
-or strip the special tokens and leave what stood between them. Marks count at the beginning of a reply
-only, so that an answer that speaks of them is left whole.
+or strip the special tokens and leave what stood between them. Marks count at the beginning of a
+reply only, so that an answer that speaks of them is left whole.
 """
 
 from __future__ import annotations
