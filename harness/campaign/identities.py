@@ -21,20 +21,21 @@ from harness.errors import IdentityError, did_you_mean
 
 
 class Maker(Strict):
-    """A company, lab or public body that makes models."""
+    """A company, lab or public body that makes models; `source` says where that was read."""
 
     id: str
     name: str
     aliases: list[str] = Field(min_length=1)
     homograph: str | None = None
     fictional: bool = False
+    source: str | None = None
 
 
 class Family(Strict):
     """A family of models under one name.
 
     `weak` aliases need other evidence beside them; phrases under `unrelated` hold the name and are
-    something else.
+    something else; `source` says where the entry was read.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Family(Strict):
     same_as: str | None = None
     unlisted: bool = False
     fictional: bool = False
+    source: str | None = None
 
 
 class _BookFile(Strict):
