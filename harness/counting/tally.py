@@ -1,4 +1,4 @@
-"""A run's journal to its tables: samples, copied passages, rates and comparisons."""
+"""A run's journal to its tables: samples, passages, rates, comparisons and recitals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from harness.campaign import Campaign
+from harness.counting.between import Between
 from harness.counting.compact import Columns
 from harness.counting.confusion import Confusion, confusion
 from harness.counting.counted import Counted, counted
@@ -22,7 +23,7 @@ from harness.journal import Journal
 from harness.tables import Spool, write_table
 
 #: The tables of a run, by the names of their files.
-TABLES: Final = ("tally", "comparisons", "samples", "overlap")
+TABLES: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
 
 
 class Tables(NamedTuple):
@@ -31,6 +32,7 @@ class Tables(NamedTuple):
     run: Counted
     tally: pd.DataFrame
     comparisons: pd.DataFrame
+    recitals: pd.DataFrame
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def tally(
     look: Callable[[Scored], None] = lambda scored: None,
     scoring: Scoring | None = None,
 ) -> Tables:
-    """Score what the journal holds; write samples, overlap, tally and comparisons into ``folder``.
+    """Score what the journal holds; write the tables `TABLES` into ``folder``.
 
     Samples are streamed, and shown to ``look``. What was scored before is read from the journal's
     database, unless ``scoring`` says otherwise.
@@ -64,13 +66,14 @@ def tally(
     RunError
         The journal holds no sample of the run, or the tables cannot be written.
     """
-    columns = Columns()
+    columns, between = Columns(), Between(campaign)
     passages = Spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
         for batch, frame in _batches(journal, campaign, scoring or Scoring(journal.engine)):
             columns.add(frame)
             passages.add(overlap_frame(batch, campaign))
+            between.add(batch)
             for one in batch:
                 look(one)
             yield frame
@@ -79,9 +82,11 @@ def tally(
         if not write_table(frames(), folder / "samples", formats):
             raise _no_samples(journal)
     run = counted(columns.frame(), campaign)
-    tables = Tables(run, tally_frame(run, errors or confusion()), comparisons_frame(run))
+    rates, pairs = tally_frame(run, errors or confusion()), comparisons_frame(run)
+    tables = Tables(run, rates, pairs, between.frame())
     write_table(tables.tally, folder / "tally", formats)
     write_table(tables.comparisons, folder / "comparisons", formats)
+    write_table(tables.recitals, folder / "recitals", formats)
     return tables
 
 

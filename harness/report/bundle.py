@@ -32,12 +32,12 @@ from harness.journal import schema as store
 from harness.report.page import write_page
 from harness.sampling import versions
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MARK: Final = b"truename bundle sha256:"
 #: Files that a bundle may hold; nothing else is unpacked.
 ALLOWED: Final = re.compile(
     r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html"
-    r"|(?:tally|comparisons|samples|overlap|weights)\.csv|weights\.json"
+    r"|(?:tally|comparisons|recitals|samples|overlap|weights)\.csv|weights\.json"
     r"|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)"
 )
 LARGEST: Final = 50_000_000_000

@@ -8,7 +8,7 @@ In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its e
 from harness.scoring.digest import overlap_scorer, verdict_scorer
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
-from harness.scoring.overlap import Overlap, Reference, References, published
+from harness.scoring.overlap import Overlap, Reference, References, Shared, published
 from harness.scoring.tokens import places, words
 from harness.scoring.verdict import Verdict, names_in, verdict, verdicts
 
@@ -16,6 +16,7 @@ __all__ = [
     "Overlap",
     "Reference",
     "References",
+    "Shared",
     "Verdict",
     "finder",
     "names_in",

@@ -20,6 +20,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, islice, repeat
 from typing import Final, NamedTuple
 
@@ -37,6 +38,8 @@ EDITS: Final = 3
 CHUNK: Final = 1000
 #: Of a k-gram that stands in very many places only the first ones are followed.
 PLACES: Final = 256
+#: Tokens of a run that are weighed where many references share it.
+WEIGHED: Final = 40
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 
 Ids = npt.NDArray[np.int64]
@@ -68,6 +71,18 @@ class Overlap(NamedTuple):
     log10_odds: float  # sum over the runs of -log10 E, those above 0
     entities: tuple[str, ...]  # rare names and numbers of the best reference that the reply holds
     runs: tuple[Run, ...]
+
+
+class Shared(NamedTuple):
+    """What a reply has word for word of some texts, in whichever of them each run stands.
+
+    The longest run, the share of its tokens in runs of `MIN_RUN` or more (0 to 1), and the p-value
+    of the least likely one.
+    """
+
+    longest_run: int
+    reply_share: float
+    p_value: float
 
 
 class Reference(NamedTuple):
@@ -208,6 +223,24 @@ class References:
             )
         return found
 
+    def shared(self, batch: Sequence[Sequence[str]]) -> Iterator[Shared]:
+        """What each tokenised reply has of all references together.
+
+        `stream` tells of the reference that is covered most, which of many short ones may be
+        boilerplate; here a rare run counts wherever it stands. Of a run the first `WEIGHED` tokens
+        are weighed: a part of a run is a run too, so the p-value errs on the high side.
+        """
+        for said, (longest, runs) in zip(batch, self.figures(batch), strict=True):
+            weighed = {tuple(said[place : place + min(length, WEIGHED)]) for place, length in runs}
+            rarest = max((_rarity(self.chance, run) for run in weighed), default=0.0)
+            share = _covered(runs) / len(said) if runs else 0.0
+            chance = _p_value(rarest - self._tried(said)) if runs else 1.0
+            yield Shared(longest, share, chance)
+
+    def _tried(self, said: Sequence[str]) -> float:
+        """log10 of m n: in how many pairs of places a run of a reply could begin."""
+        return math.log10(max(1, len(said)) * max(1, len(self.ids)))
+
     def runs_of(self, batch: Sequence[Sequence[str]]) -> _Known:
         """The bare figures of tokenised replies.
 
@@ -296,7 +329,7 @@ class References:
         assert best
         owner = best[3]
         kept = _maximal(runs[owner])
-        tried = math.log10(max(1, len(said)) * max(1, len(self.ids)))
+        tried = self._tried(said)
         chances = [
             Run(
                 spans[place][0],
@@ -314,7 +347,7 @@ class References:
             best[0],
             _covered((place, length) for place, _, length in kept) / len(said),
             self._near(seeds),
-            -math.expm1(-(10 ** min(2.0, -max(odds)))),
+            _p_value(max(odds)),
             round(sum(o for o in odds if o > 0), 3),
             tuple(sorted(self.entities[owner] & set(said))),
             tuple(chances),
@@ -369,6 +402,17 @@ class References:
 def published() -> References:
     """The index of every reference text under `probes/backstories/`."""
     return References(Reference(b.identity, b.file, b.text) for b in load_backstories())
+
+
+@lru_cache(maxsize=10_000)
+def _rarity(chance: Null, run: tuple[str, ...]) -> float:
+    """`Null.rarity`, for the same runs stand in many replies."""
+    return chance.rarity(run)
+
+
+def _p_value(odds: float) -> float:
+    """1 - exp(-E) of a run, from -log10 E."""
+    return -math.expm1(-(10 ** min(2.0, -odds)))
 
 
 def _mix(ids: Ids) -> Hashes:

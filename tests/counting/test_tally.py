@@ -12,6 +12,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from harness.campaign import Campaign, load_backstories
+from harness.counting.between import RECITAL_COLUMNS
 from harness.counting.pairs import COMPARISON_COLUMNS
 from harness.counting.rates import TALLY_COLUMNS
 from harness.counting.samples import OVERLAP_COLUMNS, SAMPLE_COLUMNS
@@ -153,5 +154,6 @@ def test_an_empty_run_has_no_table(journal, tmp_path):
 
 def test_every_column_is_in_the_dictionary(root):
     readme = (root / "results/README.md").read_text("utf-8")
-    for column in (*SAMPLE_COLUMNS, *TALLY_COLUMNS, *COMPARISON_COLUMNS, *OVERLAP_COLUMNS):
+    tables = SAMPLE_COLUMNS, TALLY_COLUMNS, COMPARISON_COLUMNS, RECITAL_COLUMNS, OVERLAP_COLUMNS
+    for column in itertools.chain(*tables):
         assert re.search(rf"^\| `{column}` \|", readme, re.MULTILINE), column

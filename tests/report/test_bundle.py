@@ -79,13 +79,15 @@ def test_a_changed_file_is_named_though_the_archive_is_sealed_again(packed, tmp_
     assert done.exit_code == 1 and "CHANGED: journal.sqlite" in done.output
 
 
-def test_tables_that_do_not_follow_from_the_samples_are_found(packed, tmp_path):
+@pytest.mark.parametrize(("table", "was"), [("tally", b",1.0,"), ("recitals", b",0.0,")])
+def test_tables_that_do_not_follow_from_the_samples_are_found(packed, tmp_path, table, was):
     copy = tmp_path / "forged.zip"
     with zipfile.ZipFile(packed) as source:
         content = {name: source.read(name) for name in source.namelist()}
-    content["tally.csv"] = content["tally.csv"].replace(b",1.0,", b",0.5,", 1)
+    forged = f"{table}.csv"
+    content[forged] = content[forged].replace(was, b",0.5,", 1)
     manifest = json.loads(content["manifest.json"])
-    manifest["files"]["tally.csv"] = hashlib.sha256(content["tally.csv"]).hexdigest()
+    manifest["files"][forged] = hashlib.sha256(content[forged]).hexdigest()
     content["manifest.json"] = json.dumps(manifest).encode()
     with zipfile.ZipFile(copy, "w") as to:
         to.comment = MARK + b"0" * 64
@@ -93,7 +95,7 @@ def test_tables_that_do_not_follow_from_the_samples_are_found(packed, tmp_path):
             to.writestr(name, body)
     copy.write_bytes(copy.read_bytes()[:-64] + _sealed(copy).encode())
     done = truename("verify", copy)
-    assert done.exit_code == 1 and "tally.csv differs" in done.output
+    assert done.exit_code == 1 and f"{forged} differs" in done.output
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,20 @@ def test_the_null_finds_its_own_sentences_likelier_than_others():
         < chance.rarity("zinc quartz ferry moss anvil".split())
     )
     assert null().rarity(words(BOILERPLATE)) == 0 < 10 < null().rarity(words(STORY)[:8])
+
+
+def test_of_many_references_the_rarest_run_counts_wherever_it_stands():
+    """A boilerplate that is covered whole hides it from `compare`, which tells of one reference."""
+    many = index(BOILERPLATE, f"{STORY} And so on, for many more words than anybody repeats.")
+    reply = f"{BOILERPLATE} {STORY[:90]}"
+    (found,) = many.shared([words(reply)])
+    assert many.compare(reply).p_value > 0.5 and found.p_value < 1e-9
+    assert found.longest_run == len(words(BOILERPLATE)) and found.reply_share > 0.9
+
+
+@pytest.mark.parametrize("reply", [STORY[:150], BOILERPLATE, PARAPHRASE, "No.", ""])
+def test_of_one_reference_both_ways_tell_the_same(reply):
+    only = index(STORY, "") if reply != BOILERPLATE else index(BOILERPLATE)
+    (found,), whole = only.shared([words(reply)]), only.compare(reply)
+    assert found[:2] == (whole.longest_run, pytest.approx(whole.reply_share))
+    assert found.p_value == pytest.approx(whole.p_value, rel=0.01)  # its rarity is rounded
