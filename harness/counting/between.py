@@ -6,8 +6,9 @@ compared with itself, and all comparisons rest on as many samples. What a contro
 is what chance, the questions and boilerplate give; what a suspect shows of its donor is read beside
 that.
 
-What a target says where it is told who to be (given, decoy) is measured, and is no reference: two
-models that were told the same repeat the same.
+What a target says where it is told who to be is measured, and is no reference: models that were
+told alike answer alike. So the references are the replies of the arms bare and empty; of absent
+(the chat template may inject a name) where there are none of these, and of all where none of that.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ RECITES: Final = 0.01
 DRAWN: Final = 400
 #: Characters of a reply that are measured.
 LONGEST: Final = 20_000
-#: Arms in which a target is not told who it is.
-UNTOLD: Final = ("absent", "empty", "bare")
+#: Kinds of arms whose replies are references, those that surely tell a target nothing first.
+UNTOLD: Final = (("bare", "empty"), ("absent",), ("given", "decoy"))
 
 
 class Said(NamedTuple):
@@ -129,10 +130,17 @@ class Between:
                     yield about | {"language": language} | beside | identity | row
 
     def _own(self, target: str, sides: _Sides) -> list[Said]:
-        """What a target says where it is not told who it is; all, where it always is told."""
-        arms = self.campaign.arms
-        untold = [arm for arm in arms if arm.partition(":")[0] in UNTOLD]
-        return [said for arm in untold or arms for said in sides.get((target, arm), ())]
+        """What a target says by itself, as far as the run holds that."""
+        by_kind = [
+            [
+                said
+                for arm in self.campaign.arms
+                if arm.partition(":")[0] in kinds
+                for said in sides.get((target, arm), ())
+            ]
+            for kinds in UNTOLD
+        ]
+        return next((found for found in by_kind if found), [])
 
 
 def _hash(key: str) -> int:

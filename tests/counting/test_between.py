@@ -130,6 +130,12 @@ def test_what_is_said_where_the_name_is_told_is_measured_and_no_reference():
     found = table(said, ("bare", told))
     assert one(found, target="suspect", against="donor")["reciting"] == 0
     assert one(found, target="suspect", against="suspect", arm=told)["reciting"] == 24
+    # a chat template may tell it too
+    found = table(
+        {(t, arm if arm == "bare" else "absent"): x for (t, arm), x in said.items()},
+        ("absent", "bare"),
+    )
+    assert one(found, target="suspect", against="donor")["reciting"] == 0
     # where every arm tells, there is nothing else to compare with
     only = table({key: text for key, text in said.items() if key[1] == told}, (told,))
     assert one(only, target="suspect", against="donor", arm=told)["reciting"] == 24
