@@ -20,7 +20,7 @@ from harness.cli.options import CONFUSION, FORMATS, RESULTS, STORE, console, tol
 def tally(
     run: str, formats: tuple[str, ...], confusion: Path | None, results: Path, store: str | None
 ) -> None:
-    """Classify a run's replies; write samples, overlap, tally and comparisons; print the rates."""
+    """Classify a run's replies; write its tables; print the rates."""
     from harness import counting
     from harness.journal import campaign_of, find_run
     from harness.report import show_rates

@@ -1,9 +1,9 @@
 """The report: what people look at and hand on.
 
-In: tables, and the samples behind them. Out: a story in sentences (`story.py`, read it first), a
-page (`page.py`; what it shows of single samples is gathered by `keeper.py`), the terminal's views
-(`terminal.py`), single samples (`trace.py`), a run as evidence (`bundle.py`) and for other tools
-(`export.py`).
+In: tables, and the samples behind them. Out: a story in sentences (`story.py`, read it first; who
+recites whom is told by `shared.py`), a page (`page.py`; what it shows of single samples is gathered
+by `keeper.py`), the terminal's views (`terminal.py`), single samples (`trace.py`), a run as
+evidence (`bundle.py`) and for other tools (`export.py`).
 """
 
 from harness.report.bundle import bundle, verify

@@ -27,6 +27,7 @@ from harness.journal import Run
 from harness.report.keeper import Keeper
 from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
+from harness.report.shared import shared_words
 from harness.report.story import measure_of, name_of, of_suspects, short_arm, story
 from harness.report.terminal import injected
 from harness.report.transcripts import prompts, transcripts
@@ -113,6 +114,7 @@ def _of_tables(tables: Tables, campaign: Campaign) -> dict[str, Any]:
         "pictures": pictures(tables.tally, campaign),
         "heat": heat_maps(tables.run, tables.tally, campaign),
         "comparisons": _comparisons(tables.comparisons, campaign, tables.tally),
+        "shared": shared_words(tables.recitals, campaign),
     }
 
 

@@ -21,6 +21,7 @@ from harness.console import percent, plain
 from harness.counting import Tables
 from harness.counting.counted import OTHER
 from harness.journal import Run
+from harness.report.shared import recited_sentences
 from harness.report.story import (
     TITLES,
     claimed_identity,
@@ -68,7 +69,8 @@ def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list
         name = name_of("name", campaign.claim.identity)
         numbers = "; ".join(told.numbers)
         console.print(Text(f"{campaign.claim.target}, presented as {name}: {numbers}."))
-    for line in [*notes, told.verdict, *told.limits]:
+    recited = recited_sentences(tables.recitals, campaign)
+    for line in [*notes, told.verdict, *recited, *told.limits]:
         console.print(Text(line))
 
 
@@ -147,7 +149,8 @@ def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[
     tally, templates = tables.tally, injected(tables.samples)
     told = story(tally, campaign, templates)
     _print_claim(console, campaign)
-    console.print(Text(told.verdict))
+    for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
+        console.print(Text(line))
     for probe in campaign.probes:
         measure = measure_of(probe)
         part = rates_of(tally, probe, measure)
@@ -204,7 +207,8 @@ def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, 
     """
     told = story(tables.tally, campaign, injected(tables.samples))
     _print_claim(console, campaign)
-    console.print(Text(told.verdict))
+    for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
+        console.print(Text(line))
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
     measure = measure_of(probe)
     part = rates_of(tables.tally, probe, measure)

@@ -1,0 +1,148 @@
+"""What targets say in each other's words: the sentences, a picture of the suspects, two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from harness import charts
+from harness.campaign import Campaign, EmbeddedTarget, EndpointTarget, VllmTarget
+from harness.console import percent
+from harness.report.story import PLAIN, measure_of, short_arm
+
+#: Targets that a picture shows at most, each in a colour of its own.
+AGAINST: Final = 5
+RATE: Final = ("rate", "rate_low", "rate_high")
+Target = EmbeddedTarget | EndpointTarget | VllmTarget
+
+
+class Words(NamedTuple):
+    """What the page shows of the table `recitals`.
+
+    ``columns`` are the targets that are recited. ``recited`` has a row for each target and arm in
+    the backstory probes, ``whole`` one for each suspect and arm in every probe.
+    """
+
+    sentences: list[str]
+    svg: str
+    columns: list[str]
+    recited: list[dict[str, Any]]
+    whole: list[dict[str, Any]]
+
+
+def shared_words(recitals: pd.DataFrame, campaign: Campaign) -> Words | None:
+    """What there is to show; None where no two targets answered the same probe."""
+    rows = recitals[recitals["language"] == "all"]
+    if rows["against"].nunique() < 2:
+        return None
+    columns = [t.name for t in campaign.targets if t.name in set(rows["against"])]
+    stories = rows[[measure_of(str(probe)) == "recital" for probe in rows["probe"]]]
+    suspects = rows[rows["role"] == "suspect"]
+    return Words(
+        recited_sentences(recitals, campaign),
+        _picture(stories[stories["role"] == "suspect"], columns[:AGAINST]),
+        columns,
+        list(_table(stories, columns, lambda row: percent(*(row[name] for name in RATE)))),
+        list(_table(suspects, columns, _whole)),
+    )
+
+
+def _whole(row: dict[str, Any]) -> str:
+    """How much of whole replies is another target's."""
+    same = f", {row['same_replies']} of {row['samples']} the same"
+    return f"{100 * row['share_of_reply']:.0f} %" + (same if row["same_replies"] else "")
+
+
+def _table(
+    rows: pd.DataFrame, columns: list[str], said: Callable[[dict[str, Any]], str]
+) -> Iterator[dict[str, Any]]:
+    """A row for each probe, target and arm, with a cell for each target that it is measured by."""
+    for (probe, target, arm), found in rows.groupby(["probe", "target", "arm"], sort=False):
+        by_target = {row["against"]: row for row in _records(found)}
+        cells = [
+            {
+                "text": said(by_target[name]) if name in by_target else "NA",
+                "zero": name not in by_target or not by_target[name]["share_of_reply"],
+            }
+            for name in columns
+        ]
+        samples = max(row["samples"] for row in by_target.values())
+        about = {"probe": probe, "target": target, "arm": short_arm(str(arm))}
+        yield about | {"samples": samples, "cells": cells}
+
+
+def _picture(rows: pd.DataFrame, columns: list[str]) -> str:
+    labels: list[str] = []
+    points: list[charts.Point] = []
+    groups = rows.groupby(["probe", "target", "arm"], sort=False)
+    for number, ((_, target, arm), found) in enumerate(groups):
+        labels.append(f"{target}  {short_arm(str(arm))}")
+        for row in _records(found):
+            if row["against"] in columns:
+                series = columns.index(row["against"])
+                points.append(charts.Point(number, series, *(row[name] for name in RATE)))
+    label = (
+        "share of the suspect's replies that recite each target, by arm, with 95 % intervals; "
+        "the same numbers stand in the table below"
+    )
+    return charts.forest(labels, columns, points, label) if points else ""
+
+
+def recited_sentences(recitals: pd.DataFrame, campaign: Campaign) -> list[str]:
+    """For each suspect whose answers it recites, and beside that what chance gives."""
+    rows = recitals[(recitals["language"] == "all") & (recitals["role"] == "suspect")]
+    made: list[str] = []
+    for (probe, name), mine in rows.groupby(["probe", "target"], sort=False):
+        if measure_of(str(probe)) == "recital":
+            told = [arm for arm in campaign.arms if arm not in PLAIN]
+            arm = next(arm for arm in (*PLAIN, *told) if arm in set(mine["arm"]))
+            found = {row["against"]: row for row in _records(mine[mine["arm"] == arm])}
+            about = f"Asked for its story ({probe}, {short_arm(arm)}), {name} recites answers"
+            made.extend(_sentences(about, found, found.get(name), campaign))
+    return made
+
+
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+    return records
+
+
+def _sentences(
+    about: str, found: dict[str, Any], own: dict[str, Any] | None, campaign: Campaign
+) -> Iterator[str]:
+    """One suspect in one arm: the donors first, then who shows what chance gives."""
+    others = [t for t in campaign.targets if t.name in found and t.role != "suspect"]
+    if not others:
+        return
+    donors = [t for t in others if t.role == "donor"]
+    chance = [t for t in others if t.role != "donor"]
+    counts = [f"of {_called(t)} {_count(found[t.name])}" for t in [*donors, *chance]]
+    again = f"; its own {_count(own)}" if own else ""
+    exact = _exact(found[donors[0].name]) if len(donors) == 1 else ""
+    yield f"{about} {counts[0]} replies{exact}{''.join(f', {c}' for c in counts[1:])}{again}."
+    for donor in donors:
+        yield _judged(donor, found[donor.name], [found[t.name] for t in chance])
+
+
+def _called(target: Target) -> str:
+    return f"the {target.role}" if target.name == target.role else f"{target.name} ({target.role})"
+
+
+def _count(row: dict[str, Any]) -> str:
+    return f"in {row['reciting']} of {row['samples']}"
+
+
+def _exact(row: dict[str, Any]) -> str:
+    rate = percent(*(row[name] for name in RATE)).replace(" (", " %, interval ")
+    return f" ({rate.replace(')', ' %')}; longest run {row['longest_run_tokens']} words)"
+
+
+def _judged(donor: Target, row: dict[str, Any], chance: list[dict[str, Any]]) -> str:
+    """Whether a donor is recited more than the base and the control."""
+    if not chance:
+        return "No base and no control was asked, so what chance gives is not known."
+    if row["rate_low"] > max(other["rate_high"] for other in chance):
+        return f"So {_called(donor)} is recited more often than chance and boilerplate give."
+    return f"So it is not settled whether {_called(donor)} is recited more often than chance gives."
