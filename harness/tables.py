@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -136,7 +136,8 @@ def write_bytes(content: bytes, path: Path) -> None:
             next="free some space, or choose another place",
         ) from None
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):  # no folder, no scratch file
+            scratch.unlink()
 
 
 Adder = Callable[[pd.DataFrame], None]
