@@ -3,6 +3,8 @@
 In: rows of a journal (or replies of other tools, or labels of people) and what scoring finds in
 them. Out: tables. Read `scored.py` first (each text is scored once), then `tally.py`; `rates.py`
 counts, `compare.py` sets two runs side by side, `evaluate.py` says how right the classifier is.
+What people read of a run: `drawn.py` (which replies), `labels.py` (what they say), `readings.py`
+and `checked.py` (rates that hold whatever the classifier errs in), `agreement.py`.
 
 A room is imported when one of its names is taken: to score one reply needs no database.
 """
@@ -11,45 +13,105 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.counting.agreement import agreement_of_labels
+    from harness.counting.agreement import told as agreement_lines
     from harness.counting.compare import compare_runs, junit, told
     from harness.counting.confusion import Confusion
     from harness.counting.confusion import confusion as error_rates
     from harness.counting.counted import Counted
+    from harness.counting.drawn import Draw, drawn_for
     from harness.counting.evaluate import evaluate as evaluate_labels
+    from harness.counting.labels import (
+        LABELLED,
+        LABELS,
+        NAMED_BY,
+        Label,
+        Stance,
+        add_labels,
+        append_labels,
+        checked_labeller,
+        choices,
+        complaint,
+        identity_of,
+        now,
+        readable,
+    )
+    from harness.counting.readings import Read
     from harness.counting.replies import score_file
     from harness.counting.scored import Scored, Scoring
+    from harness.counting.sheet import Shown, to_read
     from harness.counting.tally import TABLES, Tables
     from harness.counting.tally import tally as make_tables
 
 __all__ = [
+    "LABELLED",
+    "LABELS",
+    "NAMED_BY",
     "TABLES",
     "Confusion",
     "Counted",
+    "Draw",
+    "Label",
+    "Read",
     "Scored",
     "Scoring",
+    "Shown",
+    "Stance",
     "Tables",
+    "add_labels",
+    "agreement_lines",
+    "agreement_of_labels",
+    "append_labels",
+    "checked_labeller",
+    "choices",
     "compare_runs",
+    "complaint",
+    "drawn_for",
     "error_rates",
     "evaluate_labels",
+    "identity_of",
     "junit",
     "make_tables",
+    "now",
+    "readable",
     "score_file",
+    "to_read",
     "told",
 ]
 #: The room of each name, and what it is called there.
 _ROOMS = {
+    "LABELS": ("labels", "LABELS"),
+    "NAMED_BY": ("labels", "NAMED_BY"),
+    "LABELLED": ("labels", "LABELLED"),
     "TABLES": ("tally", "TABLES"),
     "Confusion": ("confusion", "Confusion"),
     "Counted": ("counted", "Counted"),
+    "Draw": ("drawn", "Draw"),
+    "Label": ("labels", "Label"),
+    "Read": ("readings", "Read"),
     "Scored": ("scored", "Scored"),
     "Scoring": ("scored", "Scoring"),
+    "Shown": ("sheet", "Shown"),
+    "Stance": ("labels", "Stance"),
     "Tables": ("tally", "Tables"),
+    "add_labels": ("labels", "add_labels"),
+    "agreement_lines": ("agreement", "told"),
+    "agreement_of_labels": ("agreement", "agreement_of_labels"),
+    "append_labels": ("labels", "append_labels"),
+    "checked_labeller": ("labels", "checked_labeller"),
+    "choices": ("labels", "choices"),
     "compare_runs": ("compare", "compare_runs"),
+    "complaint": ("labels", "complaint"),
+    "drawn_for": ("drawn", "drawn_for"),
     "error_rates": ("confusion", "confusion"),
     "evaluate_labels": ("evaluate", "evaluate"),
+    "identity_of": ("labels", "identity_of"),
     "junit": ("compare", "junit"),
     "make_tables": ("tally", "tally"),
+    "now": ("labels", "now"),
+    "readable": ("labels", "readable"),
     "score_file": ("replies", "score_file"),
+    "to_read": ("sheet", "to_read"),
     "told": ("compare", "told"),
 }
 

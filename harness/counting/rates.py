@@ -12,10 +12,13 @@ from harness import stats
 from harness.campaign import Campaign, load_probe
 from harness.counting.confusion import Confusion, Errors
 from harness.counting.counted import ALL, STATUSES, ByQuestion, Counted, Places
+from harness.counting.readings import Readings, Row
 
 TALLY_COLUMNS: Final = (
     *("target", "role", "arm", "probe", "language", "measure", "identity", "samples", "hits"),
-    *("rate", "rate_low", "rate_high", "design_effect", "effective_samples"),
+    *("rate", "rate_low", "rate_high"),
+    *("checked_rate", "checked_low", "checked_high", "checked_n"),
+    *("design_effect", "effective_samples"),
     *("wilson_low", "wilson_high", "corrected_rate", "corrected_low", "corrected_high"),
     *("anytime_low", "anytime_high", "questions"),
     *STATUSES,
@@ -23,10 +26,11 @@ TALLY_COLUMNS: Final = (
 )
 
 
-def tally_frame(run: Counted, errors: Confusion) -> pd.DataFrame:
+def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = None) -> pd.DataFrame:
     """Rates with intervals, for each language and all of them; columns `TALLY_COLUMNS`.
 
-    Rates are over scored samples; where none was scored they are NA.
+    Rates are over scored samples; where none was scored they are NA. So are the checked ones where
+    people read none.
     """
     table = []
     languages = run.samples["language"].to_numpy()
@@ -38,13 +42,16 @@ def tally_frame(run: Counted, errors: Confusion) -> pd.DataFrame:
         for language in [ALL, *sorted(set(languages[places]))]:
             inside = places if language == ALL else places[languages[places] == language]
             beside = around.of(inside) | {"note": note}
+            read = readings.row(inside) if readings else None
             for measure, identity in run.pairs(probe):
                 by = run.by_question(inside, run.held[measure.name, identity])
                 row = about | {"language": language, "measure": measure.name, "identity": identity}
                 row |= _rate(by, errors.measures.get(measure.name))
+                row |= _checked(read, measure.name, identity)
                 row |= _anytime(run.campaign, probe, measure.name, identity, by)
                 table.append(row | {"questions": len(by.questions)} | beside)
-    return pd.DataFrame(table, columns=TALLY_COLUMNS)
+    frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
+    return frame.astype({"checked_n": "Int64"})
 
 
 class _Around:
@@ -73,6 +80,17 @@ def _rate(by: ByQuestion, errors: Errors | None) -> dict[str, Any]:
     hits, n = int(by.hits.sum()), int(by.sizes.sum())
     known = None if errors is None else (errors.sensitivity, errors.specificity)
     return {"samples": n, "hits": hits, **_shown(found, hits, n, known)}
+
+
+def _checked(read: Row | None, measure: str, identity: str) -> dict[str, Any]:
+    """The columns of a rate as people's reading makes it."""
+    found = read.checked(measure, identity) if read else None
+    if found is None:
+        return {}
+    rate, low, high = (round(value, 6) for value in found[:3])
+    return {"checked_rate": rate, "checked_low": low, "checked_high": high} | {
+        "checked_n": found.read
+    }
 
 
 @lru_cache(maxsize=20_000)

@@ -16,6 +16,7 @@ from harness.counting.confusion import Confusion, confusion
 from harness.counting.counted import Counted, counted
 from harness.counting.pairs import comparisons_frame
 from harness.counting.rates import tally_frame
+from harness.counting.readings import Gathered, Read
 from harness.counting.samples import overlap_frame, sample_frame
 from harness.counting.scored import CHUNK, Scored, Scoring
 from harness.errors import RunError
@@ -27,12 +28,16 @@ TABLES: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
 
 
 class Tables(NamedTuple):
-    """The tables of a run; of the samples the columns that are counted."""
+    """The tables of a run; of the samples the columns that are counted.
+
+    ``read`` is what people read of it.
+    """
 
     run: Counted
     tally: pd.DataFrame
     comparisons: pd.DataFrame
     recitals: pd.DataFrame
+    read: Read | None = None
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -59,19 +64,23 @@ def tally(
     """Score what the journal holds; write the tables `TABLES` into ``folder``.
 
     Samples are streamed, and shown to ``look``. What was scored before is read from the journal's
-    database, unless ``scoring`` says otherwise.
+    database, unless ``scoring`` says otherwise. What people read of the run (`labels.jsonl` in
+    ``folder``) is in the columns ``checked_...`` of the tally.
 
     Raises
     ------
     RunError
         The journal holds no sample of the run, or the tables cannot be written.
+    ScoreError
+        The run's labels cannot be read.
     """
-    columns, between = Columns(), Between(campaign)
+    columns, between, gathered = Columns(), Between(campaign), Gathered(folder)
     passages = Spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
         for batch, frame in _batches(journal, campaign, scoring or Scoring(journal.engine)):
             columns.add(frame)
+            gathered.add(frame)
             passages.add(overlap_frame(batch, campaign))
             between.add(batch)
             for one in batch:
@@ -82,8 +91,10 @@ def tally(
         if not write_table(frames(), folder / "samples", formats):
             raise _no_samples(journal)
     run = counted(columns.frame(), campaign)
-    rates, pairs = tally_frame(run, errors or confusion()), comparisons_frame(run)
-    tables = Tables(run, rates, pairs, between.frame())
+    readings = gathered.readings(run)
+    rates = tally_frame(run, errors or confusion(), readings)
+    read = readings.agreement() if readings else None
+    tables = Tables(run, rates, comparisons_frame(run), between.frame(), read)
     write_table(tables.tally, folder / "tally", formats)
     write_table(tables.comparisons, folder / "comparisons", formats)
     write_table(tables.recitals, folder / "recitals", formats)

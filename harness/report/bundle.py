@@ -25,7 +25,8 @@ import msgspec
 import sqlalchemy as sa
 
 from harness.campaign import folders, public_text
-from harness.counting import TABLES, Scoring
+from harness.counting import LABELS, TABLES, Scoring
+from harness.counting.drawn import PLAN
 from harness.errors import RunError
 from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
 from harness.journal import schema as store
@@ -38,6 +39,7 @@ MARK: Final = b"truename bundle sha256:"
 ALLOWED: Final = re.compile(
     r"manifest\.json|campaign\.yaml|journal\.sqlite|report\.html"
     r"|(?:tally|comparisons|recitals|samples|overlap|weights)\.csv|weights\.json"
+    r"|labels-plan\.json|labels\.jsonl"
     r"|(?:probes|prompts)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|md|j2)"
 )
 LARGEST: Final = 50_000_000_000
@@ -48,7 +50,7 @@ UNREADABLE: Final = (
     *(RuntimeError, NotImplementedError, EOFError),
 )
 #: Files of a run's folder that are packed where they are there.
-BESIDE: Final = ("weights.csv", "weights.json")
+BESIDE: Final = ("weights.csv", "weights.json", PLAN, LABELS)
 #: Kinds of files that the counts rest on, and the patterns of their names.
 RESTS_ON: Final = (("probes", "**/*.yaml"), ("probes", "**/*.md"), ("prompts", "**/*.j2"))
 

@@ -10,7 +10,8 @@ import pandas as pd
 from harness import charts
 from harness.campaign import Campaign, EmbeddedTarget, EndpointTarget, VllmTarget
 from harness.console import percent
-from harness.report.story import PLAIN, measure_of, short_arm
+from harness.counting.drawn import PLAIN
+from harness.report.story import measure_of, short_arm
 
 #: Targets that a picture shows at most, each in a colour of its own.
 AGAINST: Final = 5

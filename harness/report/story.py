@@ -12,7 +12,9 @@ import pandas as pd
 
 from harness.campaign import Campaign, load_book, load_probe
 from harness.console import percent
+from harness.counting import Read
 from harness.counting.counted import OTHER, STATUSES
+from harness.counting.drawn import PLAIN
 
 Outcome = Literal["contradicted", "supported", "undecided", "none"]
 CAVEAT = (
@@ -22,8 +24,6 @@ CAVEAT = (
 LINEAGE = (
     "A name is not a lineage: whose weights these are is a question for the weights themselves."
 )
-#: Arms without any text that names the model, the most telling first.
-PLAIN = ("bare", "empty")
 TITLES = {
     "name": "says its name is",
     "maker": "says its maker is",
@@ -116,22 +116,44 @@ class _Arm:
         self.other = others.iloc[0] if self.scored and len(others) else None
 
     def said(self, row: Any) -> str:
-        rate = percent(row["rate"], row["rate_low"], row["rate_high"])
+        known = rate_of(row)
+        rate = percent(known.rate, known.low, known.high)
         rate = rate.replace(" (", " %, interval ").replace(")", " %")
-        return f"{row['hits']} of {self.scored} replies ({rate})"
+        checked = f"; people read {known.read} of them" if known.read else ""
+        return f"{row['hits']} of {self.scored} replies ({rate}{checked})"
 
 
-def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> Story:
+class Known(NamedTuple):
+    """A rate and its interval; ``read`` says on how many replies that people read it rests."""
+
+    rate: float
+    low: float
+    high: float
+    read: int
+
+
+def rate_of(row: Any) -> Known:
+    """The rate of a tally's row: as people's reading makes it, where they read some; else raw."""
+    if pd.notna(row["checked_n"]):
+        read = int(row["checked_n"])
+        return Known(row["checked_rate"], row["checked_low"], row["checked_high"], read)
+    return Known(row["rate"], row["rate_low"], row["rate_high"], 0)
+
+
+def story(
+    tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str], read: Read | None = None
+) -> Story:
     """The story of a run's tally.
 
-    ``injected`` is what each target's chat template puts before a question, where that is known.
+    ``injected`` is what each target's chat template puts before a question, where that is known;
+    ``read`` is what people read of the run.
     """
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
     names = rates_of(tally, probe, "name")
-    limits = _limits(names, campaign)
+    limits = [*_limits(names, campaign), *(read.notes if read else ())]
     if campaign.claim is None:
         verdict = "The campaign names no claim to test; the rates stand below."
-        return Story("none", verdict, [], limits)
+        return Story("none", " ".join([verdict, *_by_people(read)]), [], limits)
     target, identity = campaign.claim.target, campaign.claim.identity
     name = name_of("name", identity)
     mine = names[names["target"] == target]
@@ -145,12 +167,18 @@ def story(tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str]) -> 
         )
         return Story("undecided", verdict, numbers, limits)
     outcome, verdict = _judged(arms[plain], plain, target, name)
+    verdict = " ".join([verdict, *_by_people(read)])
     other = arms[plain].other
     if outcome == "contradicted" and other is not None:
         source = _source(arms, arms[plain].claimed, name, injected.get(target))
         beside = _beside(names, campaign, plain, str(other["identity"]))
         verdict = " ".join([verdict, *source, *beside])
     return Story(outcome, verdict, numbers, limits)
+
+
+def _by_people(read: Read | None) -> list[str]:
+    """What people read, and how often they agree with the classifier."""
+    return [str(read)] if read else []
 
 
 def _limits(names: pd.DataFrame, campaign: Campaign) -> list[str]:
@@ -177,12 +205,13 @@ def _judged(found: _Arm, arm: str, target: str, name: str) -> tuple[Outcome, str
     claimed, other = found.claimed, found.other
     assert claimed is not None
     without = "Without any system prompt" if arm == "bare" else "With an empty system prompt"
-    if other is not None and other["rate_low"] > claimed["rate_high"]:
+    known, of_other = rate_of(claimed), None if other is None else rate_of(other)
+    if other is not None and of_other is not None and of_other.low > known.high:
         return "contradicted", (
             f"{without}, {target} does not call itself {name}: {found.said(claimed)}. "
             f"It calls itself {called(other['identity'])}: {found.said(other)}."
         )
-    if claimed["rate_low"] > 0.5 and (other is None or claimed["rate_low"] > other["rate_high"]):
+    if known.low > 0.5 and (of_other is None or known.low > of_other.high):
         return "supported", f"{without}, {target} calls itself {name}: {found.said(claimed)}."
     said = f"{without}, {target} called itself {name} in {found.said(claimed)}"
     if other is not None:
@@ -204,7 +233,7 @@ def _source(arms: dict[str, _Arm], claimed: Any, name: str, injected: str | None
     absent = arms.get("absent")
     if absent is None or absent.claimed is None:
         return []
-    if absent.claimed["rate_low"] <= claimed["rate_high"]:
+    if rate_of(absent.claimed).low <= rate_of(claimed).high:
         return []
     source = (
         "a system prompt that its chat template injects"
