@@ -35,7 +35,7 @@ RECITAL_COLUMNS: Final = (
 #: A reply recites where chance gives a run as unlikely as its least likely one this often at most.
 RECITES: Final = 0.01
 #: Replies of one target, arm and probe that are measured at most, drawn evenly.
-DRAWN: Final = 400
+DRAWN: Final = 200
 #: Characters of a reply that are measured.
 LONGEST: Final = 20_000
 #: Kinds of arms whose replies are references, those that surely tell a target nothing first.

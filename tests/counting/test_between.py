@@ -38,11 +38,11 @@ def campaign(*arms):
     )
 
 
-def table(said, arms=("bare",), probe="backstory", samples=2):
+def table(said, arms=("bare",), probe="backstory", samples=2, order=1):
     """The table of replies by (target, arm): ``said`` gives the text of a question and a number."""
     shown = Between(campaign(*arms))
     for (target, arm), text in said.items():
-        for question in QUESTIONS:
+        for question in QUESTIONS[::order]:
             rows = [
                 {
                     **{"target": target, "arm": arm, "probe": probe, "language": "en"},
@@ -158,15 +158,16 @@ def test_the_interval_is_by_question():
         return STORY if int(question[1:]) < 6 else f"{question}{number}"
 
     said = {("suspect", "bare"): half, ("donor", "bare"): every("donor")}
-    found = {n: one(table(said, samples=n), target="suspect", against="donor") for n in (2, 20)}
-    assert found[2]["rate"] == found[20]["rate"] == 0.5
-    assert found[20]["rate_high"] - found[20]["rate_low"] > 0.5  # 240 replies, but 12 questions
+    found = {n: one(table(said, samples=n), target="suspect", against="donor") for n in (2, 16)}
+    assert found[2]["rate"] == found[16]["rate"] == 0.5
+    assert found[16]["rate_high"] - found[16]["rate_low"] > 0.5  # 192 replies, but 12 questions
 
 
 def test_the_table_does_not_depend_on_the_order_of_samples(monkeypatch):
     monkeypatch.setattr(between, "DRAWN", 5)
     said = {(t["name"], "bare"): every(t["name"]) for t in TARGETS}
-    there, back = table(said), table(dict(reversed(said.items())))
+    said["suspect", "bare"] = lambda q, n: f"{q} " * (2 * int(q[1:]) + n) + STORY
+    there, back = table(said), table(dict(reversed(said.items())), order=-1)
     pd.testing.assert_frame_equal(there, back)
     assert one(there, target="suspect", against="donor")["samples"] == 5
 
