@@ -4,12 +4,14 @@
   const KEY = 0, SHA256 = 1, QUESTION = 2, ARM = 3, TEXT = 4;
   const PARTS = ["names", "makers", "base", "denied"], CLAIMED = ["names", "makers", "base"];
   const at = (id) => document.getElementById(id);
-  const kept = "truename-label-" + data.run + "-" + data.draw;
-  const answers = remembered();
-  let place = Math.max(0, data.replies.findIndex((reply) => !answers[reply[KEY]]));
+  const store = "truename-label-" + data.run + "-" + data.draw;
+  // by the name of who reads: nobody is shown what another answered
+  const kept = remembered();
+  let answers = {}, place = 0;
   const radios = [...document.querySelectorAll("input[name=stance]")];
 
   for (const radio of radios) radio.addEventListener("change", fit);
+  at("labeller").addEventListener("change", begin);
   at("answer").addEventListener("submit", (event) => { event.preventDefault(); keep(); });
   at("back").addEventListener("click", () => turn(-1));
   at("skip").addEventListener("click", () => turn(1));
@@ -26,13 +28,20 @@
       at(first || "next").focus();
     }
   });
-  show();
+  if (!at("labeller").value) at("labeller").value = kept.last;
+  begin();
 
+  function begin() {
+    const who = at("labeller").value.trim();
+    answers = (Object.hasOwn(kept.people, who) && kept.people[who]) || {};
+    place = Math.max(0, data.replies.findIndex((reply) => !answers[reply[KEY]]));
+    show();
+  }
   function remembered() {
-    try { return JSON.parse(localStorage.getItem(kept)) || {}; } catch { return {}; }
+    try { return JSON.parse(localStorage.getItem(store)) || { last: "", people: {} }; } catch { return { last: "", people: {} }; }
   }
   function remember() {
-    try { localStorage.setItem(kept, JSON.stringify(answers)); } catch { at("wrong").textContent = "This browser keeps nothing: save the file before you close the page."; }
+    try { localStorage.setItem(store, JSON.stringify(kept)); } catch { at("wrong").textContent = "This browser keeps nothing: save the file before you close the page."; }
   }
   function typing(element) {
     return element.tagName === "INPUT" && !["radio", "checkbox"].includes(element.type);
@@ -86,6 +95,8 @@
     at("wrong").textContent = wrong;
     if (wrong) return;
     answers[reply[KEY]] = answer;
+    kept.people[who] = answers;
+    kept.last = who;
     remember();
     const later = data.replies.findIndex((each, number) => number > place && !answers[each[KEY]]);
     const first = data.replies.findIndex((each) => !answers[each[KEY]]);
