@@ -125,6 +125,7 @@ def _read(run: Run, shown: list[Shown], drawn: int, who: str) -> None:
                 at += 1
             elif answer := _answer(shown[at], KEYS[key], who):
                 counting.append_labels(run.folder, [answer])
+                click.echo(f"saved: {_said(answer)}")
                 at += 1
     except (EOFError, KeyboardInterrupt, click.Abort):
         click.echo()
@@ -167,13 +168,20 @@ def _answer(shown: Shown, stance: Stance, who: str) -> Label | None:
     if wrong := counting.complaint(stance, parts):
         click.echo(f"not saved: {wrong}")
         return None
-    said = "; ".join(f"{part} {', '.join(named)}" for part, named in parts.items() if named)
     asked = "hedged, the claim itself is uncertain [y/N]: "
     hedged = stance == "claims" and _line(asked).strip().lower() in ("y", "yes")
-    click.echo(f"saved: {stance}{': ' if said else ''}{said}{', hedged' if hedged else ''}")
     return counting.Label(
         shown.sample, shown.sha256, who, stance, **parts, hedged=hedged, when=counting.now()
     )
+
+
+def _said(label: Label) -> str:
+    """A label in one line, as it is understood."""
+    from harness import counting
+
+    parts = {part: getattr(label, part) for part in counting.LABELLED}
+    named = [f"{part} {', '.join(identities)}" for part, identities in parts.items() if identities]
+    return "; ".join([label.stance, *named, *(["hedged"] if label.hedged else [])])
 
 
 def _identities(part: str) -> list[str]:
