@@ -7,6 +7,7 @@ name is ``other`` or ``other:<name>``; a base-only id of the book counts as its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,6 +25,9 @@ from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
 BINS: Final = 10
+#: Bands of words of a reply; two Han or Kana characters count as a word.
+LENGTHS: Final = ((0, 20), (21, 60), (61, 150), (151, None))
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 #: What a label and a verdict name.
 Sets = tuple[frozenset[str], frozenset[str]]
 
@@ -41,6 +45,8 @@ class Label(msgspec.Struct, forbid_unknown_fields=False):
     denied: list[str] = []
     hedged: bool = False
     trap: str = "plain"
+    #: Left out of all figures: careful people differ on it.
+    ambiguous: bool = False
 
 
 class Judged(NamedTuple):
@@ -79,6 +85,20 @@ class Score(NamedTuple):
         return 2 * self.right / whole if whole else None
 
 
+class Shares(NamedTuple):
+    """Replies in which each part is right as a whole."""
+
+    stance: Rate
+    names: Rate
+    makers: Rate
+    base: Rate
+    denied: Rate
+    #: Replies in which a name is claimed that the label does not have.
+    false_names: Rate
+    #: Stance, names and makers.
+    all_three: Rate
+
+
 class Found(NamedTuple):
     """Everything that was measured."""
 
@@ -92,7 +112,11 @@ class Found(NamedTuple):
     exact: dict[str, Rate]
     hedged: Score
     traps: dict[str, Rate]
-    languages: dict[str, Rate]
+    languages: dict[str, Shares]
+    #: By words of the reply; `LENGTHS` has the first and the last.
+    lengths: dict[str, Shares]
+    #: Labels that were left out.
+    ambiguous: int
     brier: float | None
     #: Mean probability, claims that hold, claims.
     reliability: list[tuple[float, int, int]]
@@ -160,7 +184,8 @@ def canonical(identity: str, kind: str) -> str:
 
 def evaluate(path: Path) -> Found:
     """Measure the classifier on every label of a file."""
-    labels = read(path)
+    every = read(path)
+    labels = [label for label in every if not label.ambiguous]
     found = verdicts(split_reasoning(label.reply)[1] for label in labels)
     judged = [Judged(*both) for both in zip(labels, found, strict=True)]
     pairs = [(j.label.stance, j.verdict.stance) for j in judged]
@@ -177,7 +202,9 @@ def evaluate(path: Path) -> Found:
         exact={"stance": _exact(said)} | {part: _exact(both) for part, both in sets.items()},
         hedged=_score(hedges),
         traps=_by(judged, lambda j: j.label.trap),
-        languages=_by(judged, lambda j: j.label.lang),
+        languages=_shares(judged, lambda j: j.label.lang),
+        lengths=_shares(judged, lambda j: _band(j.label.reply)),
+        ambiguous=len(every) - len(labels),
         brier=sum((p - held) ** 2 for p, held in claims) / len(claims) if claims else None,
         reliability=_bins(claims),
     )
@@ -223,6 +250,37 @@ def _by(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Rat
     for j in judged:
         groups.setdefault(key(j), []).append(right(j))
     return {name: Rate(sum(found), len(found)) for name, found in sorted(groups.items())}
+
+
+def _shares(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Shares]:
+    groups: dict[str, list[Judged]] = {}
+    for j in judged:
+        groups.setdefault(key(j), []).append(j)
+    return {name: _shares_of(some) for name, some in sorted(groups.items(), key=_in_order)}
+
+
+def _in_order(group: tuple[str, list[Judged]]) -> tuple[int, str]:
+    first = re.match(r"\d+", group[0])
+    return (int(first.group()) if first else 0, group[0])
+
+
+def _shares_of(judged: Sequence[Judged]) -> Shares:
+    sets = {part: _both(judged, part) for part in PARTS}
+    stances = sum(j.label.stance == j.verdict.stance for j in judged)
+    false = sum(bool(said - wanted) for wanted, said in sets["names"])
+    return Shares(
+        Rate(stances, len(judged)),
+        *(_exact(sets[part]) for part in PARTS),
+        Rate(false, len(judged)),
+        Rate(sum(map(right, judged)), len(judged)),
+    )
+
+
+def _band(reply: str) -> str:
+    """The band of a reply's length."""
+    words = len(_WORD.findall(reply))
+    low, high = next((a, b) for a, b in LENGTHS if b is None or words <= b)
+    return f"{low} or more" if high is None else f"{low} to {high}"
 
 
 def _claims(judged: Sequence[Judged]) -> list[tuple[float, bool]]:

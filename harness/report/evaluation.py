@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.console import plain
 from harness.counting.counted import STANCES
-from harness.counting.evaluate import PARTS, Found, Rate, confusion_rates, macro_f1, right
+from harness.counting.evaluate import PARTS, Found, Rate, Shares, confusion_rates, macro_f1, right
 from harness.stats import wilson
 from harness.tables import write_bytes
 
@@ -24,18 +24,32 @@ def show_evaluation(console: Console, found: Found, worst: int) -> None:
     for a in STANCES:
         table.add_row(a, *(str(found.confusion[a, b]) for b in STANCES))
     console.print(table)
-    for title, rates in (("trap", found.traps), ("language", found.languages)):
-        about = f"\nstance, names and makers all right, by {title}"
-        table = _table(about, title, "replies", "right")
-        for name, rate in rates.items():
-            table.add_row(name, str(rate.of), str(rate))
-        console.print(table)
+    about = "\nstance, names and makers all right, by trap"
+    table = _table(about, "trap", "replies", "right")
+    for name, rate in found.traps.items():
+        table.add_row(name, str(rate.of), str(rate))
+    console.print(table)
+    for title, shares in (("words", found.lengths), ("language", found.languages)):
+        console.print(_by(title, shares))
+    if found.ambiguous:
+        console.print(f"\n{found.ambiguous} ambiguous labels were left out")
     brier = "" if found.brier is None else f": Brier score {found.brier:.4f}"
     table = _table(f"\ncalibration of claims{brier}", "said", "true", "claims")
     for mean, held, claims in found.reliability:
         table.add_row(f"{mean:.2f}", str(Rate(held, claims)), str(claims))
     console.print(table)
     _print_errors(console, found, worst)
+
+
+def _by(title: str, shares: dict[str, Shares]) -> Table:
+    """What share of the replies of each group is right; the last column with its interval."""
+    heads = ("stance", "names", "makers", "base", "denied", "false names", "all three")
+    table = _table(f"\nwhole set right (%), by {title}", title, "replies", *heads)
+    for name, some in shares.items():
+        *parts, both = some
+        cells = (f"{100 * rate.hits / rate.of:.1f}" for rate in parts)
+        table.add_row(name, str(both.of), *cells, str(both))
+    return table
 
 
 def _decisions(found: Found) -> Table:

@@ -49,7 +49,7 @@ def test_measures_are_those_of_the_labels(tmp_path):
         and found.exact["denied"] == (4, 4)
     )
     assert found.parts["names"] == (2, 1, 0)
-    assert found.traps["plain"] == (1, 2) and found.languages["de"] == (1, 1)
+    assert found.traps["plain"] == (1, 2) and found.languages["de"].all_three == (1, 1)
     assert found.confusion["none", "claims"] == 1
     assert macro_f1(found) == pytest.approx((2 * 2 / 5 + 1 + 0) / 3)
     assert sum(claims for *_, claims in found.reliability) == 5
@@ -59,6 +59,18 @@ def test_measures_are_those_of_the_labels(tmp_path):
     ].sensitivity == (3, 4)
     right, of = rates.measures["name"].specificity
     assert of - right == 1
+
+
+def test_measures_are_told_by_length_and_without_ambiguous_labels(tmp_path):
+    long = {**LABELS[0], "id": "5", "reply": LABELS[0]["reply"] + " One more word." * 20}
+    doubtful = {**LABELS[3], "id": "6", "ambiguous": True}
+    path = tmp_path / "labels.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*LABELS, long, doubtful])))
+    found = evaluate(path)
+    assert found.ambiguous == 1 and list(found.lengths) == ["0 to 20", "61 to 150"]
+    short = found.lengths["0 to 20"]
+    assert (short.false_names, short.all_three, short.makers) == ((1, 4), (3, 4), (4, 4))
+    assert found.lengths["61 to 150"].stance == (1, 1)
 
 
 def test_the_command_prints_errors_and_writes_its_files(tmp_path):
