@@ -204,6 +204,23 @@ def whole_replies(run: Run) -> Iterator[Whole]:
             yield Whole(f"{row['trial']}/{row['sample']}", cell, said)
 
 
+def all_whole(run: Run) -> list[Whole]:
+    """The whole replies of a run, which has some.
+
+    Raises
+    ------
+    RunError
+        It holds none.
+    """
+    if found := list(whole_replies(run)):
+        return found
+    raise RunError(
+        "the run holds no whole reply to read",
+        where=run.name,
+        next=f"truename run {run.name}, or truename show {run.name} to see what failed",
+    )
+
+
 def stored_draw(folder: Path) -> Draw | None:
     """The plan of a run, if replies were drawn.
 
@@ -248,13 +265,7 @@ def drawn_for(run: Run, campaign: Campaign, n: int, seed: int | None) -> Draw:
         )
     if before is not None and len(before.samples) >= min(n, before.replies):
         return before
-    found = list(whole_replies(run))
-    if not found:
-        raise RunError(
-            "the run holds no whole reply to read",
-            where=run.name,
-            next=f"truename run {run.name}, or truename show {run.name} to see what failed",
-        )
+    found = all_whole(run)
     if before is not None and before.cells() != Counter(whole.cell for whole in found):
         raise RunError(
             f"the run held {before.replies} whole replies when they were drawn, and other ones now",

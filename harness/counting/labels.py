@@ -23,6 +23,8 @@ from harness.counting.drawn import Draw
 from harness.errors import ScoreError
 
 LABELS: Final = "labels.jsonl"
+#: What the labeller's name begins with where a model labelled (`truename judge`), and no person.
+JUDGE: Final = "judge:"
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: What a label names, by the kind of identity that stands there.
 LABELLED: Final[dict[str, Literal["name", "maker", "any"]]] = {
@@ -52,6 +54,11 @@ class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     denied: list[str] = []
     hedged: bool = False
     when: str = ""
+
+
+def by_judge(label: Label) -> bool:
+    """Whether a model said this (`truename judge`): then it counts as no person's reading."""
+    return label.labeller.startswith(JUDGE)
 
 
 def now() -> str:
@@ -138,8 +145,18 @@ def append_labels(folder: Path, labels: Iterable[Label]) -> None:
     ScoreError
         The disk refuses; what was answered before is there.
     """
-    path = folder / LABELS
-    lines = b"".join(msgspec.json.encode(label) + b"\n" for label in labels)
+    append_lines(folder / LABELS, labels)
+
+
+def append_lines(path: Path, entries: Iterable[msgspec.Struct]) -> None:
+    """Add entries to a file of JSON lines, at once and lastingly.
+
+    Raises
+    ------
+    ScoreError
+        The disk refuses; what was in the file before is there.
+    """
+    lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)
     try:
         with path.open("ab+") as file:
             if file.tell():
@@ -217,9 +234,14 @@ def checked_labeller(name: str) -> str:
     Raises
     ------
     ScoreError
-        It is empty, too long, or not readable.
+        It is empty, too long, or not readable, or it is that of a judge.
     """
     name = name.strip()
+    if name.startswith(JUDGE):
+        raise ScoreError(
+            f"a labeller's name that begins with '{JUDGE}' is kept for models",
+            next="--labeller NAME, a short name or a pseudonym; a model labels by truename judge",
+        )
     if not _SHOWN.fullmatch(name) or len(name) > LONGEST:
         raise ScoreError(
             f"'{name[:LONGEST]!r}' cannot name a labeller",
@@ -234,8 +256,8 @@ def add_labels(folder: Path, drawn: Draw, path: Path) -> int:
     Raises
     ------
     ScoreError
-        The file cannot be read, or a line of it is no label, or not of a reply that was drawn here;
-        then nothing of it is taken.
+        The file cannot be read, or a line of it is no label, or a model's, or not of a reply that
+        was drawn here; then nothing of it is taken.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -258,6 +280,12 @@ def add_labels(folder: Path, drawn: Draw, path: Path) -> int:
         )
     texts = {one.sample: one.sha256 for one in drawn.samples}
     for label in found:
+        if by_judge(label):
+            raise ScoreError(
+                f"the file holds labels of {label.labeller}, which is a model and no person",
+                where=str(path),
+                next="take these lines out; truename judge asks the model itself",
+            )
         if texts.get(label.sample) != label.sha256:
             why = "has another text" if label.sample in texts else "was not drawn to be read"
             raise ScoreError(

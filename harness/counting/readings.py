@@ -18,7 +18,7 @@ from harness.campaign import load_book
 from harness.counting.checked import Checked, checked
 from harness.counting.counted import NAMED, OTHER, Counted, Places
 from harness.counting.drawn import PLAN, Cell, Draw, digest, stored_draw
-from harness.counting.labels import LABELS, Label, read_labels
+from harness.counting.labels import LABELS, Label, by_judge, read_labels
 
 
 class Read(NamedTuple):
@@ -64,6 +64,8 @@ class Gathered:
         self.labels: dict[str, list[Label]] = {}
         drawn = {one.sample: one for one in self.drawn.samples} if self.drawn else {}
         for label in read_labels(folder):
+            if by_judge(label):  # no person: it enters no rate
+                continue
             if label.sample in drawn and drawn[label.sample].sha256 == label.sha256:
                 self.labels.setdefault(label.sample, []).append(label)
         self._trials = {key.partition("/")[0] for key in self.labels}
