@@ -13,7 +13,7 @@ import click
 from harness.cli.audits import audit
 from harness.cli.campaigns import inspect, plan, run, size
 from harness.cli.lab import lab
-from harness.cli.labels import label
+from harness.cli.labels import judge, label
 from harness.cli.replies import eval_classifier, score
 from harness.cli.results import bundle, compare, export_run, report, show, tally, verify
 from harness.cli.weights import weights
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 for _command in (
-    *(plan, run, tally, label, report, show, compare, bundle, verify, export_run, size),
+    *(plan, run, tally, label, judge, report, show, compare, bundle, verify, export_run, size),
     *(inspect, weights, score, eval_classifier, audit, lab),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""The command by which people read a run's replies and say what they see."""
+"""The commands by which people, or a model as a judge, read a run's replies and label them."""
 
 from __future__ import annotations
 
@@ -93,6 +93,57 @@ def label(
     for line in counting.agreement_lines(counting.agreement_of_labels(opened, drawn)):
         click.echo(plain(line))
     click.echo(f"next: truename report {run}")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--target", required=True, metavar="NAME", help="The target that judges.")
+@click.option(
+    "--campaign",
+    metavar="FILE",
+    help="The campaign in which this target stands; default: the one that the run was begun with.",
+)
+@click.option(
+    "--n",
+    "number",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="How many replies it judges in all.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of the draw; default: that of people's, else 1."
+)
+@RESULTS
+@STORE
+@told_plainly
+def judge(
+    run: str,
+    target: str,
+    campaign: str | None,
+    number: int,
+    seed: int | None,
+    results: Path,
+    store: str | None,
+) -> None:
+    """Let a target label a run's replies as people do: a second opinion.
+
+    It is set beside the classifier and beside people, and enters no rate (docs/labels.md). Killed
+    or stopped, the same command goes on where it was.
+    """
+    from harness import counting
+    from harness.console import plain
+    from harness.journal import find_run
+
+    opened = find_run(run, results, store)
+    wanted = counting.Judging(target, number, seed, campaign)
+    found = counting.judge_replies(opened, wanted, click.echo)
+    beside = counting.agreement_lines_of_judges(counting.agreement_of_judges(opened))
+    for line in [*counting.judging_lines(found), *beside]:
+        click.echo(plain(line))
+    if found.stopped:
+        click.echo(f"{found.stopped}\nto go on, type the same command: {found.left} are left")
+        sys.exit(3)
 
 
 def _login() -> str:

@@ -4,7 +4,8 @@ In: rows of a journal (or replies of other tools, or labels of people) and what 
 them. Out: tables. Read `scored.py` first (each text is scored once), then `tally.py`; `rates.py`
 counts, `compare.py` sets two runs side by side, `evaluate.py` says how right the classifier is.
 What people read of a run: `drawn.py` (which replies), `labels.py` (what they say), `readings.py`
-and `checked.py` (rates that hold whatever the classifier errs in), `agreement.py`.
+and `checked.py` (rates that hold whatever the classifier errs in), `agreement.py`. What a model
+says of the same replies: `judge.py` (which, and the asking), `judged.py` (one answer).
 
 A room is imported when one of its names is taken: to score one reply needs no database.
 """
@@ -13,14 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.counting.agreement import agreement_of_labels
+    from harness.counting.agreement import agreement_of_judges, agreement_of_labels
     from harness.counting.agreement import told as agreement_lines
+    from harness.counting.agreement import told_of_judges as agreement_lines_of_judges
     from harness.counting.compare import compare_runs, junit, told
     from harness.counting.confusion import Confusion
     from harness.counting.confusion import confusion as error_rates
     from harness.counting.counted import Counted
     from harness.counting.drawn import Draw, drawn_for
     from harness.counting.evaluate import evaluate as evaluate_labels
+    from harness.counting.judge import Wanted as Judging
+    from harness.counting.judge import judge as judge_replies
+    from harness.counting.judge import told as judging_lines
     from harness.counting.labels import (
         LABELLED,
         LABELS,
@@ -51,6 +56,7 @@ __all__ = [
     "Confusion",
     "Counted",
     "Draw",
+    "Judging",
     "Label",
     "Read",
     "Scored",
@@ -60,6 +66,8 @@ __all__ = [
     "Tables",
     "add_labels",
     "agreement_lines",
+    "agreement_lines_of_judges",
+    "agreement_of_judges",
     "agreement_of_labels",
     "append_labels",
     "checked_labeller",
@@ -70,6 +78,8 @@ __all__ = [
     "error_rates",
     "evaluate_labels",
     "identity_of",
+    "judge_replies",
+    "judging_lines",
     "junit",
     "make_tables",
     "now",
@@ -87,6 +97,7 @@ _ROOMS = {
     "Confusion": ("confusion", "Confusion"),
     "Counted": ("counted", "Counted"),
     "Draw": ("drawn", "Draw"),
+    "Judging": ("judge", "Wanted"),
     "Label": ("labels", "Label"),
     "Read": ("readings", "Read"),
     "Scored": ("scored", "Scored"),
@@ -96,6 +107,8 @@ _ROOMS = {
     "Tables": ("tally", "Tables"),
     "add_labels": ("labels", "add_labels"),
     "agreement_lines": ("agreement", "told"),
+    "agreement_lines_of_judges": ("agreement", "told_of_judges"),
+    "agreement_of_judges": ("agreement", "agreement_of_judges"),
     "agreement_of_labels": ("agreement", "agreement_of_labels"),
     "append_labels": ("labels", "append_labels"),
     "checked_labeller": ("labels", "checked_labeller"),
@@ -106,6 +119,8 @@ _ROOMS = {
     "error_rates": ("confusion", "confusion"),
     "evaluate_labels": ("evaluate", "evaluate"),
     "identity_of": ("labels", "identity_of"),
+    "judge_replies": ("judge", "judge"),
+    "judging_lines": ("judge", "told"),
     "junit": ("compare", "junit"),
     "make_tables": ("tally", "tally"),
     "now": ("labels", "now"),
