@@ -5,7 +5,7 @@ them. Out: tables. Read `scored.py` first (each text is scored once), then `tall
 counts, `compare.py` sets two runs side by side, `evaluate.py` says how right the classifier is.
 What people read of a run: `drawn.py` (which replies), `labels.py` (what they say), `readings.py`
 and `checked.py` (rates that hold whatever the classifier errs in), `agreement.py`. What a model
-says of the same replies: `judge.py` (which, and the asking), `judged.py` (one answer).
+says of the same replies: `judge.py` (which), `hearing.py` (the asking), `judged.py` (one answer).
 
 A room is imported when one of its names is taken: to score one reply needs no database.
 """

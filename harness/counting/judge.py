@@ -2,7 +2,7 @@
 
 It reads what people were drawn to read first, so that they can be set beside it, then replies drawn
 in the same way; which ones and in which order rests on the seed, the run and the people's plan
-alone. Each answer is kept before the next is counted, and the same command goes on.
+alone. `hearing.py` asks, and keeps each answer before the next counts.
 
 Its labels stand beside people's under `judge:<target>`, and enter no rate: a second model that errs
 says nothing of how far the first errs, only people can. What they are good for is told by
@@ -12,63 +12,20 @@ same.
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import msgspec
 
-from harness.campaign import (
-    Budget,
-    Campaign,
-    Sampling,
-    load_campaign,
-    parse_arm,
-    prompt_token_bound,
-)
-from harness.counting.drawn import all_whole, digest, draw, stored_draw, text_of
-from harness.counting.judged import (
-    JUDGED,
-    LONGEST_ANSWER,
-    LONGEST_REASON,
-    LONGEST_REPLY,
-    Judged,
-    append_judged,
-    asked,
-    digest_of,
-    encodable,
-    judge_name,
-    labelled,
-    read_judged,
-)
-from harness.counting.labels import Label, append_labels, now, read_labels
-from harness.errors import CampaignError, RunError, TargetError, TruenameError, did_you_mean
+from harness.campaign import Campaign, load_campaign
+from harness.counting.drawn import all_whole, draw, stored_draw
+from harness.counting.hearing import Hearing
+from harness.counting.judged import JUDGED
+from harness.errors import CampaignError, did_you_mean
 from harness.journal import Lock, Run, campaign_of
-from harness.targets import (
-    Booked,
-    BudgetReached,
-    ErrorRate,
-    Pace,
-    Request,
-    Response,
-    Spending,
-    Stopped,
-    Target,
-    check,
-    cost,
-    open_target,
-    pace_of,
-)
+from harness.targets import check
 
-BUDGET_REACHED: Final = "the budget of the judge's campaign is reached: raise it to go on"
-#: What every judge is asked with: its likeliest answer. Length and seed are its campaign's.
-LIKELIEST: Final[dict[str, Any]] = {
-    **{"temperature": 0.0, "top_p": 1.0, "stop": []},
-    **{"presence_penalty": 0.0, "frequency_penalty": 0.0},
-}
 #: Reasons that are told; the others are in the file.
 TOLD: Final = 5
 
@@ -111,21 +68,21 @@ def judge(run: Run, wanted: Wanted, say: Callable[[str], None]) -> Found:
     _known_target(campaign, wanted)
     check([campaign.target(wanted.target)])
     with Lock(run.folder):
-        sitting = _Sitting(run, campaign, wanted.target)
-        owed = sitting.owed(own, wanted)
+        hearing = Hearing(run, campaign, wanted.target)
+        owed = _owed(hearing, own, wanted)
         if owed:
-            say(f"{sitting.name} has {len(owed)} replies to judge")
-            sitting.sit(owed, say)
+            say(f"{hearing.name} has {len(owed)} replies to judge")
+            hearing.hear(owed, say)
     claims = own.claim is not None and own.claim.target == wanted.target and not wanted.campaign
     notes = (f"{wanted.target} judges its own replies: ask another target",) if claims else ()
     return Found(
-        sitting.name,
-        sitting.labels,
-        sitting.bad,
-        sitting.failed,
-        len(owed) - sitting.answered,
+        hearing.name,
+        hearing.labels,
+        hearing.bad,
+        hearing.failed,
+        len(owed) - hearing.answered,
         notes,
-        sitting.stopped,
+        hearing.stopped,
     )
 
 
@@ -139,219 +96,19 @@ def _known_target(campaign: Campaign, wanted: Wanted) -> None:
         )
 
 
-class _Sitting:
-    """One sitting of a judge at a run."""
-
-    def __init__(self, run: Run, campaign: Campaign, target: str) -> None:
-        self.run, self.campaign, self.settings = run, campaign, campaign.target(target)
-        self.name = judge_name(target)
-        self.sampling: Sampling = campaign.sampling.model_copy(update=LIKELIEST)
-        self.by = digest_of(campaign, target, self.sampling)
-        self.before = read_judged(run.folder, self.name)
-        if any(line.by != self.by for line in self.before):
-            raise RunError(
-                f"{self.name} has judged this run with another model, sampling or prompt",
-                where=str(run.folder / JUDGED),
-                next="give the judge's entry another name, so that both are kept apart",
-            )
-        self.spending = self._spent(campaign.budget)
-        self.rate = ErrorRate(campaign.limits.stop_at_error_rate)
-        self.labels, self.answered = 0, 0
-        self.bad, self.failed = Counter[str](), Counter[str]()
-        self.stopped: str | None = None
-        self.problem: TargetError | None = None
-        self.pace: Pace = pace_of(self.settings, campaign.limits, self.spending)
-
-    def _spent(self, budget: Budget) -> Spending:
-        """What the judge's earlier sittings at this run used counts against its caps."""
-        spending, price = Spending(budget), self.settings.price
-        for line in self.before:
-            used = Booked(*line.booked)
-            spending.requests += used.requests
-            spending.unknown_usage += used.unknown_usage
-            spending.tokens += used.prompt + used.completion
-            spending.money += cost(used.prompt, used.completion, price)
-        return spending
-
-    def owed(self, campaign: Campaign, wanted: Wanted) -> list[str]:
-        """The replies to be judged, in their order."""
-        found = all_whole(self.run)
-        there = {whole.sample for whole in found}
-        plan = stored_draw(self.run.folder)
-        if plan is not None:
-            kept = [one for one in plan.samples if one.sample in there]
-            plan = msgspec.structs.replace(plan, samples=kept)
-        seed = wanted.seed if wanted.seed is not None else plan.seed if plan else 1
-        _, order = draw(found, campaign, wanted.number, seed, plan)
-        had = self._had(there)
-        left = max(0, min(wanted.number, len(there)) - len(had))
-        return [key for key, _ in order if key not in had][:left]
-
-    def _had(self, there: set[str]) -> set[str]:
-        """Replies whose answer is kept, a label or not; counts them."""
-        kept = {x.sample: x.sha256 for x in read_labels(self.run.folder) if self._mine(x)}
-        last = {line.sample: line for line in self.before if line.outcome != "failed"}
-        bad = {s: line for s, line in last.items() if line.outcome == "bad" and s not in kept}
-        texts = kept | {sample: line.sha256 for sample, line in bad.items()}
-        had = {s for s, sha in texts.items() if s in there and digest(self._text(s)) == sha}
-        self.labels = sum(s in kept for s in had)
-        self.bad.update(line.why for s, line in bad.items() if s in had)
-        return had
-
-    def _mine(self, label: Label) -> bool:
-        return label.labeller == self.name
-
-    def _text(self, sample: str) -> str:
-        text: str = text_of(self.run, sample)["text"]
-        return text
-
-    def sit(self, owed: Sequence[str], say: Callable[[str], None]) -> None:
-        """Ask about each reply, until all are judged, a cap is reached, or the user stops it."""
-        asyncio.run(self._sit(owed, say))
-        if self.problem is None and self.failed and not self.answered and not self.stopped:
-            self.problem = self._unreachable("every request failed", next(iter(self.failed)))
-        if self.problem is not None:
-            raise self.problem
-
-    def _unreachable(self, how_many: str, why: str) -> TargetError:
-        return TargetError(
-            f"{how_many}; the last reason: {why}",
-            where=f"target {self.settings.name}",
-            next="mend the target and run again: what was judged is kept",
-        )
-
-    async def _sit(self, owed: Sequence[str], say: Callable[[str], None]) -> None:
-        here = asyncio.current_task()
-        assert here is not None
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if self.stopped is not None:
-                here.cancel()
-            self._stop("stopped by you; what was judged is saved")
-            loop.call_later(self.campaign.limits.finish_s, here.cancel)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
-        target = open_target(self.settings, self.pace)
-        queue, step = iter(owed), max(10, len(owed) // 10)
-
-        def noted() -> None:
-            if self.answered % step == 0 and self.answered < len(owed):
-                say(f"{self.answered} of {len(owed)} judged")
-
-        try:
-            await target.preflight(self.sampling)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(target.width, len(owed))):
-                    group.create_task(self._work(target, queue, noted))
-        except* TruenameError as group_of:
-            raise _first(group_of) from None
-        except* asyncio.CancelledError:
-            self.stopped = "stopped at once; what was judged is saved"
-        finally:
-            with suppress(asyncio.CancelledError):
-                await target.close()
-
-    def _stop(self, why: str) -> None:
-        """Take no more replies; what is in flight may finish."""
-        self.stopped = self.stopped or why
-        self.pace.stopping = True
-        self.pace.gate.wake()
-
-    async def _work(self, target: Target, queue: Iterator[str], noted: Callable[[], None]) -> None:
-        """One worker: a reply, the judge's answer, the files, the next reply."""
-        while self.stopped is None and (sample := next(queue, None)) is not None:
-            row = text_of(self.run, sample)
-            text = row["text"]
-            about = Judged(self.name, sample, digest(text), self.by, "bad")
-            if len(text) > LONGEST_REPLY:
-                why = f"the reply has more than {LONGEST_REPLY:,} characters"
-                self._keep(msgspec.structs.replace(about, why=why), None)
-                noted()
-                continue
-            question = msgspec.json.decode(row["messages"])[-1]["content"]
-            messages = asked(question, text, about.sha256)
-            bound = prompt_token_bound(messages)
-            key = f"{self.by}:{sample}"
-            request = Request(key, parse_arm("absent"), messages, self.sampling, (0,), bound)
-            response = await self._answer(target, request)
-            if response is None:
-                return
-            if self._judged(about, response):
-                noted()
-
-    async def _answer(self, target: Target, request: Request) -> Response | None:
-        """The judge's answer; None where nothing more may be asked."""
-        bound, price = (request.prompt_bound, self.sampling.max_tokens), self.settings.price
-        if not target.paced and not self.spending.reserve(*bound, price):
-            self._stop(BUDGET_REACHED)
-            return None
-        try:
-            response = await target.sample(request)
-        except BudgetReached:
-            self._stop(BUDGET_REACHED)
-            return None
-        except Stopped:
-            return None
-        finally:
-            if not target.paced:
-                self.spending.release(*bound, price, sent=True)
-        if not target.paced:
-            used = response.prompt_tokens or 0, response.completion_tokens or 0
-            self.spending.add(*used, price, known=True)
-            response.booked = Booked(1, 0, *used)
-        return response
-
-    def _judged(self, about: Judged, response: Response) -> bool:
-        """Keep what came back; stop where the judge cannot be reached. True for an answer."""
-        reply = response.replies[0]
-        about = msgspec.structs.replace(
-            about,
-            answer=None if reply.text is None else encodable(reply.text[:LONGEST_ANSWER]),
-            model=None if response.model is None else encodable(response.model[:LONGEST_REASON]),
-            booked=tuple(response.booked),
-        )
-        failed = reply.status in ("failed", "unsupported")
-        if failed:
-            why = encodable((reply.error or reply.status)[:LONGEST_REASON])
-            self._keep(msgspec.structs.replace(about, outcome="failed", why=why), None)
-        elif reply.status != "ok":
-            why = "the answer is empty"
-            if reply.status == "truncated":
-                why = f"the answer is cut off at {self.sampling.max_tokens} tokens"
-            self._keep(msgspec.structs.replace(about, why=why), None)
-        else:
-            made = labelled(reply.text or "", self.name, about.sample, about.sha256)
-            if isinstance(made, str):
-                self._keep(msgspec.structs.replace(about, why=made), None)
-            else:
-                self._keep(msgspec.structs.replace(about, outcome="label"), made)
-        if self.rate.passed(failed):
-            share = f"{self.campaign.limits.stop_at_error_rate:.0%}"
-            self.problem = self._unreachable(
-                f"more than {share} of the last requests failed", reply.error or reply.status
-            )
-            self._stop("too many requests failed")
-        return not failed
-
-    def _keep(self, judged: Judged, label: Label | None) -> None:
-        """Write down one answer; a label first, for that is what later sittings look for."""
-        if label is not None:
-            append_labels(self.run.folder, [label])
-        append_judged(self.run.folder, msgspec.structs.replace(judged, when=now()))
-        if judged.outcome == "failed":
-            self.failed[judged.why] += 1
-            return
-        self.answered += 1
-        self.labels += label is not None
-        if label is None:
-            self.bad[judged.why] += 1
-
-
-def _first(group: BaseExceptionGroup[TruenameError]) -> TruenameError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found
+def _owed(hearing: Hearing, campaign: Campaign, wanted: Wanted) -> list[str]:
+    """The replies that are still to be judged, in their order; ``campaign`` is the run's."""
+    found = all_whole(hearing.run)
+    there = {whole.sample for whole in found}
+    plan = stored_draw(hearing.run.folder)
+    if plan is not None:
+        kept = [one for one in plan.samples if one.sample in there]
+        plan = msgspec.structs.replace(plan, samples=kept)
+    seed = wanted.seed if wanted.seed is not None else plan.seed if plan else 1
+    _, order = draw(found, campaign, wanted.number, seed, plan)
+    had = hearing.had(there)
+    left = max(0, min(wanted.number, len(there)) - len(had))
+    return [key for key, _ in order if key not in had][:left]
 
 
 def told(found: Found) -> list[str]:
