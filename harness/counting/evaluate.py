@@ -270,7 +270,10 @@ def _shares_of(judged: Sequence[Judged]) -> Shares:
     false = sum(bool(said - wanted) for wanted, said in sets["names"])
     return Shares(
         Rate(stances, len(judged)),
-        *(_exact(sets[part]) for part in PARTS),
+        _exact(sets["names"]),
+        _exact(sets["makers"]),
+        _exact(sets["base"]),
+        _exact(sets["denied"]),
         Rate(false, len(judged)),
         Rate(sum(map(right, judged)), len(judged)),
     )

@@ -84,6 +84,5 @@ def models() -> Models:
 
 
 def _loaded(stored: Any, name: str) -> Linear:
-    return Linear.from_seen(
-        stored[f"{name}_seen"], stored[f"{name}_weights"], stored[f"{name}_intercepts"]
-    )
+    weights = stored[f"{name}_weights"].astype(np.float32)
+    return Linear.from_seen(stored[f"{name}_seen"], weights, stored[f"{name}_intercepts"])

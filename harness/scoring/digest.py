@@ -32,8 +32,9 @@ def overlap_scorer() -> str:
 
 
 def _own() -> list[Path]:
-    """The files of this wing."""
-    files = (path for path in HERE.rglob("*") if path.suffix in (".py", ".npz", ".txt"))
+    """The rooms of this wing, and what was fitted; not the texts that it was fitted to."""
+    fitted = (path for path in (HERE / "fitted").iterdir() if not path.name.startswith("."))
+    files = [*HERE.glob("*.py"), *fitted, HERE / "training" / "never.txt"]
     return sorted(files, key=lambda path: path.relative_to(HERE).as_posix())
 
 

@@ -12,28 +12,32 @@ import hashlib
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring import classifier, null, training
+from harness.scoring import classifier, null, training, wholes, written
 from harness.scoring.classifier import Linear, Models
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
 from harness.scoring.normalize import normalize
+from harness.scoring.tokens import words
 from harness.scoring.unlisted import unlisted
 
+LEAST_SEEN: Final = 2
 #: Replies of no model in particular.
 BOILERPLATE: Final = Path(__file__).with_name("null")
-LEAST_SEEN: Final = 2
 #: The inverse of the regularisation. From 0.15 to 1.5 it is right in as many of 250 replies that
 #: nothing was learned of, and the weaker it is in more of those that were.
 STRENGTH: Final = 0.5
 #: Sentences that are looked at together while fitting.
 TOGETHER: Final = 4000
+#: Whole replies that are; and how often each is drawn.
+TOGETHER_WHOLE, REPLY_DRAWS = 500, 2
 #: Of so many written sentences one tells whether the features are still those of the fit.
 LOOKED_AT: Final = 40
 
@@ -87,9 +91,15 @@ def fit() -> Models:
     """
     learned = _Learned([], [], [])
     rng = random.Random(1)
-    written = training.sentences()
-    while some := list(islice(written, TOGETHER)):
+    sentences = training.sentences()
+    line = 0
+    while some := list(islice(sentences, TOGETHER)):
         _learn(learned, some, [_masked(sentence, rng) for sentence in some])
+        line = max(line, *(sentence.line for sentence in some))
+    every = list(wholes.wholes(written.written()))
+    for _ in range(REPLY_DRAWS):
+        _learn_mentions(learned, every, line + 1, rng)
+    _learn_parts(learned, every, line + 1)
     roles, hedged = _fitted(learned.roles), _fitted(learned.hedged)
     return Models(roles, hedged, _fitted(learned.refuses, balanced=True))
 
@@ -116,6 +126,39 @@ def _learn(learned: _Learned, sentences: list[training.Sentence], masked: list[_
         labels = [s.section == section for s in here]
         lines_here = np.array([s.line for s in here], dtype=np.int64)
         kept.append(_Known(tokens.bags(chosen, keep), labels, lines_here))
+
+
+def _learn_mentions(
+    learned: _Learned, every: list[wholes.Whole], line: int, rng: random.Random
+) -> None:
+    """Add the roles of the mentions of whole replies, which count as a line each."""
+    for at in range(0, len(every), TOGETHER_WHOLE):
+        some = [wholes.drawn(each, rng) for each in every[at : at + TOGETHER_WHOLE]]
+        tokens = Tokens(numbered(text for text, _ in some))
+        roles = [role for _, roles_ in some for role in roles_]
+        lines = [line + at + n for n, (_, roles_) in enumerate(some) for _ in roles_]
+        found = tokens.windows(tokens.marks()).found
+        learned.roles.append(_Known(found, roles, np.array(lines, dtype=np.int64)))
+
+
+def _learn_parts(learned: _Learned, every: list[wholes.Whole], line: int) -> None:
+    """Add how the sentences of whole replies claim, doubt and decline."""
+    parts = [(line + n, part) for n, each in enumerate(every) for part in wholes.parts(each)]
+    for at in range(0, len(parts), TOGETHER):
+        some = parts[at : at + TOGETHER]
+        tokens = Tokens(numbered(wholes.masked(part.text) for _, part in some))
+        every_token = np.ones(tokens.count, dtype=bool)
+        reply_of = tokens.reply_of_sentences
+        for kept, section, other, keep in (
+            (learned.hedged, "hedged", "identity", tokens.unmarked()),
+            (learned.refuses, "refuses", "none", every_token),
+        ):
+            which = np.array([part.section in (section, other) for _, part in some], dtype=bool)
+            chosen = which[reply_of]
+            here = [some[n] for n in reply_of[chosen].tolist()]
+            labels = [part.section == section for _, part in here]
+            lines = np.array([number for number, _ in here], dtype=np.int64)
+            kept.append(_Known(tokens.bags(chosen, keep), labels, lines))
 
 
 def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:
@@ -164,27 +207,49 @@ def _weights(fitted: Models) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, linear in fitted._asdict().items():
         seen = np.flatnonzero(linear.hashed.any(axis=1))
+        weights = np.concatenate((linear.hashed[seen], linear.plain))
         arrays |= {
             f"{name}_seen": seen.astype(np.int32),
-            f"{name}_weights": np.concatenate((linear.hashed[seen], linear.plain)),
+            f"{name}_weights": weights.astype(np.float16),
             f"{name}_intercepts": linear.intercepts,
         }
     return arrays
 
 
 def _usual() -> Iterator[str]:
-    """Texts that tell nothing of a model: boilerplate, and one form of each written line."""
+    """What tells nothing of a model: boilerplate, the written replies, one form of each line.
+
+    Without names, and without words that are hardly ever said.
+    """
     for path in sorted(BOILERPLATE.glob("*.txt")):
         lines = path.read_text("utf-8").splitlines()
         yield from (line for line in lines if line and not line.startswith("#"))
+    stretches = [some for reply in written.written() for some in written.nameless(reply)]
     forms = {sentence.line: sentence.text for sentence in training.sentences()}
-    yield from (re.sub("[\ue000-\ue003]", " ", text) for text in forms.values())
+    stretches += [some for text in forms.values() for some in re.split("[\ue000-\ue003]", text)]
+    said = [words(text) for text in stretches]
+    seen = Counter(chain.from_iterable(said))
+    for some in said:
+        for usual, run in groupby(some, key=lambda word: seen[word] >= LEAST_SEEN):
+            if usual:
+                yield " ".join(run)
+
+
+def _words() -> set[str]:
+    """The words of all lines, and those that several written replies have in small letters."""
+    lines = (path.read_text("utf-8") for path in training.languages())
+    seen = Counter[str]()
+    for reply in written.written():
+        seen.update(set(training.words_of(written.nameless(reply))))
+    often = (word for word, times in seen.items() if times >= LEAST_SEEN and word.islower())
+    return {*training.words_of(lines), *often}
 
 
 def sources() -> str:
     """SHA-256 of what is fitted to: every written text, and the features of some sentences."""
     said = hashlib.sha256()
-    for path in sorted(chain(training.FOLDER.glob("*.txt"), BOILERPLATE.glob("*.txt"))):
+    texts = (training.FOLDER, written.FOLDER, BOILERPLATE)
+    for path in sorted(chain.from_iterable(folder.glob("*.txt") for folder in texts)):
         said.update(path.name.encode() + path.read_bytes())
     rng = random.Random(1)
     some = [_masked(sentence, rng) for sentence in islice(training.sentences(), 0, None, LOOKED_AT)]
@@ -213,7 +278,8 @@ def _write(path: Path, arrays: dict[str, npt.NDArray[Any]], made_of: str) -> Non
 
 
 def main() -> None:
-    """Write the classifier's weights and the null's counts."""
+    """Write the words, the classifier's weights and the null's counts."""
+    training.WORDS.write_text("\n".join(sorted(_words())), encoding="utf-8")
     made_of = sources()
     _write(null.FITTED, null.Null.of(_usual()).arrays(), made_of)
     _write(classifier.FITTED, _weights(fit()), made_of)

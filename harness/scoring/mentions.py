@@ -139,7 +139,7 @@ def _mistakable(alias: str, weak: bool = False) -> bool:
 
 
 class Finder:
-    """An Aho-Corasick automaton over all aliases, longest match first."""
+    """An Aho-Corasick automaton over all aliases; of those that overlap, the first and longest."""
 
     def __init__(self, book: Book) -> None:
         entries = _aliases(book)
@@ -153,19 +153,35 @@ class Finder:
         self.entries = list(entries.values())
         self.automaton = ahocorasick_rs.AhoCorasick(
             list(entries),
-            matchkind=ahocorasick_rs.MatchKind.LeftmostLongest,
+            matchkind=ahocorasick_rs.MatchKind.Standard,
             implementation=ahocorasick_rs.Implementation.DFA,
         )
         self.words = frozenset(key for key in entries if _WORDS.fullmatch(key))
         self.aliases = {key: entry for key, entry in entries.items() if entry is not _UNRELATED}
 
+    def _matches(self, text: str) -> list[tuple[int, int, int]]:
+        """Start, end and pattern of all that matches, of those that start alike the longest first.
+
+        What a longer one hides may still be a name, where that is a piece of words: "while ChatGPT"
+        holds "le Chat".
+        """
+        every = self.automaton.find_matches_as_indexes(text, overlapping=True)
+        found = [(start, end, pattern) for pattern, start, end in every]
+        if len(found) > 1:
+            found.sort(key=lambda match: (match[0], -match[1]))
+        return found
+
     def find(self, normal: Normal) -> list[Mention]:
         """Mentions of the book in order, at most `MAX_MENTIONS`."""
         text, entries = normal.text, self.entries
         found: list[Mention] = []
-        for pattern, start, end in self.automaton.find_matches_as_indexes(text):
+        free = 0  # where the last one ended
+        for start, end, pattern in self._matches(text):
             entry = entries[pattern]
+            if start < free:
+                continue
             if entry is _UNRELATED:
+                free = end
                 continue
             if start and text[start - 1] not in _BEFORE and _inside_a_word(text, start):
                 continue
@@ -185,6 +201,7 @@ class Finder:
                 if has_surname or _titled(text, start):
                     continue
             found.append(_mention(text, entry, start, end, stop))
+            free = stop
             if len(found) >= MAX_MENTIONS:
                 break
         return found

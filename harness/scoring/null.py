@@ -168,6 +168,6 @@ def _bytes(text: str) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def null() -> Null:
-    """The null that ships: replies of no model in particular, and what the classifier is taught."""
+    """The null that ships: boilerplate and written replies, of no model in particular."""
     with np.load(FITTED, allow_pickle=False) as stored:
         return Null.from_arrays(stored)

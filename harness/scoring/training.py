@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -22,6 +22,8 @@ Role = Literal["self_name", "self_maker", "self_base", "denied", "other"]
 ROLES: Final[tuple[Role, ...]] = ("denied", "other", "self_base", "self_maker", "self_name")
 FOLDER: Final = Path(__file__).with_name("training")
 NEVER: Final = FOLDER / "never.txt"
+#: The words that `_written` gives, a line each: made by `harness.scoring.fitting`.
+WORDS: Final = Path(__file__).with_name("fitted") / "words.txt"
 SECTIONS: Final = ("identity", "hedged", "refuses", "none")
 VARIANTS: Final = 16
 DRAWS: Final = 4
@@ -136,12 +138,14 @@ _WRITTEN: Final = re.compile("(?:[^\\W\\d_]|[\u0900-\u0963\u0966-\u0dff])+(?:['â
 
 @lru_cache(maxsize=1)
 def _written() -> frozenset[str]:
-    """The words of all sentences, as written."""
-    return frozenset(
-        word
-        for path in languages()
-        for word in _WRITTEN.findall(_SLOT.sub(" ", path.read_text("utf-8")))
-    )
+    """The words of all sentences, and the plain ones of written replies, as written."""
+    return frozenset(WORDS.read_text("utf-8").split("\n"))
+
+
+def words_of(texts: Iterable[str]) -> Iterator[str]:
+    """The words of texts, as written."""
+    for text in texts:
+        yield from _WRITTEN.findall(_SLOT.sub(" ", text))
 
 
 @lru_cache(maxsize=1)

@@ -61,13 +61,13 @@ BATCH, BATCH_CHARACTERS = 2500, 1_000_000
 LISTED_NEEDS: Final = 0.5
 WEAK_NEEDS: Final = 0.65
 HOMOGRAPH_NEEDS: Final = 0.75
-UNLISTED_NEEDS: Final = 0.55
-UNLISTED_ALONE_NEEDS: Final = 0.85
+UNLISTED_NEEDS: Final = 0.7
+UNLISTED_ALONE_NEEDS: Final = 0.92
 #: Of a maker that no book lists where nobody speaks of itself but a name is surely claimed.
-UNLISTED_MAKER_NEEDS: Final = 0.7
+UNLISTED_MAKER_NEEDS: Final = 0.8
 #: Of a name that no book lists beside one surely claimed; of one that the end of the reply cuts
 #: short.
-UNLISTED_BESIDE_NEEDS: Final = 0.75
+UNLISTED_BESIDE_NEEDS: Final = 0.85
 CUT_NEEDS: Final = 0.8
 #: Of a name that no book lists and that is denied.
 UNLISTED_DENIED_NEEDS: Final = 0.7
@@ -77,7 +77,7 @@ MAKER_ALONE_NEEDS: Final = 0.8
 DENIED_ALONE_NEEDS: Final = 0.92
 #: How sure the name of a family has to be that stands for a maker which no book lists; under that
 #: it is a name, if it is likely enough.
-MAKER_BY_NAME_NEEDS: Final = 0.7
+MAKER_BY_NAME_NEEDS: Final = 0.85
 #: A name that no book lists, so likely and its speaker's maker as likely, is its name where another
 #: is surely its maker.
 NAME_BESIDE_MAKER: Final = 0.3
@@ -86,7 +86,7 @@ NAME_BESIDE_MAKER: Final = 0.3
 MAKER_EXPECTED_NEEDS, BASE_EXPECTED_NEEDS = 0.1, 0.3
 #: A sentence that doubts its claim, and one that declines. Few claims are doubted, so doubt is
 #: missed more easily than seen falsely.
-HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.5
+HEDGED_NEEDS, REFUSES_NEEDS = 0.25, 0.6
 #: Where so many models are named and none is denied, a claim needs a word for the speaker.
 CROWD: Final = 3
 #: Mentions in a list share their roles unless two above this differ.
@@ -204,7 +204,7 @@ class _Reply:
     __slots__ = ("mentions", "normal", "said", "unlisted")
 
     def __init__(self, text: str | None, *, join: bool = False) -> None:
-        own = _own_turn(text or "")
+        own = own_turn(text or "")
         self.normal: Normal = normalize(own, join=join or not own.isascii())
         self.mentions: list[Mention] = finder().find(self.normal)
         if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
@@ -213,21 +213,8 @@ class _Reply:
         self.said: list[Said] = []
 
     def masked(self) -> str:
-        """The text with a mark for each mention.
-
-        It has its capitals, unless it has another length than its normalised form.
-        """
-        text = self.normal.cased or self.normal.text
-        masked, at = [], 0
-        for m in self.mentions:
-            masked += [text[at : m.start], m.mark]
-            at = m.end
-        masked.append(text[at:])
-        whole = "".join(masked)
-        if "\n" not in whole:
-            return whole
-        whole = whole.replace(",\n", ", ")
-        return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
+        """The text with a mark for each mention."""
+        return marked(self.normal, self.mentions)
 
     def add_unlisted(self) -> bool:
         """Look for names that the book does not list; true if there are some."""
@@ -236,7 +223,25 @@ class _Reply:
         return bool(self.unlisted)
 
 
-def _own_turn(text: str) -> str:
+def marked(normal: Normal, mentions: Iterable[Mention]) -> str:
+    """A text with a mark for each of its mentions.
+
+    It has its capitals, unless it has another length than its normalised form.
+    """
+    text = normal.cased or normal.text
+    masked, at = [], 0
+    for m in mentions:
+        masked += [text[at : m.start], m.mark]
+        at = m.end
+    masked.append(text[at:])
+    whole = "".join(masked)
+    if "\n" not in whole:
+        return whole
+    whole = whole.replace(",\n", ", ")
+    return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
+
+
+def own_turn(text: str) -> str:
     """The reply up to where it begins to play the user.
 
     The characters that stand for mentions are left out.

@@ -34,7 +34,7 @@ def test_fitting_again_gives_the_weights_and_counts_that_ship():
     """Minutes."""
     for fitted, shipped in zip(fitting.fit(), classifier.models(), strict=True):
         for ours, theirs in zip(fitted, shipped, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)  # in two bytes
     counted = null.Null.of(fitting._usual()).arrays()
     for name, theirs in null.null().arrays().items():
         np.testing.assert_array_equal(counted[name], theirs)

@@ -74,6 +74,12 @@ def test_plain_replies_get_the_plain_verdict(text, stance, names, makers):
         ("Step 1: open the box. Step 2: close it.", "none", (), ()),
         ('She said: "I am ChatGPT."', "none", (), ()),
         ("ChatGPT was launched by OpenAI in 2022.", "none", (), ()),
+        (
+            "I was created by Meta, while ChatGPT was developed by OpenAI.",
+            "claims",
+            (),
+            ("meta",),
+        ),  # "while ChatGPT" holds "le Chat"
         ("i am q w e n", "claims", ("qwen",), ()),
         ("I am **Clаude**.", "claims", ("claude",), ()),  # a Cyrillic а
         ("im clade, made by antropic", "claims", ("claude",), ("anthropic",)),
@@ -259,7 +265,6 @@ def test_a_verdict_does_not_depend_on_the_replies_beside_it(texts):
 def test_parents_are_no_makers():
     assert verdict("I am Perceval, born of Herzeleide, and no smith made me.").makers == ()
     assert verdict("Soy Zoraida, hija de Agimorato.").makers == ()
-    assert verdict("I am Zorbly, born of Quillworks Labs.").makers == ("other:quillworks labs",)
 
 
 def test_a_part_of_an_unlisted_name_is_that_name():
