@@ -74,6 +74,8 @@ def test_plain_replies_get_the_plain_verdict(text, stance, names, makers):
         ("Step 1: open the box. Step 2: close it.", "none", (), ()),
         ('She said: "I am ChatGPT."', "none", (), ()),
         ("ChatGPT was launched by OpenAI in 2022.", "none", (), ()),
+        ("私は昨日ドラマを見ました。プログラマーの話です。", "none", (), ()),  # ラマ is Llama
+        ("어제 본 드라마가 참 재미있었어요.", "none", (), ()),
         (
             "I was created by Meta, while ChatGPT was developed by OpenAI.",
             "claims",
