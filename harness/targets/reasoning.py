@@ -49,7 +49,7 @@ WRAPS: Final = (
 #: Channels of the harmony format (github.com/openai/harmony), with their special tokens.
 _HARMONY: Final = re.compile(r"\s*(?:<\|start\|>assistant)?<\|channel\|>")
 _MESSAGE: Final = re.compile(
-    r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"<\|channel\|>\s*+(\w++)[^<]*+(?:<\|constrain\|>[^<]*+)?<\|message\|>"
     r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
     re.DOTALL,
 )
@@ -70,24 +70,37 @@ def split_reasoning(text: str) -> tuple[str | None, str]:
         reasoning, _, answer = text[stripped.end() :].partition(_FINAL)
         return reasoning.strip(), answer.strip()
     thought: list[str] = []
-    answer = text
-    while (found := _split(answer)) is not None:
-        thought.append(found[0])
-        answer = found[1]
-    return ("\n\n".join(thought), _unwrapped(answer)) if thought else (None, text)
+    at, last = 0, _last(text)
+    while (found := _split(text, at, last)) is not None:
+        start, stop, at = found
+        thought.append(text[start:stop].strip())
+    return ("\n\n".join(thought), _unwrapped(text[at:].strip())) if thought else (None, text)
 
 
-def _split(text: str) -> tuple[str, str] | None:
-    """Reasoning at the head of a text, and the rest; None where there is none."""
-    head = text.lstrip()
+def _last(text: str) -> list[tuple[int, int]]:
+    """Where each of `MARKS` opens and closes last; -1 where it never does."""
+    return [(text.rfind(marks.opening), text.rfind(marks.closing)) for marks in MARKS]
+
+
+def _split(text: str, at: int, last: list[tuple[int, int]]) -> tuple[int, int, int] | None:
+    """Where reasoning at ``at`` begins and ends, and the rest begins; None where there is none."""
+    while at < len(text) and text[at].isspace():
+        at += 1
     for marks in MARKS:
-        if head.startswith(marks.opening):
-            reasoning, _, answer = head.removeprefix(marks.opening).partition(marks.closing)
-            return reasoning.strip(), answer.strip()
-    for marks in MARKS:  # the template opened it in the prompt
-        place = text.find(marks.closing) if not marks.opening.startswith("Here") else -1
-        if place >= 0 and marks.opening not in text and text[max(0, place - 1)] not in "`\"'":
-            return text[:place].strip(), text[place + len(marks.closing) :].strip()
+        if text.startswith(marks.opening, at):
+            start = at + len(marks.opening)
+            stop = text.find(marks.closing, start)
+            return (
+                (start, len(text), len(text))
+                if stop < 0
+                else (start, stop, stop + len(marks.closing))
+            )
+    for marks, (opens, closes) in zip(MARKS, last, strict=True):  # opened in the prompt
+        if closes < at or opens >= at or marks.opening.startswith("Here"):
+            continue
+        stop = text.find(marks.closing, at)
+        if text[max(at, stop - 1)] not in "`\"'":
+            return at, stop, stop + len(marks.closing)
     return None
 
 

@@ -62,3 +62,18 @@ def test_channels_and_odd_places(text, reasoning, answer):
 )
 def test_an_answer_that_speaks_of_marks_is_left_whole(text):
     assert split_reasoning(text) == (None, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a</think>" * 20_000,
+        "<think></think>" * 15_000,
+        "<|channel|>" + "a" * 200_000,
+        "<|channel|>a" * 18_000,
+        "`</think>" * 20_000 + "a</thinking>" * 10_000,
+    ],
+)
+def test_a_hosts_rubbish_is_split_in_linear_time(text):
+    reasoning, answer = split_reasoning(text)
+    assert len(reasoning or "") + len(answer) <= len(text)
