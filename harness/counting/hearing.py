@@ -8,7 +8,7 @@ with; what was in flight then is asked again.
 from __future__ import annotations
 
 import asyncio
-import signal
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -35,6 +35,7 @@ from harness.counting.judged import (
 from harness.counting.labels import Label, append_labels, now, read_labels
 from harness.errors import RunError, TargetError, TruenameError
 from harness.journal import Run
+from harness.sampling import first_of, stop_at_signals
 from harness.targets import (
     Booked,
     BudgetReached,
@@ -45,7 +46,6 @@ from harness.targets import (
     Spending,
     Stopped,
     Target,
-    cost,
     open_target,
     pace_of,
 )
@@ -83,13 +83,9 @@ class Hearing:
 
     def _spent(self, budget: Budget) -> Spending:
         """What the judge's earlier sittings at this run used counts against its caps."""
-        spending, price = Spending(budget), self.settings.price
+        spending = Spending(budget)
         for line in self.before:
-            used = Booked(*line.booked)
-            spending.requests += used.requests
-            spending.unknown_usage += used.unknown_usage
-            spending.tokens += used.prompt + used.completion
-            spending.money += cost(used.prompt, used.completion, price)
+            spending.past(Booked(*line.booked), self.settings.price)
         return spending
 
     def had(self, there: set[str]) -> set[str]:
@@ -128,16 +124,9 @@ class Hearing:
     async def _hear(self, owed: Sequence[str], say: Callable[[str], None]) -> None:
         here = asyncio.current_task()
         assert here is not None
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if self.stopped is not None:
-                here.cancel()
-            self._stop("stopped by you; what was judged is saved")
-            loop.call_later(self.campaign.limits.finish_s, here.cancel)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
+        stop = functools.partial(self._stop, "stopped by you; what was judged is saved")
+        finish_s = self.campaign.limits.finish_s
+        stop_at_signals(here, lambda: self.stopped is not None, stop, finish_s)
         target = open_target(self.settings, self.pace)
         queue, step = iter(owed), max(10, len(owed) // 10)
 
@@ -151,7 +140,7 @@ class Hearing:
                 for _ in range(min(target.width, len(owed))):
                     group.create_task(self._work(target, queue, noted))
         except* TruenameError as group_of:
-            raise _first(group_of) from None
+            raise first_of(group_of) from None
         except* asyncio.CancelledError:
             self.stopped = "stopped at once; what was judged is saved"
         finally:
@@ -252,8 +241,3 @@ class Hearing:
         self.labels += label is not None
         if label is None:
             self.bad[judged.why] += 1
-
-
-def _first(group: BaseExceptionGroup[TruenameError]) -> TruenameError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

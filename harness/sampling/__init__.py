@@ -2,9 +2,11 @@
 
 In: a plan, and targets to ask. Out: samples in the journal, which are there before they count. Read
 `sitting.py`, then `sampler.py`; `owed.py` says what is still owed, `committer.py` is the one
-writer, `stopping.py` ends an arm once its case is clear, `watch.py` shows how far the run is.
+writer, `ending.py` says what a signal does, `stopping.py` ends an arm once its case is clear,
+`watch.py` shows how far the run is.
 """
 
+from harness.sampling.ending import first_of, stop_at_signals
 from harness.sampling.progress import Counts, Progress
 from harness.sampling.resume import prepare, versions
 from harness.sampling.sampler import Sampler
@@ -18,7 +20,9 @@ __all__ = [
     "Sat",
     "Sitting",
     "Watch",
+    "first_of",
     "prepare",
     "sit",
+    "stop_at_signals",
     "versions",
 ]

@@ -8,8 +8,8 @@ with.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from harness.campaign import EndpointTarget, Limits, Loaded, Plan, Trial, prompt
 from harness.errors import TargetError, TruenameError
 from harness.journal import Journal, Sampled, Writer
 from harness.sampling.committer import Committer
+from harness.sampling.ending import first_of, stop_at_signals
 from harness.sampling.owed import Block, Owed
 from harness.sampling.progress import Counts, Progress
 from harness.sampling.stopping import NamesIn, Stopping
@@ -31,7 +32,6 @@ from harness.targets import (
     Spending,
     Stopped,
     Target,
-    cost,
     open_target,
     pace_of,
 )
@@ -80,7 +80,8 @@ class Sampler:
         self.committer = Committer(self.loaded, Writer(self.journal), self.progress)
         here = asyncio.current_task()
         assert here is not None
-        self._stop_at_signals(here)
+        stop = functools.partial(self.stop, "stopped by you; what was in flight is saved")
+        stop_at_signals(here, lambda: self.stopping, stop, self.limits.finish_s)
         committing = asyncio.create_task(self.committer.run())
         committing.add_done_callback(lambda _: self._committing_ended(here))
         problems: list[TruenameError] = []
@@ -102,19 +103,6 @@ class Sampler:
             )
         if problems:
             raise problems[0]
-
-    def _stop_at_signals(self, here: asyncio.Task[Any]) -> None:
-        """The first signal lets what is in flight finish, for a while; the second does not."""
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if self.stopping:
-                here.cancel()
-            self.stop("stopped by you; what was in flight is saved")
-            loop.call_later(self.limits.finish_s, here.cancel)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
 
     def _committing_ended(self, here: asyncio.Task[Any]) -> None:
         """Without a writer nothing may go on, nor wait.
@@ -139,10 +127,8 @@ class Sampler:
         """What earlier sittings of this run have used counts against the same caps."""
         for settings in self.loaded.campaign.targets:
             held = self.journal.counted(self.plan.positions(settings.name))
-            self.spending.requests += held.requests
-            self.spending.unknown_usage += held.unknown_usage
-            self.spending.tokens += held.booked_prompt + held.booked_completion
-            self.spending.money += cost(held.booked_prompt, held.booked_completion, settings.price)
+            used = held.booked_prompt, held.booked_completion
+            self.spending.past(Booked(held.requests, held.unknown_usage, *used), settings.price)
 
     async def _one_by_one(self, wanted: Sequence[Settings], problems: list[TruenameError]) -> None:
         for settings in wanted:
@@ -196,7 +182,7 @@ class _Asking:
                 for _ in range(workers):
                     group.create_task(self._work())
         except* TargetError as group_of:
-            raise _first(group_of) from None
+            raise first_of(group_of) from None
         finally:
             await self.target.close()
 
@@ -305,8 +291,3 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
-
-
-def _first(group: BaseExceptionGroup[TargetError]) -> TargetError:
-    found = group.exceptions[0]
-    return _first(found) if isinstance(found, BaseExceptionGroup) else found

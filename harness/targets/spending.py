@@ -68,6 +68,13 @@ class Spending:
         self.tokens += prompt + completion
         self.money += cost(prompt, completion, price)
 
+    def past(self, used: Booked, price: Price | None) -> None:
+        """Count what earlier sittings used."""
+        self.requests += used.requests
+        self.unknown_usage += used.unknown_usage
+        self.tokens += used.prompt + used.completion
+        self.money += cost(used.prompt, used.completion, price)
+
 
 def cost(prompt: int, completion: int, price: Price | None) -> float:
     return (prompt * price.prompt + completion * price.completion) / 1e6 if price else 0.0
