@@ -28,6 +28,7 @@ from harness.counting.labels import (
     identity_of,
     now,
     readable,
+    whole_lines,
 )
 from harness.counting.readings import same
 from harness.errors import RunError
@@ -162,8 +163,7 @@ def read_judged(folder: Path, judge: str) -> list[Judged]:
     """
     path = folder / JUDGED
     try:
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1].splitlines()
+        whole = whole_lines(path.read_bytes()).splitlines()
         lines = [msgspec.json.decode(line, type=Judged) for line in whole if line.strip()]
     except FileNotFoundError:
         return []

@@ -132,8 +132,7 @@ def read_labels(folder: Path) -> list[Label]:
         raise ScoreError(
             f"the labels cannot be read: {problem.strerror}", where=str(path), next="check the file"
         ) from None
-    whole = content[: content.rfind(b"\n") + 1]
-    last = {(x.labeller, x.sample): x for x in _decoded(whole, path)}
+    last = {(x.labeller, x.sample): x for x in _decoded(whole_lines(content), path)}
     return list(last.values())
 
 
@@ -162,7 +161,7 @@ def append_lines(path: Path, entries: Iterable[msgspec.Struct]) -> None:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # a torn line of before ends here
-                    file.truncate(_whole_lines(path))
+                    file.truncate(len(whole_lines(path.read_bytes())))
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
@@ -174,9 +173,9 @@ def append_lines(path: Path, entries: Iterable[msgspec.Struct]) -> None:
         ) from None
 
 
-def _whole_lines(path: Path) -> int:
-    """Bytes of a file up to the end of its last whole line."""
-    return path.read_bytes().rfind(b"\n") + 1
+def whole_lines(content: bytes) -> bytes:
+    """A file up to the end of its last whole line: a torn one behind it is none."""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def _decoded(content: bytes, path: Path) -> list[Label]:
