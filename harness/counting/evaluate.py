@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,9 +25,10 @@ from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
 BINS: Final = 10
-#: Bands of words of a reply; two Han or Kana characters count as a word.
+#: Bands of words of a reply.
 LENGTHS: Final = ((0, 20), (21, 60), (61, 150), (151, None))
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
+K = TypeVar("K", str, int)
 #: What a label and a verdict name.
 Sets = tuple[frozenset[str], frozenset[str]]
 
@@ -203,7 +204,7 @@ def evaluate(path: Path) -> Found:
         hedged=_score(hedges),
         traps=_by(judged, lambda j: j.label.trap),
         languages=_shares(judged, lambda j: j.label.lang),
-        lengths=_shares(judged, lambda j: _band(j.label.reply)),
+        lengths=_lengths(judged),
         ambiguous=len(every) - len(labels),
         brier=sum((p - held) ** 2 for p, held in claims) / len(claims) if claims else None,
         reliability=_bins(claims),
@@ -245,23 +246,26 @@ def right(j: Judged) -> bool:
     )
 
 
-def _by(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Rate]:
-    groups: dict[str, list[bool]] = {}
+def _grouped(judged: Sequence[Judged], key: Callable[[Judged], K]) -> dict[K, list[Judged]]:
+    """The replies by a key, in its order."""
+    groups: dict[K, list[Judged]] = {}
     for j in judged:
-        groups.setdefault(key(j), []).append(right(j))
-    return {name: Rate(sum(found), len(found)) for name, found in sorted(groups.items())}
+        groups.setdefault(key(j), []).append(j)
+    return {name: groups[name] for name in sorted(groups)}
+
+
+def _by(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Rate]:
+    groups = _grouped(judged, key)
+    return {name: Rate(sum(map(right, some)), len(some)) for name, some in groups.items()}
 
 
 def _shares(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str, Shares]:
-    groups: dict[str, list[Judged]] = {}
-    for j in judged:
-        groups.setdefault(key(j), []).append(j)
-    return {name: _shares_of(some) for name, some in sorted(groups.items(), key=_in_order)}
+    return {name: _shares_of(some) for name, some in _grouped(judged, key).items()}
 
 
-def _in_order(group: tuple[str, list[Judged]]) -> tuple[int, str]:
-    first = re.match(r"\d+", group[0])
-    return (int(first.group()) if first else 0, group[0])
+def _lengths(judged: Sequence[Judged]) -> dict[str, Shares]:
+    groups = _grouped(judged, lambda j: _band(j.label.reply))
+    return {_named(*LENGTHS[band]): _shares_of(some) for band, some in groups.items()}
 
 
 def _shares_of(judged: Sequence[Judged]) -> Shares:
@@ -279,11 +283,19 @@ def _shares_of(judged: Sequence[Judged]) -> Shares:
     )
 
 
-def _band(reply: str) -> str:
-    """The band of a reply's length."""
-    words = len(_WORD.findall(reply))
-    low, high = next((a, b) for a, b in LENGTHS if b is None or words <= b)
-    return f"{low} or more" if high is None else f"{low} to {high}"
+def length(reply: str) -> int:
+    """Words of a reply; two Han or Kana characters count as one."""
+    return len(_WORD.findall(reply))
+
+
+def _band(reply: str) -> int:
+    """The place in `LENGTHS` of a reply's length."""
+    words = length(reply)
+    return next(at for at, (_, most) in enumerate(LENGTHS) if most is None or words <= most)
+
+
+def _named(least: int, most: int | None) -> str:
+    return f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _claims(judged: Sequence[Judged]) -> list[tuple[float, bool]]:

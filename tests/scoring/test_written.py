@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.counting.evaluate import length
 from harness.scoring import wholes, written
 from harness.scoring.features import EITHER, MAKER, MARKS, NAME, UNLISTED
 
@@ -17,7 +18,6 @@ LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
 #: Real replies that others wrote, where they are at hand: nothing may be copied from them.
 HELD_OUT = Path(__file__).parents[3] / "shared" / "data"
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
-_LENGTH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +25,18 @@ def replies():
     return list(written.written())
 
 
-def _length(text):
-    return len(_LENGTH.findall(text))
-
-
 def test_written_replies_have_the_shape_of_real_ones(replies):
     assert len(replies) >= 4000
     languages = Counter(reply.language for reply in replies)
     assert set(languages) == LANGUAGES and languages["en"] <= 0.4 * len(replies)
     assert sum(reply.stance == "none" for reply in replies) >= 1200
-    lengths = [_length(reply.text) for reply in replies]
-    assert sum(length > 60 for length in lengths) >= len(replies) / 3
-    assert sum(length > 150 for length in lengths) >= len(replies) / 6
+    lengths = [length(reply.text) for reply in replies]
+    assert sum(words > 60 for words in lengths) >= len(replies) / 3
+    assert sum(words > 150 for words in lengths) >= len(replies) / 6
 
 
 def test_no_reply_is_written_twice(replies):
-    texts = Counter(reply.text for reply in replies if _length(reply.text) > 8)
+    texts = Counter(reply.text for reply in replies if length(reply.text) > 8)
     assert [text for text, times in texts.items() if times > 1] == []
 
 
