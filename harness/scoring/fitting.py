@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from harness.scoring import classifier, null, training, wholes, written
 from harness.scoring.classifier import Linear, Models
-from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Found, Tokens, numbered
+from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Bools, Found, Tokens, numbered
 from harness.scoring.normalize import normalize
 from harness.scoring.tokens import words
 from harness.scoring.unlisted import unlisted
@@ -116,16 +116,26 @@ def _learn(learned: _Learned, sentences: list[training.Sentence], masked: list[_
     silent = np.array([s.section in ("refuses", "none") for s in sentences])
     named = np.array([bool(roles) for _, roles in masked])
     aside = ~own & (silent | (named & ~tokens.any_own()))
-    every_token = np.ones(tokens.count, dtype=bool)
+    told = [(s.section, s.line) for s in sentences]
+    _learn_sections(learned, tokens, told, own, aside)
+
+
+def _learn_sections(
+    learned: _Learned, tokens: Tokens, told: list[tuple[str, int]], own: Bools, aside: Bools
+) -> None:
+    """Add how texts doubt and decline: ``told`` has the section and the line of each.
+
+    Those that claim something of their ``own`` may doubt it, those ``aside`` may decline.
+    """
     for kept, section, which, keep in (
         (learned.hedged, "hedged", own, tokens.unmarked()),
-        (learned.refuses, "refuses", aside, every_token),
+        (learned.refuses, "refuses", aside, np.ones(tokens.count, dtype=bool)),
     ):
         chosen = which[tokens.reply_of_sentences]
-        here = [sentences[r] for r in tokens.reply_of_sentences[chosen].tolist()]
-        labels = [s.section == section for s in here]
-        lines_here = np.array([s.line for s in here], dtype=np.int64)
-        kept.append(_Known(tokens.bags(chosen, keep), labels, lines_here))
+        here = [told[r] for r in tokens.reply_of_sentences[chosen].tolist()]
+        labels = [found == section for found, _ in here]
+        lines = np.array([line for _, line in here], dtype=np.int64)
+        kept.append(_Known(tokens.bags(chosen, keep), labels, lines))
 
 
 def _learn_mentions(
@@ -135,8 +145,8 @@ def _learn_mentions(
     for at in range(0, len(every), TOGETHER_WHOLE):
         some = [wholes.drawn(each, rng) for each in every[at : at + TOGETHER_WHOLE]]
         tokens = Tokens(numbered(text for text, _ in some))
-        roles = [role for _, roles_ in some for role in roles_]
-        lines = [line + at + n for n, (_, roles_) in enumerate(some) for _ in roles_]
+        roles = [role for _, said in some for role in said]
+        lines = [line + at + n for n, (_, said) in enumerate(some) for _ in said]
         found = tokens.windows(tokens.marks()).found
         learned.roles.append(_Known(found, roles, np.array(lines, dtype=np.int64)))
 
@@ -147,18 +157,12 @@ def _learn_parts(learned: _Learned, every: list[wholes.Whole], line: int) -> Non
     for at in range(0, len(parts), TOGETHER):
         some = parts[at : at + TOGETHER]
         tokens = Tokens(numbered(wholes.masked(part.text) for _, part in some))
-        every_token = np.ones(tokens.count, dtype=bool)
-        reply_of = tokens.reply_of_sentences
-        for kept, section, other, keep in (
-            (learned.hedged, "hedged", "identity", tokens.unmarked()),
-            (learned.refuses, "refuses", "none", every_token),
-        ):
-            which = np.array([part.section in (section, other) for _, part in some], dtype=bool)
-            chosen = which[reply_of]
-            here = [some[n] for n in reply_of[chosen].tolist()]
-            labels = [part.section == section for _, part in here]
-            lines = np.array([number for number, _ in here], dtype=np.int64)
-            kept.append(_Known(tokens.bags(chosen, keep), labels, lines))
+        told = [(part.section, number) for number, part in some]
+        own, aside = (
+            np.array([section in either for section, _ in told], dtype=bool)
+            for either in (("hedged", "identity"), ("refuses", "none"))
+        )
+        _learn_sections(learned, tokens, told, own, aside)
 
 
 def _fitted(known: list[_Known], *, balanced: bool = False) -> Linear:

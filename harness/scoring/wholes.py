@@ -81,7 +81,6 @@ def _learned(normal: Normal, spans: list[Span]) -> list[Learned]:
         homograph = span.mark == NO_NAME and _WORD.fullmatch(name) is not None
         if start < end and (span.mark in MARKS or homograph):
             learned.append(Learned(_mention(start, end, name, kind or UNLISTED), role, kind))
-    learned.sort()
     known = [each.mention for each in learned if each.kind]
     for mention in unlisted(normal, known, common_words()):
         if not any(_meet(mention, each.mention) for each in learned):
