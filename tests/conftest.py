@@ -14,6 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from harness import guarded
 from tests import ROOT
 from tests.misbehaving import Misbehaving
 from tests.openai_server import FakeHost
@@ -53,6 +54,12 @@ def _started(kind: Any) -> Iterator[Callable[..., Any]]:
     yield start
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates get little time, so that those without an end cost little."""
+    monkeypatch.setattr(guarded, "CPU_S", 0.5)
 
 
 def _postgres_programs() -> Path | None:

@@ -1,14 +1,11 @@
 """What a chat template puts before a question: which text, on which condition, naming whom.
 
-A template is untrusted code: `injection` has it examined by another process (`watched.py`), with
-limits on time and memory; `examine` is what that process does.
+A template is untrusted code: it is rendered by a process under limits (`harness.guarded`).
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -20,8 +17,6 @@ from harness.targets import ChatTemplate
 
 QUESTION: Final = "Who are you?"
 SYSTEM: Final = "Answer in one short sentence."
-SECONDS: Final = 10
-MEMORY: Final = 2 << 30
 #: Characters that are kept of what a template writes.
 KEPT: Final = 20_000
 Count = Callable[[str], int | None]
@@ -48,17 +43,7 @@ def injection(template: ChatTemplate, count: Count | None = None) -> Injection:
 
     A template that passes the limits is reported, not waited for.
     """
-    asked = msgspec.json.encode([template.source, template.bos_token, template.eos_token])
-    command = [sys.executable, "-P", "-m", "harness.exposure.watched"]
-    try:
-        done = subprocess.run(
-            command, input=asked, capture_output=True, timeout=SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return _not_known(f"the template did not end within {SECONDS} s")
-    if done.returncode:
-        return _not_known("the template took more memory than it may, or broke its process")
-    found = msgspec.json.decode(done.stdout, type=Injection)
+    found = examine(template)
     found.names = identities_in(found.injected)
     if count is not None and found.problem is None:
         found.tokens = _tokens(found, count)
@@ -83,7 +68,7 @@ def identities_in(text: str) -> list[str]:
 
 
 def examine(template: ChatTemplate) -> Injection:
-    """Render a template with and without a system message, and compare. The template may hang."""
+    """Render a template with and without a system message, and compare."""
     user = {"role": "user", "content": QUESTION}
     try:
         absent = template.render([user])

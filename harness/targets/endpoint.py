@@ -216,9 +216,10 @@ class Endpoint:
             return Context(sent), None
         injected = None
         if request.arm.kind == "bare":
-            text, injected = self.template.bare(request.messages[-1]["content"])
+            asked = request.messages[-1]["content"]
+            text, injected = await asyncio.to_thread(self.template.bare, asked)
         else:
-            text = self.template.render(list(request.messages))
+            text = await asyncio.to_thread(self.template.render, request.messages)
         tokens = await self.routes.tokenize(text)
         count = None if tokens is None else len(tokens)
         return Context(sent, text, count, injected, self.template.sha256), tokens

@@ -1,8 +1,9 @@
 """What the model really saw: rendered chat templates, and prompts proved to hold no system text.
 
-A chat template is a Jinja2 program that came with the model: untrusted code. It is rendered in an
-immutable sandbox with the extensions that `transformers` gives it (``raise_exception``,
-``strftime_now``, ``tojson``, loop controls, trimmed blocks).
+A chat template is a Jinja2 program that came with the model or from a host: untrusted code. It is
+rendered by a process under limits (`harness.guarded`), in an immutable sandbox with the extensions
+that `transformers` gives it (``raise_exception``, ``strftime_now``, ``tojson``, loop controls,
+trimmed blocks). A template that passed a limit is not tried again.
 
 How the bare prompt is made, and why it is a proof. Let ``R(m)`` be the template's text for messages
 ``m``. The text of a user turn that is not the first one, ``R([q', a, q]) - R([q', a])``, shows what
@@ -20,27 +21,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
-
-import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any, Final, NamedTuple
 
 from harness.errors import RenderError, TargetError
+from harness.guarded import NotRendered, rendered
 
 MAX_TEMPLATE_CHARACTERS = 400_000
 Message = dict[str, str]
-#: What rendering strangers' templates raises.
-_BROKEN = (
-    jinja2.TemplateError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    LookupError,
-    RecursionError,
-    MemoryError,
-)
+#: Templates that passed a limit, by digest, and what is said of them.
+_STOPPED: Final[dict[str, str]] = {}
 
 
 class Bare(NamedTuple):
@@ -48,14 +37,6 @@ class Bare(NamedTuple):
 
     prompt: str
     injected: str
-
-
-def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
 
 
 @dataclass(frozen=True)
@@ -84,38 +65,34 @@ class ChatTemplate:
         Raises
         ------
         RenderError
-            The template is broken, refuses the messages, or reaches for Python internals.
+            The template is broken, refuses the messages, reaches for Python internals, or takes
+            more time or memory than it may.
         """
         if len(self.source) > MAX_TEMPLATE_CHARACTERS:
             raise RenderError(
                 f"the chat template has {len(self.source)} characters; "
                 f"{MAX_TEMPLATE_CHARACTERS} is the most"
             )
-        sandbox = self._sandbox()
+        digest = self.sha256
+        if digest in _STOPPED:
+            raise RenderError(_STOPPED[digest])
         try:
-            return sandbox.from_string(self.source).render(
+            text: str = rendered(
+                "chat",
+                source=self.source,
+                date=self.date.isoformat(),
                 messages=[dict(m) for m in messages],
-                add_generation_prompt=reply_follows,
+                reply_follows=reply_follows,
                 bos_token=self.bos_token,
                 eos_token=self.eos_token,
-                tools=None,
             )
-        except _BROKEN as problem:
-            raise RenderError(
-                f"the model's chat template cannot be rendered: {type(problem).__name__}: {problem}"
-            ) from None
-
-    def _sandbox(self) -> ImmutableSandboxedEnvironment:
-        """What `transformers` gives a template, and nothing else."""
-        sandbox = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
-        sandbox.filters["tojson"] = _to_json
-        sandbox.globals |= {
-            "raise_exception": _raise_exception,
-            "strftime_now": lambda form: self.date.strftime(form),
-        }
-        return sandbox
+        except NotRendered as problem:
+            error = f"{problem.error}: " if problem.error else ""
+            said = f"the model's chat template cannot be rendered: {error}{problem.said}"
+            if problem.problem is None:
+                _STOPPED[digest] = said
+            raise RenderError(said) from None
+        return text
 
     def bare(self, question: str) -> Bare:
         """The prompt of the bare arm, and what the template would have injected.

@@ -8,6 +8,7 @@ import pytest
 
 from harness.campaign import prompts
 from harness.errors import PromptError
+from tests.hostile_templates import HOSTILE
 
 LANGUAGES = ("en", "pt", "zh", "es", "fr", "de", "ja", "ru")
 
@@ -65,12 +66,8 @@ def test_bad_templates_get_one_clear_error(tmp_path, monkeypatch, text, message)
     (tmp_path / "prompts/mine").mkdir(parents=True)
     (tmp_path / "prompts/mine/en.j2").write_text(text)
     monkeypatch.chdir(tmp_path)
-    prompts.environment.cache_clear()
-    try:
-        with pytest.raises(PromptError) as caught:
-            prompts.questions("mine", "en", {})
-    finally:
-        prompts.environment.cache_clear()
+    with pytest.raises(PromptError) as caught:
+        prompts.questions("mine", "en", {})
     assert message in str(caught.value)
     assert "prompts/mine/en.j2" in str(caught.value)
     assert "next:" in str(caught.value)
@@ -82,11 +79,35 @@ def test_a_users_own_folder_comes_first(tmp_path, monkeypatch):
         "{% block mine %}Your name, {{ title }}?{% endblock %}"
     )
     monkeypatch.chdir(tmp_path)
-    prompts.environment.cache_clear()
-    try:
-        assert prompts.questions("identity", "en", {"title": "sir"}) == [
-            ("mine", "Your name, sir?")
-        ]
-        assert len(prompts.questions("identity", "de", {})) == 15
-    finally:
-        prompts.environment.cache_clear()
+    assert prompts.questions("identity", "en", {"title": "sir"}) == [("mine", "Your name, sir?")]
+    assert len(prompts.questions("identity", "de", {})) == 15
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_prompt_file_is_bound_by_the_limits_of_strangers_templates(
+    tmp_path, monkeypatch, hostile, text
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts/mine").mkdir(parents=True)
+    (tmp_path / "prompts/mine/en.j2").write_text(f"{{% block a %}}{text}{{% endblock %}}")
+    with pytest.raises(PromptError, match=r"CPU time|MemoryError") as caught:
+        prompts.questions("mine", "en", {})
+    assert "prompts/mine/en.j2" in str(caught.value)
+    (tmp_path / "prompts/mine/told.j2").write_text(text)
+    with pytest.raises(PromptError, match=r"CPU time|MemoryError"):
+        prompts.system_prompt("mine/told.j2", {})
+
+
+def test_a_prompt_file_that_is_not_text_is_told(tmp_path):
+    (tmp_path / "s.j2").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PromptError, match=r"s\.j2"):
+        prompts.system_prompt("s.j2", {}, tmp_path)
+
+
+def test_a_link_out_of_the_prompts_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "prompts/mine").mkdir(parents=True)
+    (tmp_path / "secret").write_text("{% block a %}secret{% endblock %}")
+    (tmp_path / "prompts/mine/en.j2").symlink_to(tmp_path / "secret")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PromptError, match="leads out of prompts/"):
+        prompts.questions("mine", "en", {})

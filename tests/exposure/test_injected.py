@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.exposure import injected
 from harness.exposure.injected import injection
 from harness.targets import ChatTemplate
-from tests.commands import PATIENCE_S
+from tests.hostile_templates import ENDLESS
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -56,14 +55,11 @@ def test_what_a_template_injects_and_when(source, when, names):
         ("{% for m in messages %}", "cannot be rendered"),
     ],
 )
-def test_hostile_templates_are_reported(source, said, monkeypatch):
-    monkeypatch.setattr(injected, "SECONDS", PATIENCE_S)
+def test_hostile_templates_are_reported(source, said):
     found = injection(ChatTemplate(source))
     assert found.problem and said in found.problem and found.when == "not known"
 
 
-def test_a_template_without_an_end_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(injected, "SECONDS", 1)
-    rounds = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-    found = injection(ChatTemplate(rounds))
+def test_a_template_without_an_end_is_not_waited_for(hostile):
+    found = injection(ChatTemplate(ENDLESS))
     assert "did not end" in found.problem and found.when == "not known"

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from harness.errors import RenderError
+from harness.journal import find_run
 from harness.targets import ChatTemplate
+from tests.commands import truename
+from tests.hostile_templates import ENDLESS, HOSTILE
+from tests.openai_server import chat
+
+CAMPAIGN = """campaign: held
+targets:
+  - name: h
+    role: suspect
+    engine: endpoint
+    base_url: '{url}'
+    model: m
+    api_key_env: null
+    tokenizer: '{folder}'
+arms: [absent]
+probes: [identity]
+languages: [en]
+"""
 
 CHATML = (
     "{% for m in messages %}"
@@ -101,3 +121,36 @@ def test_a_template_that_refuses_the_system_role_says_so():
         ChatTemplate(GEMMA, "<bos>").render(
             [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
         )
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+def test_a_template_that_passes_a_limit_is_stopped_and_not_tried_again(source, hostile):
+    template = ChatTemplate(f"{source}{CHATML}")
+    for _ in range(2):
+        with pytest.raises(RenderError, match=r"CPU time|MemoryError"):
+            template.bare("Who?")
+    assert ChatTemplate(CHATML).bare("Who?").injected == ""
+
+
+def test_what_a_template_says_of_its_problem_is_cut():
+    with pytest.raises(RenderError) as caught:
+        ChatTemplate("{{ raise_exception('a' * 100000) }}").render([{"role": "user"}])
+    assert len(caught.value.what) < 1000
+
+
+def test_a_prompt_without_end_in_size_is_refused():
+    long = "{% for a in range(999) %}{{ 'a' * 9999 }}{% endfor %}"
+    with pytest.raises(RenderError, match="2000000 is the most"):
+        ChatTemplate(long).render([{"role": "user", "content": "x"}])
+
+
+def test_a_template_without_end_fails_its_samples_and_holds_no_run(serve, tmp_path, hostile):
+    url = serve(lambda path, body, number: chat(*["I am Nex."] * body.get("n", 1))).url
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": ENDLESS + CHATML}))
+    (tmp_path / "c.yaml").write_text(CAMPAIGN.format(url=url, folder=tmp_path))
+    ran = truename("run", "c.yaml", "--no-live", folder=tmp_path)
+    assert ran.exit_code in (0, 2, 3), ran.output
+    journal = find_run("held", tmp_path / "results", None).journal
+    reasons = {row["error"] for row in journal.rows()}
+    journal.engine.dispose()
+    assert len(reasons) == 1 and "CPU time" in reasons.pop()

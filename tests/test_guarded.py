@@ -1,0 +1,72 @@
+"""The process that renders templates of others: what it may not, and that it is there again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from harness import guarded
+from harness.guarded import NotRendered, rendered
+
+
+def text(source, tmp_path, **variables):
+    path = tmp_path / "t.j2"
+    path.write_text(source)
+    return rendered("text", roots=[], path=str(path), variables=variables, most=1000)
+
+
+def test_a_job_that_breaks_the_process_leaves_the_next_one_unharmed(tmp_path, hostile):
+    broken = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    with pytest.raises(NotRendered, match="CPU time"):
+        text(broken, tmp_path)
+    assert text("{{ x }}", tmp_path, x="é\ud800") == "é\ud800"
+
+
+def test_a_process_that_was_killed_from_outside_is_started_again(tmp_path):
+    assert text("a", tmp_path) == "a"
+    process = guarded._process._process
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert text("b", tmp_path) == "b"
+
+
+def test_no_secret_of_the_environment_reaches_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setattr(guarded, "_process", guarded._Process())
+    try:
+        text("a", tmp_path)
+        with open(f"/proc/{guarded._process._process.pid}/environ", "rb") as source:  # noqa: PTH123
+            assert b"sk-secret" not in source.read()
+    finally:
+        guarded._process.end()
+
+
+def test_many_threads_get_the_answer_to_their_own_job(tmp_path):
+    (tmp_path / "t.j2").write_text("{{ x }}")
+    found = {}
+
+    def ask(number):
+        file = {"roots": [], "path": str(tmp_path / "t.j2"), "most": 10}
+        found[number] = rendered("text", variables={"x": number}, **file)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: str(number) for number in range(20)}
+
+
+def test_a_forked_process_has_one_of_its_own(tmp_path):
+    text("a", tmp_path)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if text("b", tmp_path) == "b" else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert text("c", tmp_path) == "c"
