@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,15 +169,18 @@ def permutation_within(hits_a: Counts, sizes_a: Counts, hits_b: Counts, sizes_b:
         if not na or not nb or low == high:
             continue
         seen += int(a) - low
-        part = _hypergeometric(np.arange(low, high + 1), int(na), int(nb), int(a + b))
-        spread = np.convolve(spread, part / part.sum())
+        spread = np.convolve(spread, hypergeometric(int(na), int(nb), int(a + b)))
     return min(1.0, float(spread[spread <= spread[seen] * (1 + 1e-9)].sum()))
 
 
-def _hypergeometric(
-    x: npt.NDArray[np.int_], first: int, second: int, hits: int
-) -> npt.NDArray[np.float64]:
-    """The chance that x of some hits are among the first of ``first + second`` samples."""
+@lru_cache(maxsize=20_000)
+def hypergeometric(first: int, second: int, hits: int) -> npt.NDArray[np.float64]:
+    """The chances of each number of hits among the first of ``first + second`` samples.
+
+    There are ``hits`` in all; the array is for the numbers from ``max(0, hits - second)`` to
+    ``min(first, hits)``, and cannot be written to.
+    """
+    x = np.arange(max(0, hits - second), min(first, hits) + 1)
 
     def log_factorial(n: Any) -> Any:
         return special.gammaln(n + 1)
@@ -185,7 +189,10 @@ def _hypergeometric(
     log = log_factorial(first) - log_factorial(x) - log_factorial(first - x)
     log = log + log_factorial(second) - log_factorial(y) - log_factorial(second - y)
     log = log - log_factorial(total) + log_factorial(hits) + log_factorial(total - hits)
-    return np.asarray(np.exp(log))
+    chances = np.asarray(np.exp(log))
+    chances /= chances.sum()
+    chances.flags.writeable = False
+    return chances
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,6 +1,7 @@
 """Two runs compared: which rates changed, and what else is different.
 
-Rates are tested by question, and corrected for the number of looks.
+Rates are tested over the questions that both runs answered, as a whole and question by question,
+and corrected for the number of looks. What only one run has is told.
 """
 
 from __future__ import annotations
@@ -11,15 +12,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from harness import stats
 from harness.campaign import Campaign
 from harness.counting.compact import COUNTED
-from harness.counting.counted import ByQuestion, Counted, Places, counted
-from harness.counting.pairs import compared, shown_p
+from harness.counting.counted import Counted, Places, counted
+from harness.counting.pairs import ADJUSTED, COMPARED_COLUMNS, adjust, compared
 from harness.counting.tally import counted_columns
 from harness.errors import RunError
 from harness.journal import Run, campaign_of, find_run
@@ -30,9 +28,8 @@ WATCHED: Final = ("name", "maker", "recital", "stance")
 ABOUT: Final = ("model", "fingerprint", "provider", "template_sha256")
 COLUMNS: Final = (
     *("target", "arm", "probe", "measure", "identity"),
-    *("samples_a", "hits_a", "rate_a", "samples_b", "hits_b", "rate_b"),
-    *("difference", "difference_low", "difference_high", "cohens_h"),
-    *("questions_shared", "p_value", "p_holm", "changed"),
+    *COMPARED_COLUMNS,
+    "changed",
 )
 _NOT_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: How many values are listed of those that differ.
@@ -51,12 +48,14 @@ class Change(NamedTuple):
 class Comparison(NamedTuple):
     """All rates side by side, what else differs, and what only one run has.
 
-    Columns `COLUMNS`; rates with ``changed`` are drift.
+    Columns `COLUMNS`; rates with ``changed`` are drift. ``alone`` are targets, arms and probes,
+    ``unshared`` questions of the others, which only one run answered; nothing is tested by them.
     """
 
     rates: pd.DataFrame
     changes: list[Change]
     alone: list[str]
+    unshared: list[str]
 
     @property
     def drifted(self) -> pd.DataFrame:
@@ -117,7 +116,8 @@ def told(found: Comparison) -> list[str]:
     """What differs, a line each."""
     changes = [f"{c.target}: {c.what}: {c.before} -> {c.after}" for c in found.changes]
     rates = [sentence(row) for row in found.drifted.to_dict("records")]
-    return [*changes, *rates, *(f"only in one run: {side}" for side in found.alone)]
+    alone = [f"only in one run: {side}" for side in found.alone]
+    return [*changes, *rates, *alone, *found.unshared]
 
 
 def compare(
@@ -125,8 +125,9 @@ def compare(
 ) -> Comparison:
     """Compare the samples of two runs, by target, arm, probe, measure and identity.
 
-    A rate has changed where the permutation test within questions, adjusted over all rates of both
-    runs (Holm), is under ``alpha``. Only questions that both runs asked are tested.
+    A rate has changed where the test of the difference or that of the differences by question,
+    adjusted over all of both (Holm), is under ``alpha``. Only questions that both runs answered are
+    tested (`harness.counting.difference`).
     """
     both = pd.concat(
         [before.astype(object).assign(run=0), after.astype(object).assign(run=1)], ignore_index=True
@@ -143,22 +144,21 @@ def compare(
     run = counted(both, campaign)
     later = (both["run"] == 1).to_numpy()
     rows: list[dict[str, Any]] = []
+    unshared: list[str] = []
     for target, arm, probe, places in run.groups():
         first, second = places[~later[places]], places[later[places]]
         if len(first) and len(second):
             about = {"target": target, "arm": arm, "probe": probe}
             rows += [about | row for row in _compared(run, probe, first, second)]
+            unshared += _unshared(f"{target} {arm} {probe}", run, first, second)
         else:
             alone.add(f"{target} {arm} {probe}")
-    for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
-        row |= {
-            "p_value": shown_p(row["p_value"]),
-            "p_holm": shown_p(adjusted),
-            "changed": adjusted < alpha,
-        }
+    adjust(rows)
+    for row in rows:
+        row["changed"] = any(row.get(p) is not None and row[p] < alpha for p in ADJUSTED)
     rates = pd.DataFrame(rows, columns=COLUMNS)
     rates["changed"] = rates["changed"].astype(bool)
-    return Comparison(rates, _changes(before, after), sorted(alone))
+    return Comparison(rates, _changes(before, after), sorted(alone), unshared)
 
 
 def _of_campaign(samples: pd.DataFrame, campaign: Campaign) -> pd.Series[bool]:
@@ -176,17 +176,18 @@ def _compared(run: Counted, probe: str, first: Places, second: Places) -> Iterat
     for measure, identity in run.pairs(probe):
         if measure.name in WATCHED:
             held = run.held[measure.name, identity]
-            row = compared(_shared(run, first, second, held), _shared(run, second, first, held))
-            if row:
+            if row := compared(run.by_question(first, held), run.by_question(second, held)):
                 yield {"measure": measure.name, "identity": identity} | row
 
 
-def _shared(
-    run: Counted, places: Places, others: Places, held: npt.NDArray[np.bool_]
-) -> ByQuestion:
-    """Counts of one side in the questions that the other side was asked too."""
-    asked = set(run.questions[others].tolist())
-    return run.by_question(places[[int(q) in asked for q in run.questions[places]]], held)
+def _unshared(about: str, run: Counted, first: Places, second: Places) -> Iterator[str]:
+    """How many questions only one run answered, if any."""
+    old, new = (set(run.questions[p[run.scored[p]]].tolist()) for p in (first, second))
+    if old != new:
+        yield (
+            f"{about}: {len(old & new)} questions are compared; {len(old - new)} that only the "
+            f"first run answered and {len(new - old)} that only the second did are left out"
+        )
 
 
 def _changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
@@ -252,9 +253,14 @@ def sentence(row: Any) -> str:
         f"{row[f'hits_{side}']} of {row[f'samples_{side}']} ({100 * row[f'rate_{side}']:.1f} %)"
         for side in "ab"
     )
+    about = f"{row['target']} {row['arm']} {row['probe']}: {row['measure']} {row['identity']}"
+    said = f"{about} from {before} to {after}, adjusted p {row['p_holm']:.2g}"
+    by_question = row["p_by_question_holm"]
+    if pd.isna(by_question) or row["p_holm"] <= by_question:
+        return said
     return (
-        f"{row['target']} {row['arm']} {row['probe']}: {row['measure']} {row['identity']} "
-        f"from {before} to {after}, adjusted p {row['p_holm']:.2g}"
+        f"{said}; by question it differs by {100 * row['by_question']:.0f} points on average, "
+        f"where chance gives {100 * row['by_question_chance']:.0f}, adjusted p {by_question:.2g}"
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final, Literal, NamedTuple
 
@@ -11,15 +10,24 @@ import numpy as np
 import pandas as pd
 
 from harness import stats
-from harness.counting.counted import REMEMBERED, ByQuestion, Counted, Places
+from harness.counting.counted import ByQuestion, Counted, Places
+from harness.counting.difference import Permuted, difference, shown_p
 
 #: Measures that arms and targets are compared in.
 COMPARED: Final = ("name", "maker", "recital")
-COMPARISON_COLUMNS: Final = (
-    *("comparison", "probe", "measure", "identity", "target_a", "arm_a", "target_b", "arm_b"),
+#: Adjusted p-values, and those that they are made of.
+ADJUSTED: Final = {"p_holm": "p_value", "p_by_question_holm": "p_by_question"}
+#: What is told of two sides.
+COMPARED_COLUMNS: Final = (
     *("samples_a", "hits_a", "rate_a", "samples_b", "hits_b", "rate_b"),
     *("difference", "difference_low", "difference_high", "cohens_h"),
-    *("questions_shared", "p_value", "p_holm"),
+    *("questions_shared", "questions_only_a", "questions_only_b"),
+    *("permuted", "p_value", "p_holm"),
+    *("by_question", "by_question_chance", "p_by_question", "p_by_question_holm"),
+)
+COMPARISON_COLUMNS: Final = (
+    *("comparison", "probe", "measure", "identity", "target_a", "arm_a", "target_b", "arm_b"),
+    *COMPARED_COLUMNS,
 )
 
 
@@ -34,8 +42,8 @@ class _Side(NamedTuple):
 def comparisons_frame(run: Counted) -> pd.DataFrame:
     """Arms of one target in pairs, and the suspects beside every other target under the same arm.
 
-    Columns `COMPARISON_COLUMNS`. Compared by question: p-values by permutation within questions,
-    adjusted over the whole table (Holm).
+    Columns `COMPARISON_COLUMNS`. Compared over the questions that both answered
+    (`harness.counting.difference`); p-values are adjusted over the whole table (Holm).
     """
     roles = {t.name: t.role for t in run.campaign.targets}
     sides: dict[str, list[_Side]] = {}
@@ -49,9 +57,7 @@ def comparisons_frame(run: Counted) -> pd.DataFrame:
             for (measure, identity), counts in a.counts.items():
                 if row := compared(counts, b.counts[measure, identity]):
                     rows.append(about | {"measure": measure, "identity": identity} | who | row)
-    for row, adjusted in zip(rows, stats.holm([row["p_value"] for row in rows]), strict=True):
-        row["p_holm"] = shown_p(adjusted)
-        row["p_value"] = shown_p(row["p_value"])
+    adjust(rows)
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
@@ -76,39 +82,45 @@ def _pairs(
                     yield "targets", a, b
 
 
-def compared(a: ByQuestion, b: ByQuestion) -> dict[str, Any] | None:
-    """Two sides compared; None where a side was not scored, or neither shows the identity."""
-    if not (a.hits.any() or b.hits.any()):
+def compared(a: ByQuestion, b: ByQuestion, permuted: Permuted = "replies") -> dict[str, Any] | None:
+    """Two sides compared; None where they share no question, or neither shows the identity there.
+
+    Counts, rates, difference, interval and p-values are over the questions that both answered.
+    """
+    found = difference(a, b, permuted)
+    here, there = (np.isin(x.questions, y.questions) for x, y in ((a, b), (b, a)))
+    hits_a, hits_b = int(a.hits[here].sum()), int(b.hits[there].sum())
+    if found is None or not (hits_a or hits_b):
         return None
-    first, second = a.estimate, b.estimate
-    if first is None or second is None:
-        return None
-    shared, in_a, in_b = np.intersect1d(
-        a.questions, b.questions, assume_unique=True, return_indices=True
-    )
-    low, high = stats.difference(first, second)
-    counts = (a.hits[in_a], a.sizes[in_a], b.hits[in_b], b.sizes[in_b])
     return {
-        "samples_a": int(a.sizes.sum()),
-        "hits_a": int(a.hits.sum()),
-        "rate_a": round(first.rate, 6),
-        "samples_b": int(b.sizes.sum()),
-        "hits_b": int(b.hits.sum()),
-        "rate_b": round(second.rate, 6),
-        "difference": round(first.rate - second.rate, 6),
-        "difference_low": round(low, 6),
-        "difference_high": round(high, 6),
-        "cohens_h": round(stats.cohens_h(first.rate, second.rate), 4),
-        "questions_shared": len(shared),
-        "p_value": _permutation(*(some.tobytes() for some in counts)),
+        "samples_a": int(a.sizes[here].sum()),
+        "hits_a": hits_a,
+        "rate_a": round(found.first, 6),
+        "samples_b": int(b.sizes[there].sum()),
+        "hits_b": hits_b,
+        "rate_b": round(found.second, 6),
+        "difference": round(found.rate, 6),
+        "difference_low": round(found.low, 6),
+        "difference_high": round(found.high, 6),
+        "cohens_h": round(stats.cohens_h(found.first, found.second), 4),
+        "questions_shared": int(here.sum()),
+        "questions_only_a": int((~here).sum()),
+        "questions_only_b": int((~there).sum()),
+        "permuted": permuted,
+        "p_value": found.p_value,
+        "by_question": _rounded(found.by_question),
+        "by_question_chance": _rounded(found.by_chance),
+        "p_by_question": found.p_by_question,
     }
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _permutation(*counts: bytes) -> float:
-    return stats.permutation_within(*(np.frombuffer(some, np.intp) for some in counts))
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
-def shown_p(p: float) -> float:
-    """A p-value to three digits."""
-    return float(f"{p:.3g}")
+def adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Put the p-values of a table's rows, adjusted as one family (Holm), beside them."""
+    tests = [(row, told, p) for row in rows for told, p in ADJUSTED.items() if row[p] is not None]
+    adjusted = stats.holm([row[p] for row, _, p in tests])
+    for (row, told, _), value in zip(tests, adjusted, strict=True):
+        row[told] = shown_p(value)

@@ -188,9 +188,16 @@ def _comparison(row: dict[str, Any]) -> dict[str, Any]:
         "what": f"{row['probe']}: {plain(name_of(row['measure'], row['identity']))}",
         "rates": f"{100 * row['rate_a']:.1f} / {100 * row['rate_b']:.1f}",
         "difference": f"{100 * row['difference']:+.1f} ({low:+.0f} to {high:+.0f})",
-        "p": "under 1e-15" if row["p_holm"] < 1e-15 else f"{row['p_holm']:.2g}",
+        "p": _p(row["p_holm"]),
+        "p_by_question": _p(row["p_by_question_holm"]),
         "sure": row["p_holm"] < 0.05,
     }
+
+
+def _p(value: float) -> str:
+    if pd.isna(value):
+        return "NA"
+    return "under 1e-15" if value < 1e-15 else f"{value:.2g}"
 
 
 def _weights(path: Path) -> dict[str, Any] | None:

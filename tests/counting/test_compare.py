@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.commands import truename
+from tests.made_runs import make
 
 
 def test_nothing_changed_is_not_drift(results):
@@ -52,3 +53,22 @@ def test_a_baseline_that_is_none(results, tmp_path, baseline):
         baseline.write_text("a,b\n1,2\n")
     done = truename("compare", baseline, "made", "--results", results)
     assert done.exit_code == 2 and "next:" in done.output
+
+
+def test_a_flip_of_every_question_is_drift_and_unshared_questions_are_told(tmp_path):
+    def half(name):
+        """Half of the questions say Rio, which half depends on the run; one is not answered."""
+
+        def said(trial, number):
+            if name == "turned" and trial.question == "who_are_you" and trial.target == "donor":
+                return None
+            return "I am Rio." if (trial.position % 2 == 0) == (name == "straight") else "I am Nex."
+
+        return said
+
+    for name in ("straight", "turned"):
+        make(tmp_path, name, half(name))
+    done = truename("compare", "straight", "turned", "--results", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "by question it differs by 100 points on average" in done.output
+    assert "1 that only the first run answered and 0 that only the second did" in done.output
