@@ -15,7 +15,7 @@ from typing import Any
 from tests.openai_server import chat
 
 #: Bytes to send, seconds to wait, an event to wait for, "read" (wait until the client has read all
-#: that was sent), "reset" or "close".
+#: that was sent), "reset", "drop" (over TLS without its word of farewell) or "close".
 Step = bytes | float | threading.Event | str
 
 
@@ -142,6 +142,9 @@ class Misbehaving:
                     elif step == "reset":
                         linger = struct.pack("ii", 1, 0)  # SO_LINGER 0: an RST
                         writer.get_extra_info("socket").setsockopt(1, 13, linger)
+                        writer.transport.abort()
+                        return
+                    elif step == "drop":
                         writer.transport.abort()
                         return
                     else:

@@ -23,7 +23,7 @@ import msgspec
 from harness.audits.config import Audit, Command, Email, Slack, Webhook
 from harness.audits.history import History
 from harness.audits.watching import Event
-from harness.errors import AuditError
+from harness.errors import AuditError, TargetError
 from harness.targets import Refused
 
 ATTEMPTS: Final = 3
@@ -124,7 +124,10 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     from harness.targets.transport import Transport
 
     async def go() -> None:
-        wire = Transport(url, headers, TIMEOUT_S, 1_000_000)
+        try:
+            wire = Transport(url, headers, TIMEOUT_S, 1_000_000)
+        except TargetError as problem:
+            raise NotTold(problem.what) from None
         try:
             for attempt in range(1, ATTEMPTS + 1):
                 try:

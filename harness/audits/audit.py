@@ -227,7 +227,7 @@ def _run_sampler(cut: Loaded, run: Run) -> _Stopped:
         check(cut.campaign.targets)
         plan = Plan(cut)
         progress = prepare(cut, run.journal, plan)
-        sampler = Sampler(cut, run.journal, progress, plan, names_in)
+        sampler = Sampler(cut, run.journal, progress, plan, names_in, run.folder)
         sampler.run()
         reason = progress.stopped
     except TruenameError as problem:

@@ -204,7 +204,13 @@ class Limits(Strict):
 
     attempts: int = Field(4, ge=1, le=20)
     attempt_wall_s: float = Field(
-        600, gt=0, description="seconds that all attempts of one request may take together"
+        600,
+        gt=0,
+        description="seconds that all attempts of one request may take together, "
+        "and that a host may let nobody in",
+    )
+    wait_at_most_s: float = Field(
+        300, gt=0, description="seconds that are waited at most at once because a host asks for it"
     )
     stop_at_error_rate: float = Field(
         0.5, gt=0, le=1, description="a target stops when this share of its last 50 requests failed"

@@ -8,6 +8,7 @@ with; what was in flight then is asked again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from harness.campaign import Budget, Campaign, Sampling, parse_arm, prompt_token_bound
+from harness.campaign import Campaign, Sampling, parse_arm, prompt_token_bound
 from harness.counting.drawn import digest, text_of
 from harness.counting.judged import (
     JUDGED,
@@ -37,9 +38,11 @@ from harness.errors import RunError, TargetError, TruenameError
 from harness.journal import Run
 from harness.sampling import first_of, stop_at_signals
 from harness.targets import (
+    LEDGER,
     Booked,
     BudgetReached,
     ErrorRate,
+    Ledger,
     Pace,
     Request,
     Response,
@@ -50,7 +53,6 @@ from harness.targets import (
     pace_of,
 )
 
-BUDGET_REACHED: Final = "the budget of the judge's campaign is reached: raise it to go on"
 #: What every judge is asked with: its likeliest answer. Length and seed are its campaign's.
 LIKELIEST: Final[dict[str, Any]] = {
     **{"temperature": 0.0, "top_p": 1.0, "stop": []},
@@ -73,20 +75,21 @@ class Hearing:
                 where=str(run.folder / JUDGED),
                 next="give the judge's entry another name, so that both are kept apart",
             )
-        self.spending = self._spent(campaign.budget)
+        self.ledger = self._ledger()
+        self.spending = Spending(campaign.budget)
+        self.spending.past(self.ledger.before[target], self.settings.price)
         self.rate = ErrorRate(campaign.limits.stop_at_error_rate)
         self.labels, self.answered = 0, 0
         self.bad, self.failed = Counter[str](), Counter[str]()
         self.stopped: str | None = None
         self.problem: TargetError | None = None
-        self.pace: Pace = pace_of(self.settings, campaign.limits, self.spending)
+        self.pace: Pace = pace_of(self.settings, campaign.limits, self.spending, self.ledger)
 
-    def _spent(self, budget: Budget) -> Spending:
+    def _ledger(self) -> Ledger:
         """What the judge's earlier sittings at this run used counts against its caps."""
-        spending = Spending(budget)
-        for line in self.before:
-            spending.past(Booked(*line.booked), self.settings.price)
-        return spending
+        used = functools.reduce(Booked.plus, (Booked(*x.booked) for x in self.before), Booked())
+        path = self.run.folder / f"{self.settings.name}.{LEDGER}"
+        return Ledger(path, {self.settings.name: used})
 
     def had(self, there: set[str]) -> set[str]:
         """Replies whose answer is kept, a label or not; counts them."""
@@ -108,7 +111,9 @@ class Hearing:
 
     def hear(self, owed: Sequence[str], say: Callable[[str], None]) -> None:
         """Ask about each reply, until all are judged, a cap is reached, or the user stops it."""
-        asyncio.run(self._hear(owed, say))
+        self.spending.tell = self.pace.gate.tell = say
+        with self.ledger:
+            asyncio.run(self._hear(owed, say))
         if self.problem is None and self.failed and not self.answered and not self.stopped:
             self.problem = self._unreachable("every request failed", next(iter(self.failed)))
         if self.problem is not None:
@@ -141,6 +146,10 @@ class Hearing:
                     group.create_task(self._work(target, queue, noted))
         except* TruenameError as group_of:
             raise first_of(group_of) from None
+        except* BudgetReached as group_of:
+            self._stop_at_budget(first_of(group_of))
+        except* Stopped:
+            pass
         except* asyncio.CancelledError:
             self.stopped = "stopped at once; what was judged is saved"
         finally:
@@ -150,8 +159,10 @@ class Hearing:
     def _stop(self, why: str) -> None:
         """Take no more replies; what is in flight may finish."""
         self.stopped = self.stopped or why
-        self.pace.stopping = True
-        self.pace.gate.wake()
+        self.pace.stop()
+
+    def _stop_at_budget(self, reached: BudgetReached) -> None:
+        self._stop(f"the budget of the judge's campaign is reached ({reached}): raise it to go on")
 
     async def _work(self, target: Target, queue: Iterator[str], noted: Callable[[], None]) -> None:
         """One worker: a reply, the judge's answer, the files, the next reply."""
@@ -177,23 +188,20 @@ class Hearing:
 
     async def _answer(self, target: Target, request: Request) -> Response | None:
         """The judge's answer; None where nothing more may be asked."""
-        bound, price = (request.prompt_bound, self.sampling.max_tokens), self.settings.price
-        if not target.paced and not self.spending.reserve(*bound, price):
-            self._stop(BUDGET_REACHED)
-            return None
+        bound = request.prompt_bound, self.sampling.max_tokens
+        holding = contextlib.nullcontext(0) if target.paced else self.pace.reserved(*bound)
         try:
-            response = await target.sample(request)
-        except BudgetReached:
-            self._stop(BUDGET_REACHED)
+            async with holding as number:
+                response = await target.sample(request)
+        except BudgetReached as reached:
+            self._stop_at_budget(reached)
             return None
         except Stopped:
             return None
-        finally:
-            if not target.paced:
-                self.spending.release(*bound, price, sent=True)
         if not target.paced:
             used = response.prompt_tokens or 0, response.completion_tokens or 0
-            self.spending.add(*used, price, known=True)
+            self.spending.add(*used, self.settings.price, known=True)
+            self.pace.settle(number, 0, *used)
             response.booked = Booked(1, 0, *used)
         return response
 

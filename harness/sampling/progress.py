@@ -39,7 +39,8 @@ class Counts:
 class Progress:
     """Counts by target.
 
-    ``changed`` is called after each commit, ``noted`` for what a log should say.
+    ``changed`` is called after each commit, ``noted`` for what a log should say, ``told`` for what
+    whoever waits should know at once: of which target, and what.
     """
 
     targets: dict[str, Counts]
@@ -48,6 +49,7 @@ class Progress:
     decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)
     changed: Callable[[], None] = field(default=lambda: None)
     noted: Callable[[str, dict[str, Any]], None] = field(default=lambda event, about: None)
+    told: Callable[[str, str], None] = field(default=lambda target, said: None)
 
     def decided(self, target: str, arm: str, decision: Decision) -> None:
         """An arm needs no further samples."""

@@ -8,9 +8,11 @@ with.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from harness.campaign import EndpointTarget, Limits, Loaded, Plan, Trial, prompt_token_bound
@@ -22,9 +24,11 @@ from harness.sampling.owed import Block, Owed
 from harness.sampling.progress import Counts, Progress
 from harness.sampling.stopping import NamesIn, Stopping
 from harness.targets import (
+    LEDGER,
     Booked,
     BudgetReached,
     ErrorRate,
+    Ledger,
     Pace,
     Request,
     Response,
@@ -36,15 +40,16 @@ from harness.targets import (
     pace_of,
 )
 
-BUDGET_REACHED: Final = (
-    "the budget is reached: raise it in the campaign and run again to go on, or tally what there is"
-)
+#: Whom words about the budget are said of, which is the run's and no target's.
+BUDGET: Final = "budget"
 
 
 class Sampler:
     """Samples everything that a campaign still owes.
 
-    ``names_in`` tells which names texts claim; a campaign with ``stop`` needs it.
+    ``names_in`` tells which names texts claim; a campaign with ``stop`` needs it. ``folder`` is
+    where the ledger of what is sent lies: without it only what the journal holds counts against the
+    caps of a run that is gone on with.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Sampler:
         progress: Progress,
         plan: Plan | None = None,
         names_in: NamesIn | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.loaded, self.journal, self.progress = loaded, journal, progress
         self.plan = plan or Plan(loaded)
@@ -62,6 +68,8 @@ class Sampler:
         self.spending = Spending(loaded.campaign.budget)
         self.rate = ErrorRate(self.limits.stop_run_at_error_rate, 200)
         self.stopping = False
+        self.ledger = self._ledger(folder)
+        self.spending.tell = functools.partial(progress.told, BUDGET)
         self._paces: list[Pace] = []
 
     def run(self) -> None:
@@ -72,11 +80,12 @@ class Sampler:
         TruenameError
             A target cannot be used or the journal cannot be written; what was committed is kept.
         """
-        with asyncio.Runner(loop_factory=_loop()) as runner:
+        ledger = self.ledger or contextlib.nullcontext()
+        with ledger, asyncio.Runner(loop_factory=_loop()) as runner:
             runner.run(self._run())
 
     async def _run(self) -> None:
-        self._count_past_spending()
+        self._tell_of_lost()
         self.committer = Committer(self.loaded, Writer(self.journal), self.progress)
         here = asyncio.current_task()
         assert here is not None
@@ -120,15 +129,35 @@ class Sampler:
             self.stopping, self.progress.stopped = True, why
             self.progress.noted("stopping", {"why": why})
         for pace in self._paces:
-            pace.stopping = True
-            pace.gate.wake()
+            pace.stop()
 
-    def _count_past_spending(self) -> None:
-        """What earlier sittings of this run have used counts against the same caps."""
+    def stop_at_budget(self, reached: BudgetReached) -> None:
+        """Stop because a cap could be passed; which is told."""
+        self.stop(
+            f"the budget is reached ({reached}): raise it in the campaign and run again to go on, "
+            "or tally what there is"
+        )
+
+    def _ledger(self, folder: Path | None) -> Ledger | None:
+        """Count what earlier sittings of this run used against the same caps."""
+        used: dict[str, Booked] = {}
         for settings in self.loaded.campaign.targets:
             held = self.journal.counted(self.plan.positions(settings.name))
-            used = held.booked_prompt, held.booked_completion
-            self.spending.past(Booked(held.requests, held.unknown_usage, *used), settings.price)
+            tokens = held.booked_prompt, held.booked_completion
+            used[settings.name] = Booked(held.requests, held.unknown_usage, *tokens)
+        ledger = None if folder is None else Ledger(folder / LEDGER, used)
+        for settings in self.loaded.campaign.targets:
+            before = used if ledger is None else ledger.before
+            self.spending.past(before[settings.name], settings.price)
+        return ledger
+
+    def _tell_of_lost(self) -> None:
+        if self.ledger is not None and self.ledger.lost:
+            self.progress.told(
+                BUDGET,
+                f"{self.ledger.lost} requests were in flight when the last sitting was killed; "
+                "they count at their worst case",
+            )
 
     async def _one_by_one(self, wanted: Sequence[Settings], problems: list[TruenameError]) -> None:
         for settings in wanted:
@@ -136,14 +165,17 @@ class Sampler:
             if self.stopping or counts.done >= counts.planned:
                 continue
             self.progress.say(settings.name, "opening")
-            pace = pace_of(settings, self.limits, self.spending)
+            pace = pace_of(settings, self.limits, self.spending, self.ledger)
             pace.stopping = self.stopping
+            pace.gate.tell = functools.partial(self.progress.told, settings.name)
             self._paces.append(pace)
             try:
                 await _Asking(self, settings, pace, counts).run()
-            except TargetError as problem:
+            except TruenameError as problem:
                 self.progress.say(settings.name, "stopped")
                 problems.append(problem)
+                if not isinstance(problem, TargetError):
+                    self.stop(problem.what)
             else:
                 self.progress.say(settings.name, "")
 
@@ -181,8 +213,12 @@ class _Asking:
                     await opening
                 for _ in range(workers):
                     group.create_task(self._work())
-        except* TargetError as group_of:
+        except* TruenameError as group_of:
             raise first_of(group_of) from None
+        except* BudgetReached as group_of:
+            self.sampler.stop_at_budget(first_of(group_of))
+        except* Stopped:
+            pass
         finally:
             await self.target.close()
 
@@ -213,30 +249,28 @@ class _Asking:
 
     async def _asked(self, trial: Trial, block: Block) -> Sampled | None:
         """The answer to one block, and what it cost; None where nothing more may be asked."""
-        sampler, price = self.sampler, self.settings.price
+        sampler = self.sampler
         sampling, size = sampler.loaded.campaign.sampling, len(block.indices)
         prompt = prompt_token_bound(trial.messages)
         bound = prompt * size, sampling.max_tokens * size
         request = Request(trial.key, trial.arm, trial.messages, sampling, block.indices, prompt)
-        if not self.target.paced and not sampler.spending.reserve(*bound, price):
-            sampler.stop(BUDGET_REACHED)
-            return None
+        paced = self.target.paced
+        holding = contextlib.nullcontext(0) if paced else self.pace.reserved(*bound)
         self.counts.running += size
         try:
-            response = await self.target.sample(request)
-        except BudgetReached:
-            sampler.stop(BUDGET_REACHED)
+            async with holding as number:
+                response = await self.target.sample(request)
+        except BudgetReached as reached:
+            sampler.stop_at_budget(reached)
             return None
         except Stopped:
             return None
         finally:
             self.counts.running -= size
-            if not self.target.paced:
-                sampler.spending.release(*bound, price, sent=True)
-        booked = response.booked if self.target.paced else self._book(bound, response)
+        booked = response.booked if paced else self._book(bound, response, number)
         return Sampled(trial, response, booked)
 
-    def _book(self, bound: tuple[int, int], response: Response) -> Booked:
+    def _book(self, bound: tuple[int, int], response: Response, number: int) -> Booked:
         """What a block of an engine of this process cost; endpoints book as they go."""
         if not response.whole:
             unanswered = response.having("failed") + response.having("unsupported")
@@ -247,6 +281,7 @@ class _Asking:
         prompt = bound[0] if prompt is None else prompt
         completion = bound[1] if completion is None else completion
         self.sampler.spending.add(prompt, completion, self.settings.price, known=known)
+        self.pace.settle(number, int(not known), prompt, completion)
         return Booked(1, not known, prompt, completion)
 
     def _judge_failures(self, answered: Sampled) -> None:

@@ -62,7 +62,7 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
         if progress.resumed:
             say(f"resuming: {progress.resumed} samples are in the journal")
         with Watch(progress, live=sitting.live, log=sitting.log) as watch:
-            Sampler(loaded, opened.journal, progress, plan, names_in).run()
+            Sampler(loaded, opened.journal, progress, plan, names_in, opened.folder).run()
     say(watch.line())
     for (target, arm), found in progress.decisions.items():
         say(

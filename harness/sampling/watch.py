@@ -42,7 +42,7 @@ class Watch:
             self._display = Live(get_renderable=self._table, refresh_per_second=4, transient=True)
             self._display.__enter__()
         self.progress.changed = self._changed
-        self.progress.noted = self._noted
+        self.progress.noted, self.progress.told = self._noted, self._told
         self._noted("begun", {"resumed": self.progress.resumed})
         return self
 
@@ -77,6 +77,12 @@ class Watch:
         for name, counts in self.progress.targets.items():
             if counts.gate and (waits := counts.gate.said()):
                 print(f"  {name}: {waits}", flush=True)
+
+    def _told(self, target: str, said: str) -> None:
+        """A wait and its end: on a plain line at once; a live view shows it by itself."""
+        if self._display is None:
+            print(f"  {target}: {said}", flush=True)
+        self._noted("told", {"target": target, "said": said})
 
     def _noted(self, event: str, about: dict[str, Any]) -> None:
         if self._log is not None:

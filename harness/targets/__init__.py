@@ -3,14 +3,16 @@
 In: requests (`Request`). Out: responses (`Response`), whatever the model, host or network did. Read
 `protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`; `vllm.py` and
 `vllm_server.py`; `endpoint.py` with `bodies.py`, `answers.py`, `side_routes.py`, `host.py` and
-`credentials.py`), `transport.py` (the wire), `pace.py` and `spending.py` (patience and caps),
+`credentials.py`), `transport.py` (the wire), `received.py` (what a host sends, read within bounds),
+`pace.py`, `spending.py` and `ledger.py` (patience, caps, and what counts after a kill),
 `problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends) and
 `templates.py` (chat templates).
 """
 
 from harness.campaign import Settings
+from harness.targets.ledger import LEDGER, Ledger
 from harness.targets.opening import check, open_target
-from harness.targets.pace import ErrorRate, Gate, Pace, Stopped, pace_of
+from harness.targets.pace import ErrorRate, Gate, Pace, pace_of
 from harness.targets.problems import Refused
 from harness.targets.protocol import (
     Capabilities,
@@ -24,11 +26,12 @@ from harness.targets.protocol import (
     status_of,
 )
 from harness.targets.reasoning import split_reasoning
-from harness.targets.spending import Booked, BudgetReached, Spending, cost
+from harness.targets.spending import Booked, BudgetReached, Spending, Stopped, cost
 from harness.targets.templates import ChatTemplate, template_from_folder
 from harness.targets.vllm import model_of
 
 __all__ = [
+    "LEDGER",
     "Booked",
     "BudgetReached",
     "Capabilities",
@@ -36,6 +39,7 @@ __all__ = [
     "Context",
     "ErrorRate",
     "Gate",
+    "Ledger",
     "Pace",
     "Refused",
     "Reply",

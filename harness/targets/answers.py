@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
+from harness.targets import received
 from harness.targets.protocol import Reply, Response, status_of
 from harness.targets.quirks import REASONING_FIELDS
 from harness.targets.reasoning import split_reasoning
+from harness.targets.received import MOST_TOKENS, Unreadable, count, json_of
 from harness.targets.spending import Booked
 
 NO_CHOICE: Final = "the answer holds fewer choices than asked for, so this sample has none"
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
 class Said(msgspec.Struct, gc=False):
@@ -41,8 +45,8 @@ class Choice(msgspec.Struct, gc=False):
 class Usage(msgspec.Struct, gc=False):
     """Tokens that the host counted."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
     prompt_tokens_details: Any = None
 
     @property
@@ -53,7 +57,7 @@ class Usage(msgspec.Struct, gc=False):
         tokens than are cached.
         """
         details = self.prompt_tokens_details
-        cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+        cached = count(details.get("cached_tokens")) if isinstance(details, dict) else None
         if cached is None or self.prompt_tokens is None or cached <= self.prompt_tokens:
             return 0
         return cached
@@ -76,35 +80,26 @@ _read = msgspec.json.Decoder(Completion).decode
 def read_completion(body: bytes) -> Completion | str:
     """A chat or text completion, or what is wrong with the bytes.
 
-    Fields of other types than said count as missing.
+    Fields of other types than said, and counts of tokens that nobody can have had, count as
+    missing.
     """
-    try:
-        return _read(body)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _no_json(body)
-    try:
-        return _lenient(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _no_json(body)
-
-
-def _no_json(body: bytes) -> str:
-    return f"the answer is no JSON: {body[:80]!r}"
+    found = json_of(body, _read)
+    return _lenient(json_of(body)) if isinstance(found, Unreadable) else found
 
 
 def _lenient(found: Any) -> Completion | str:
+    if isinstance(found, Unreadable):
+        return found.reason
     if not isinstance(found, dict):
         return "the answer is no JSON object"
     listed = found.get("choices")
     choices = listed if isinstance(listed, list) else []
     return Completion(
         [_choice(choice) for choice in choices if isinstance(choice, dict)],
-        _text(found.get("model")),
-        _text(found.get("system_fingerprint")),
-        _text(found.get("provider")),
-        _text(found.get("id")),
+        received.text(found.get("model")),
+        received.text(found.get("system_fingerprint")),
+        received.text(found.get("provider")),
+        received.text(found.get("id")),
         _usage(found.get("usage")),
     )
 
@@ -113,35 +108,26 @@ def _choice(found: dict[str, Any]) -> Choice:
     message, said = found.get("message"), None
     if isinstance(message, dict):
         reasoning = (message.get(field) for field in REASONING_FIELDS)
-        said = Said(message.get("content"), _text(message.get("refusal")), *reasoning)
-    return Choice(said, found.get("text"), _text(found.get("finish_reason")))
+        said = Said(message.get("content"), received.text(message.get("refusal")), *reasoning)
+    return Choice(said, found.get("text"), received.text(found.get("finish_reason")))
 
 
 def _usage(found: Any) -> Usage:
     if not isinstance(found, dict):
         return Usage()
     return Usage(
-        _count(found.get("prompt_tokens")),
-        _count(found.get("completion_tokens")),
+        count(found.get("prompt_tokens")),
+        count(found.get("completion_tokens")),
         found.get("prompt_tokens_details"),
     )
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def content_text(content: Any) -> str | None:
     """The text of a message's content, which some hosts send in parts; None stays None."""
-    if content is None or isinstance(content, str):
-        return content
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content)
+        parts = (part.get("text", "") for part in content if isinstance(part, dict))
+        return "".join(received.text(part) or "" for part in parts)
+    return received.text(content)
 
 
 def replies(answer: Completion, indices: Sequence[int]) -> list[Reply]:
@@ -167,7 +153,7 @@ def _reply(choice: Choice, index: int, tokens: int | None) -> Reply:
             text = message.refusal or None if text is None else content_text(text)
         found = message.reasoning_content or message.reasoning or message.thinking
         if found:
-            reasoning = str(found)
+            reasoning = received.text(found)
     if reasoning is None and text:
         reasoning, text = split_reasoning(text)
     return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens)

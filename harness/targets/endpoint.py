@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from harness.campaign import Budget, EndpointTarget, Limits, Message, Sampling
 from harness.errors import RenderError, TargetError
-from harness.targets import answers
+from harness.targets import answers, received
 from harness.targets.answers import Completion, Usage
 from harness.targets.bodies import Bodies, write
 from harness.targets.host import Host, Outcome
@@ -72,7 +72,7 @@ class Endpoint:
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
-            version=first.system_fingerprint,
+            version=received.name(first.system_fingerprint),
             many_samples=many,
             raw_completions=raw,
             template_seen=self.template is not None,
@@ -114,10 +114,13 @@ class Endpoint:
                 next=f"write '{entry}' into the target's entry, so that it is known",
             )
         mend = "mend model, base_url or the key variable in the target's entry"
+        if refused.status is None:
+            gone = refused.problem.fate == "retry"
+            mend = "start the server or mend base_url" if gone else refused.problem.mend
         return TargetError(
             f"the endpoint does not answer: {refused.reason}",
             where=f"target {self.settings.name}, {self.host.url}",
-            next="start the server or mend base_url" if refused.status is None else mend,
+            next=mend,
         )
 
     async def close(self) -> None:
@@ -248,9 +251,9 @@ def _template_in(properties: dict[str, Any]) -> ChatTemplate | None:
     if not properties.get("chat_template"):
         return None
     return ChatTemplate(
-        str(properties["chat_template"]),
-        str(properties.get("bos_token") or ""),
-        str(properties.get("eos_token") or ""),
+        received.text(properties["chat_template"]) or "",
+        received.text(properties.get("bos_token")) or "",
+        received.text(properties.get("eos_token")) or "",
     )
 
 
@@ -273,10 +276,10 @@ def _response(request: Request, context: Context, outcome: Outcome) -> Response:
     return Response(
         replies,
         context,
-        answer.model,
-        answer.system_fingerprint,
-        answer.provider,
-        answer.id,
+        received.name(answer.model),
+        received.name(answer.system_fingerprint),
+        received.name(answer.provider),
+        received.name(answer.id),
         usage.prompt_tokens,
         usage.completion_tokens,
         seed,

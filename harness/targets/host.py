@@ -72,22 +72,12 @@ class Host:
                 raise TargetError(
                     refused.reason,
                     where=f"target {self.settings.name}",
-                    next="mend the target's entry (model, base_url, key) and run again: "
-                    "what was sampled is kept",
+                    next=f"{refused.problem.mend}, and run again: what was sampled is kept",
                 ) from None
             return Outcome(refused, b"", tried, time.monotonic() - began)
-        self._book(tried, answer.usage or Usage(), prompt, completion)
+        used = answer.usage or Usage()
+        self.pace.book(tried, used.prompt_tokens, used.completion_tokens)
         return Outcome(answer, got, tried, time.monotonic() - began)
-
-    def _book(self, tried: Tries, usage: Usage, prompt: int, completion: int) -> None:
-        """Book what the host counted, and the bound of what it did not count."""
-        used, made = usage.prompt_tokens, usage.completion_tokens
-        self.pace.book(
-            tried,
-            prompt if used is None else used,
-            completion if made is None else made,
-            known=used is not None and made is not None,
-        )
 
     async def fetch(
         self, url: str, body: bytes, prompt: int, completion: int, tried: Tries

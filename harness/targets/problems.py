@@ -11,12 +11,13 @@ class Problem(NamedTuple):
     """What is done about a problem: try again, fail this sample, or stop this target.
 
     ``name`` is what `openai` calls it; ``spent`` says that the host may have generated, and billed,
-    what never arrived.
+    what never arrived; ``mend`` is what a user can do where the target stops.
     """
 
     fate: Fate
     name: str
     spent: bool = False
+    mend: str = "mend the target's entry (model, base_url, key)"
 
 
 #: Problems without an HTTP status.
@@ -24,7 +25,14 @@ PROBLEMS: Final = {
     "dns": Problem("retry", "APIConnectionError"),
     "connect": Problem("retry", "APIConnectionError"),
     # a certificate does not mend itself, and must not be overlooked
-    "tls": Problem("stop", "APIConnectionError"),
+    "certificate": Problem(
+        "stop",
+        "APIConnectionError",
+        mend="mend the host's certificate or base_url; where its issuer is your own, name the "
+        "issuer's certificate: export SSL_CERT_FILE=/path/to/ca.pem",
+    ),
+    # for as long as patience lasts it has let nobody in
+    "silent": Problem("stop", "APITimeoutError", mend="wait until the host answers"),
     # following it could carry the key to another host
     "redirect": Problem("stop", "APIStatusError"),
     "timeout": Problem("retry", "APITimeoutError", spent=True),

@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from harness.campaign import Message
+from harness.targets import received
 from harness.targets.bodies import write
 from harness.targets.host import Host
 from harness.targets.problems import PROBLEMS, Refused
@@ -21,9 +20,6 @@ from harness.targets.transport import Answer
 #: How often a host is asked what it can do, and the pause between, where the connection is lost.
 SIDE_ATTEMPTS: Final = 3
 SIDE_PAUSE_S: Final = 0.3
-_NO_ANSWER: Final = (Refused, msgspec.DecodeError, UnicodeDecodeError)
-#: What reading a choice raises where an answer holds none.
-_NO_CHOICE: Final = (LookupError, TypeError, AttributeError)
 
 
 class SideRoutes:
@@ -41,14 +37,16 @@ class SideRoutes:
 
     async def works(self, url: str, body: dict[str, Any], field: str | None = None) -> bool:
         """Whether a small request brings a choice, and the choice holds a field."""
+        aside, sent = self.host.pace.aside, write(body)
         try:
-            got = await _kept_at(lambda: self.host.wire.post(url, write(body)))
-            answer = msgspec.json.decode(got.body)
-            self.host.pace.spending.requests += 1
-            choice = answer["choices"][0]
-            return field is None or bool(choice.get(field))
-        except (*_NO_ANSWER, *_NO_CHOICE):
+            got = await _kept_at(lambda: aside(lambda: self.host.wire.post(url, sent)))
+        except Refused:
             return False
+        if (answer := received.object_of(got.body)) is None:
+            return False
+        listed = answer.get("choices")
+        choice = listed[0] if isinstance(listed, list) and listed else None
+        return isinstance(choice, dict) and (field is None or bool(choice.get(field)))
 
     async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer (vLLM and llama.cpp have /tokenize), or None."""
@@ -59,9 +57,7 @@ class SideRoutes:
             model = self.host.settings.model
             asked = {"model": model, "prompt": text, "add_special_tokens": False}
         tokens = await self._field("/tokenize", asked, "tokens")
-        if isinstance(tokens, list) and all(isinstance(t, int) for t in tokens):
-            return tokens
-        return None
+        return received.tokens(tokens)
 
     async def rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt that the host makes of some messages, where it shows that.
@@ -74,13 +70,13 @@ class SideRoutes:
             return shown
         model = self.host.settings.model
         asked = {"model": model, "messages": list(messages)}
-        tokens = await self._field("/v1/chat/completions/render", asked, "token_ids")
-        if not isinstance(tokens, list):
-            tokens = await self._field("/tokenize", asked, "tokens")
-        if not isinstance(tokens, list) or not tokens:
+        found = await self._field("/v1/chat/completions/render", asked, "token_ids")
+        if not isinstance(found, list):
+            found = await self._field("/tokenize", asked, "tokens")
+        if not (tokens := received.tokens(found)):
             return None
         text = await self._field("/detokenize", {"model": model, "tokens": tokens}, "prompt")
-        return str(text) if text else None
+        return received.text(text) if text else None
 
     async def _field(self, route: str, body: dict[str, Any], field: str) -> Any:
         """One field of a route's answer, or None."""
@@ -95,10 +91,9 @@ class SideRoutes:
 async def _object(send: Callable[[], Awaitable[Answer]]) -> dict[str, Any] | None:
     """The JSON object that a route brings, or None where the server has no such route."""
     try:
-        answer = msgspec.json.decode((await _kept_at(send)).body)
-    except _NO_ANSWER:
+        return received.object_of((await _kept_at(send)).body)
+    except Refused:
         return None
-    return answer if isinstance(answer, dict) else None
 
 
 async def _kept_at(send: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -1,49 +1,45 @@
 """The wire: one HTTP POST or GET through pyreqwest, and every way in which it can go wrong, named.
 
 TLS is verified, proxies are taken from the environment, redirects are not followed (they could
-carry the key to another host), and a reply longer than the limit is cut.
+carry the key to another host), and a reply longer than the limit is cut. What an answer's head and
+error page say is read in `received.py`.
 """
 
 from __future__ import annotations
 
-import email.utils
-import re
-import time
+import os
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
+import certifi
 from pyreqwest import exceptions
 from pyreqwest.client import ClientBuilder
 
+from harness.errors import TargetError
+from harness.targets import received
 from harness.targets.problems import PROBLEMS, Refused, problem_of
 
 USER_AGENT: Final = "truename"
-#: What the causes of a failed connection say, and the problem that it is; the first that fits.
-_CAUSES: Final = (
-    ("dns error", "dns"),
-    ("failed to lookup", "dns"),
-    ("certificate", "tls"),
-    ("tls", "tls"),
-    ("ssl", "tls"),
-    ("corrupt message", "tls"),
-    ("handshake", "tls"),
-    ("connection reset", "reset"),
-    ("connection closed", "reset"),
-    ("broken pipe", "reset"),
-    ("connection refused", "connect"),
-    ("tunnel", "connect"),
-    ("proxy", "connect"),
-    ("unreachable", "connect"),
+#: Characters of an error page that are kept.
+LONGEST_PAGE: Final = 400
+#: The transport's word for a connection that was never made; after it the request may have come.
+_CONNECTING: Final = "client error (connect)"
+#: What it says of names that are not found, and of certificates that it refuses (rustls).
+_NO_ADDRESS: Final = ("dns error", "failed to lookup")
+_CERTIFICATE: Final = "invalid peer certificate"
+#: Which fault a refused certificate has, by what rustls says of it.
+_CERTIFICATES: Final = (
+    ("certificate expired", "it has expired"),
+    ("not valid yet", "it is not valid yet"),
+    ("not valid for", "it is for another host"),
+    ("unknownissuer", "its issuer is not known here"),
+    ("causedasendentity", "its issuer is not known here: it signed itself"),
+    ("revoked", "it was revoked"),
 )
-#: What error texts of a broken answer say.
-_BROKEN_OFF: Final = ("unexpected eof", "body", "end of file", "chunk")
-#: What is left of a host's rate limit, and when it is whole again.
-LIMIT_HEADERS: Final = (
-    ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-    ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-)
+#: What the builder says where a machine has no certificates of authorities.
+_NO_STORE: Final = "no ca certificates"
 
 
 class Answer(NamedTuple):
@@ -63,16 +59,7 @@ class Transport:
         self, base_url: str, headers: Mapping[str, str], timeout_s: float, max_bytes: int
     ) -> None:
         self.base_url, self.timeout_s, self.max_bytes = base_url, timeout_s, max_bytes
-        builder = (
-            ClientBuilder()
-            .timeout(timedelta(seconds=timeout_s))
-            .follow_redirects(False)
-            .user_agent(USER_AGENT)
-            .pool_idle_timeout(timedelta(seconds=30))
-        )
-        self._client: Any = builder.default_headers(
-            {"content-type": "application/json", "accept": "application/json", **headers}
-        ).build()
+        self._client: Any = _client(base_url, headers, timeout_s)
 
     async def post(self, url: str, body: bytes) -> Answer:
         """One attempt.
@@ -96,7 +83,7 @@ class Transport:
             async with request.build_streamed() as response:
                 body = await self._read(response)
                 if 200 <= response.status < 300:
-                    return Answer(body, _until_more(response))
+                    return Answer(body, received.until_more(response))
                 raise _refusal(response, body)
         except exceptions.RequestTimeoutError:
             raise Refused(
@@ -106,8 +93,8 @@ class Transport:
             raise self._refused(error) from None
 
     async def _read(self, response: Any) -> bytes:
-        announced = response.get_header("content-length")
-        if announced is not None and announced.isdigit() and int(announced) <= self.max_bytes:
+        announced = received.count_said(received.field(response, "content-length"))
+        if announced is not None and announced <= self.max_bytes:
             return bytes(await response.bytes())
         pieces, size = [], 0
         while (piece := await response.body_reader.read_chunk()) is not None:
@@ -123,80 +110,77 @@ class Transport:
         return b"".join(pieces)
 
     def _refused(self, error: exceptions.PyreqwestError) -> Refused:
+        """What a failed attempt was: by the error's type and phase, then by what its causes say."""
         details = getattr(error, "details", None) or {}
         causes = [str(cause["message"]) for cause in details.get("causes") or []]
-        said = causes[-1] if causes else str(error)
-        all_said = " ".join(causes).lower()
-        if any(sign in all_said for sign in _BROKEN_OFF) or "decod" in str(error).lower():
+        said, all_said = causes[-1] if causes else str(error), " ".join(causes).lower()
+        if isinstance(error, exceptions.DecodeError | exceptions.ReadError):
             return Refused(f"the answer broke off: {said}", PROBLEMS["body"])
-        otherwise = "connect" if isinstance(error, exceptions.ConnectError) else None
-        kind = next((kind for sign, kind in _CAUSES if sign in all_said), otherwise)
-        if kind in ("dns", "tls", "connect"):
-            return Refused(f"no connection to {self.base_url}: {said}", PROBLEMS[kind])
-        return Refused(f"the connection was lost: {said}", PROBLEMS["reset"])
+        if _CONNECTING not in all_said:
+            return Refused(f"the connection was lost: {said}", PROBLEMS["reset"])
+        if _CERTIFICATE in all_said:
+            which = next(
+                (why for sign, why in _CERTIFICATES if sign in all_said), "it is not valid"
+            )
+            reason = f"the certificate of {self.base_url} is refused: {which} ({said})"
+            return Refused(reason, PROBLEMS["certificate"])
+        kind = "dns" if any(sign in all_said for sign in _NO_ADDRESS) else "connect"
+        return Refused(f"no connection to {self.base_url}: {said}", PROBLEMS[kind])
 
 
-def _until_more(response: Any) -> float:
-    """Seconds until the host's rate limit allows more; 0 where something is left."""
-    used_up = [reset for left, reset in LIMIT_HEADERS if response.get_header(left) == "0"]
-    return max((duration(response.get_header(reset)) for reset in used_up), default=0.0)
+def _client(base_url: str, headers: Mapping[str, str], timeout_s: float) -> Any:
+    """The client of one host.
+
+    Raises
+    ------
+    TargetError
+        No client can be made: TLS is wanted, say, and this machine knows no authority that could
+        sign a certificate.
+    """
+    try:
+        return _builder(headers, timeout_s).build()
+    except exceptions.BuilderError as error:
+        causes = [cause["message"] for cause in error.details["causes"] or []]
+        if not any(_NO_STORE in cause.lower() for cause in causes):
+            raise TargetError(
+                f"no client can be made: {causes[-1] if causes else error}",
+                where=base_url,
+                next="mend the proxy's address in the environment, or SSL_CERT_FILE",
+            ) from None
+    if base_url.startswith("https"):
+        named = os.environ.get("SSL_CERT_FILE")
+        raise TargetError(
+            "this machine has no certificates of authorities, so no https host can be verified"
+            + (f"; SSL_CERT_FILE is {named}" if named else ""),
+            where=base_url,
+            next="install them (Debian: apt-get install ca-certificates), or name a file of them "
+            "in the environment: export SSL_CERT_FILE=/path/to/ca.pem",
+        )
+    # a plain http host needs none, but the client is not made without
+    any_store = Path(certifi.where()).read_bytes()
+    return _builder(headers, timeout_s).add_root_certificate_pem(any_store).build()
+
+
+def _builder(headers: Mapping[str, str], timeout_s: float) -> ClientBuilder:
+    return (
+        ClientBuilder()
+        .timeout(timedelta(seconds=timeout_s))
+        .follow_redirects(False)
+        .user_agent(USER_AGENT)
+        .pool_idle_timeout(timedelta(seconds=30))
+        .default_headers(
+            {"content-type": "application/json", "accept": "application/json", **headers}
+        )
+    )
 
 
 def _refusal(response: Any, body: bytes) -> Refused:
     """What a status from 300 up means."""
     status = response.status
     if 300 <= status < 400:
-        return Refused(
-            f"HTTP {status}: the host redirects to {response.get_header('location')}",
-            PROBLEMS["redirect"],
-            status=status,
-        )
+        to = received.field(response, "location")
+        reason = f"HTTP {status}: the host redirects to {to and to[:LONGEST_PAGE]}"
+        return Refused(reason, PROBLEMS["redirect"], status=status)
     problem = problem_of(status)
-    asked = retry_after(response.get_header("retry-after-ms"), response.get_header("retry-after"))
-    reason = f"HTTP {status} ({problem.name}): {_said(body)}"
-    return Refused(reason, problem, status=status, retry_after=asked)
-
-
-def _said(body: bytes) -> str:
-    """What a host's error page says, shortly."""
-    try:
-        found = msgspec.json.decode(body)
-        error = found.get("error", found) if isinstance(found, dict) else found
-        message = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-        if message:
-            return str(message)[:400]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    return body[:400].decode("utf-8", "replace")
-
-
-def retry_after(milliseconds: str | None, value: str | None) -> float | None:
-    """Seconds that the host asks to wait.
-
-    It says so as `retry-after-ms`, or as `retry-after` in seconds or as a date (RFC 9110, 10.2.3).
-    """
-    if milliseconds and milliseconds.isdigit():
-        return int(milliseconds) / 1000
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def duration(text: str | None) -> float:
-    """Seconds of a rate-limit header such as `1s`, `6m0s`, `120ms` or `0.5`; else 0."""
-    if not text:
-        return 0.0
-    if re.fullmatch(r"\d+(?:\.\d+)?", text):
-        return float(text)
-    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-    return sum(
-        float(number) * units[unit]
-        for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text)
-    )
+    reason = f"HTTP {status} ({problem.name}): {received.said(body, LONGEST_PAGE)}"
+    return Refused(reason, problem, status=status, retry_after=received.retry_after(response))

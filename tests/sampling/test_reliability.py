@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import signal
 import sqlite3
 
@@ -24,7 +25,7 @@ KEY = "sk-planted-0123456789abcdef"
 QUESTIONS = 15
 
 
-def campaign(folder, url, samples=40, finish_s=600, **fields):
+def campaign(folder, url, samples=40, finish_s=600, limits="", budget="{}", **fields):
     """A campaign of one endpoint; ``fields`` go into the target's entry."""
     entry = {"concurrency": 8, "samples_per_request": 4, "api_key_env": "null"} | fields
     said = ", ".join(f"{name}: {value}" for name, value in entry.items())
@@ -38,7 +39,8 @@ def campaign(folder, url, samples=40, finish_s=600, **fields):
         "languages: [en]\n"
         f"samples: {samples}\n"
         "sampling: {max_tokens: 32}\n"
-        f"limits: {{attempts: 8, finish_s: {finish_s}}}\n"
+        f"limits: {{attempts: 8, finish_s: {finish_s}, {limits}}}\n"
+        f"budget: {budget}\n"
     )
     return folder
 
@@ -231,6 +233,62 @@ def test_a_host_that_stays_down_stops_its_target_and_failed_samples_can_be_asked
     assert tables(folder) == unbroken
 
 
+def test_killed_sittings_count_against_the_budget(tmp_path, host):
+    """Each of five sittings is killed while the host holds all it was sent."""
+    served = host(lambda number, body: [NEVER])
+    folder = campaign(tmp_path, served.url, budget="{requests: 10}")
+    for sitting in range(6):
+        before = served.chats
+        with start(folder) as running:
+            until(lambda: served.chats > before or not running.running)  # noqa: B023
+            if sitting == 5:
+                assert running.ended() == 3
+                assert "the budget is reached (requests: 10 of 10 are used)" in running.stdout
+    sent = [head for head in served.heads if head.startswith("POST")]
+    assert 5 < len(sent) <= 10  # each was counted before it was sent
+
+
+def test_near_the_cap_a_run_goes_on_with_what_was_really_used(tmp_path, host):
+    """A request may need 272 tokens and uses 14: eight in flight reserve more than the cap."""
+    served = host(lambda number, body: None)
+    folder = campaign(tmp_path, served.url, budget="{tokens: 1500}", samples_per_request=1)
+    done = run(folder, "--no-live")
+    assert done.exit_code == 3
+    used = re.search(r"the budget is reached \(tokens: ([0-9,]+) of 1,500 are used", done.stdout)
+    assert used is not None and 1_300 < int(used[1].replace(",", "")) <= 1_500
+    assert re.search(r"budget: near a cap \(.*\): waiting for [0-9]+ in flight", done.stdout)
+
+
+@pytest.mark.parametrize("asked", ["1000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_host_that_asks_to_wait_for_ever_is_tried_again_and_plain_lines_tell_it(
+    tmp_path, host, asked
+):
+    held = http(429, b"{}", f"Retry-After: {asked}")
+    served = host(lambda number, body: [held] if number == 30 else None)
+    limits = "wait_at_most_s: 5"
+    folder = campaign(tmp_path, served.url, samples=4, limits=limits, samples_per_request=1)
+    done = run(folder, "--no-live")
+    assert done.exit_code == 0, done.output
+    assert rows(folder) == 4 * QUESTIONS
+    assert "  t: waiting 5 s: the host asks to wait" in done.stdout
+    assert "  t: the wait is over" in done.stdout
+
+
+def test_a_host_that_lets_nobody_in_is_given_up_and_its_samples_stay_owed(tmp_path, host):
+    held = http(429, b"{}", "Retry-After: inf", "x-ratelimit-reset-requests: 1795751948000")
+    asked = http(429, b"{}", "Retry-After: 1000000000")
+    served = host(lambda number, body: [held, asked][number % 2 :][:1] if number > 30 else None)
+    limits = "wait_at_most_s: 1, attempt_wall_s: 3"
+    folder = campaign(tmp_path, served.url, limits=limits)
+    done = run(folder)
+    assert done.exit_code == 2, done.output
+    assert "the host has let nobody in for" in done.stderr
+    assert "wait until the host answers, and run again" in done.stderr
+    served.script = lambda number, body: None
+    assert run(folder, "--retry-failed").exit_code == 0
+    assert rows(folder) == 40 * QUESTIONS
+
+
 def test_the_key_is_in_nothing_that_a_run_leaves(tmp_path, host, monkeypatch):
     def echo(number, body):
         if number % 7 == 3:
@@ -276,7 +334,7 @@ def test_no_decision_hangs_on_the_wall_clock():
         for path in (ROOT / "harness").rglob("*.py")
         if "time.time()" in path.read_text()
     }
-    assert users <= {"harness/targets/transport.py"}  # Retry-After given as a date
+    assert users <= {"harness/targets/received.py"}  # waits that a host gives as a date
 
 
 #: One request in twenty meets one of these.

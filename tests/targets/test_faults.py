@@ -14,6 +14,7 @@ import subprocess
 import time
 
 import pytest
+import trustme
 
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
 from harness.campaign.plan import arm_messages
@@ -95,6 +96,9 @@ FAULTS = {
     "529": ([http(529, b"{}")], "HTTP 529 (InternalServerError)"),
     "reset before the reply": (["reset"], "the connection was lost"),
     "closed before the reply": (["close"], "the connection was lost"),
+    "dropped before the reply": (["drop"], "the connection was lost"),
+    "dropped amid the head": ([SHORT[:20], "read", "drop"], "the connection was lost"),
+    "dropped amid the body": ([SHORT[:-30], "read", "drop"], "the answer broke off"),
     "reset amid the head": ([SHORT[:20], "reset"], "the connection was lost"),
     "reset amid the body": ([SHORT[:-30], "read", "reset"], "the answer broke off"),
     "closed amid the body": ([SHORT[:-30], "close"], "the answer broke off"),
@@ -129,10 +133,12 @@ def patience(steps):
     return 5 if NEVER in steps else PATIENCE_S
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_passing_fault_is_tried_again_and_recorded(fault):
+def test_a_passing_fault_is_tried_again_and_recorded(fault, over_tls, request):
     steps, said = FAULTS[fault]
-    response, _ = asked(once(*steps), timeout_s=patience(steps))
+    tls = request.getfixturevalue("trusted") if over_tls else None
+    response, _ = asked(once(*steps), timeout_s=patience(steps), tls=tls)
     assert response.replies[0].status == "ok", response
     assert response.replies[0].text == "I am Rio. You asked: Who are you?"
     assert len(response.attempts) == 2 and response.attempts[1] == "ok"
@@ -248,21 +254,66 @@ def test_a_host_that_is_not_there_is_named(url, said):
     assert said in str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    words = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2"
-    command = ["openssl", *words.split(), "-subj", "/CN=somebody.else"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+@pytest.fixture(scope="session")
+def authority():
+    """An authority of our own, that nobody trusts until it is told to."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority, tmp_path, monkeypatch):
+    """A certificate of this host by an authority that is trusted here."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return serving(authority.issue_cert("127.0.0.1"))
+
+
+def serving(certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    certificate.configure_cert(context)
     return context
 
 
-def test_a_certificate_that_nobody_signed_stops_the_target(certificate):
+LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("certified", "which"),
+    [
+        (lambda ours: ours.issue_cert("127.0.0.1", not_after=LONG_AGO), "it has expired"),
+        (lambda ours: ours.issue_cert("somebody.else"), "it is for another host"),
+        (lambda ours: trustme.CA().issue_cert("127.0.0.1"), "its issuer is not known here"),
+    ],
+)
+def test_a_refused_certificate_stops_the_target_and_says_which(authority, certified, which):
     with pytest.raises(TargetError) as caught:
-        asked(lambda number, body: None, tls=certificate)
-    assert "certificate" in str(caught.value)
+        asked(lambda number, body: None, tls=serving(certified(authority)))
+    assert f"is refused: {which}" in caught.value.what
+    assert "SSL_CERT_FILE" in caught.value.next
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_that_signed_itself_stops_the_target(tmp_path):
+    words = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2"
+    command = ["openssl", *words.split(), "-subj", "/CN=somebody.else"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with pytest.raises(TargetError, match="its issuer is not known here"):
+        asked(lambda number, body: None, tls=context)
+
+
+def test_a_machine_without_authorities_says_so_and_plain_hosts_still_work(monkeypatch):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(name, "/no/such/place")
+    response, _ = asked(lambda number, body: None)
+    assert response.replies[0].status == "ok"
+    with pytest.raises(TargetError) as caught:
+        asked(None, url="https://127.0.0.1:9/v1")
+    assert "no certificates of authorities" in caught.value.what
+    assert "SSL_CERT_FILE is /no/such/place" in caught.value.what
+    assert "ca-certificates" in caught.value.next
 
 
 def test_a_redirect_is_not_followed_and_the_key_stays_here(monkeypatch):
