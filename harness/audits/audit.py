@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,13 +19,14 @@ from harness.audits.history import History, least, left, stamp, utcnow
 from harness.audits.watching import Event, Observer, Seen, judge
 from harness.campaign import Loaded, Plan
 from harness.counting import Scoring
-from harness.errors import AuditError, TruenameError
+from harness.errors import AuditError, StoreError, TruenameError
 from harness.journal import (
     Journal,
     Run,
     begin_run,
     campaign_of,
     checked_name,
+    checkpoint,
     find_run,
     open_engine,
     sqlite_url,
@@ -196,6 +198,8 @@ def _sampled(
         try:
             return _observed(cut, run)
         finally:
+            with suppress(StoreError):
+                checkpoint(run.journal.engine)
             run.journal.engine.dispose()
     except TruenameError as problem:
         return _Sampled(None, problem.what, NOTHING)
@@ -263,4 +267,5 @@ def _baseline(
 
 def _renewing(history: History, audit: str, due: str, stop: threading.Event) -> None:
     while not stop.wait(RENEW_S):
-        history.renew(audit, due)
+        with suppress(StoreError):  # the next time may do; who samples tells of a database gone
+            history.renew(audit, due)

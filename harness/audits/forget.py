@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.audits.history import History, stamp, utcnow
 
-#: Files of a run that hold prompts or replies.
-FILES = ("samples.csv", "overlap.csv", "report.html")
+#: Files of a run that hold prompts or replies, or promise them.
+FILES = ("samples.csv", "overlap.csv", "report.html", "journal.told")
 
 
 def forget_older(history: History, days: int, results: Path) -> list[str]:

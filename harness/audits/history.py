@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from harness.audits.watching import Entry, Event, Seen
 from harness.campaign import Budget
 from harness.errors import StoreError
+from harness.journal.database import insert_over
 from harness.journal.forget import forget_samples
 from harness.journal.schema import alarms, audits, deliveries, runs
 
@@ -229,13 +230,11 @@ class History:
 
     def note_delivery(self, event: str, channel: str, problem: str | None) -> None:
         """Write down that an alarm was told, or why it could not be."""
-        where = sa.and_(deliveries.c.event == event, deliveries.c.channel == channel)
+        row = {"event": event, "channel": channel, "attempts": 1, "problem": problem}
+        row["told"] = None if problem else stamp(utcnow())
+        again = deliveries.c.attempts + 1
         with self.engine.begin() as connection:
-            found = {"told": None if problem else stamp(utcnow()), "problem": problem}
-            again = found | {"attempts": deliveries.c.attempts + 1}
-            if not connection.execute(sa.update(deliveries).where(where).values(again)).rowcount:
-                first = found | {"event": event, "channel": channel, "attempts": 1}
-                connection.execute(sa.insert(deliveries).values(first))
+            connection.execute(insert_over(self.engine, deliveries, row, attempts=again))
 
 
 def _is_gone(row: dict[str, Any]) -> bool:

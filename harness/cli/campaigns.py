@@ -54,7 +54,9 @@ def plan(campaign: str) -> None:
     help="Begin the run again; the one that exists is kept beside it under another name.",
 )
 @click.option(
-    "--retry-failed", is_flag=True, help="Ask the blocks of samples again in which one failed."
+    "--retry-failed",
+    is_flag=True,
+    help="Ask the blocks of samples again in which one failed, or that are damaged.",
 )
 @click.option(
     "--live/--no-live",

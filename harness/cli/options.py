@@ -21,7 +21,9 @@ RESULTS = click.option(
 STORE = click.option(
     "--store",
     metavar="URL",
-    help="SQLAlchemy URL of the journal; default: SQLite in the run's folder.",
+    envvar="TRUENAME_STORE",
+    help="SQLAlchemy URL of the journal, or the variable TRUENAME_STORE (an option is seen by all "
+    "users of the machine); default: SQLite in the run's folder.",
 )
 FORMATS = click.option(
     "--format",

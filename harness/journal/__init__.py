@@ -4,7 +4,7 @@ In: responses of targets. Out: rows, in the order of the plan, that scoring and 
 Read `journal.py` first, then `writer.py` (exactly once) and `scores.py` (each text is scored once).
 """
 
-from harness.journal.database import open_engine, sqlite_url
+from harness.journal.database import checkpoint, open_engine, sqlite_url
 from harness.journal.journal import Counted, Journal
 from harness.journal.lock import Lock
 from harness.journal.rows import Sampled
@@ -23,6 +23,7 @@ __all__ = [
     "begin_run",
     "campaign_of",
     "checked_name",
+    "checkpoint",
     "find_run",
     "open_engine",
     "set_aside",

@@ -7,16 +7,22 @@ counting read this journal alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from harness.errors import StoreError
+from harness.journal.address import shown
+from harness.journal.checksums import damage
 from harness.journal.record import Record
 from harness.journal.rows import decode_replies, samples_of
 from harness.journal.schema import contexts, responses, trials
+from harness.journal.told import Told
 from harness.targets import Reply
 
 _ABOUT: Final = ("trial", "target", "arm", "probe", "language", "question", "messages")
@@ -38,14 +44,42 @@ class Counted(NamedTuple):
 class Journal:
     """The stored samples of one run, and its record."""
 
-    def __init__(self, engine: Engine, run: str) -> None:
+    def __init__(self, engine: Engine, run: str, folder: Path | None = None) -> None:
         self.engine = engine
         self.record = Record(engine, run)
+        self.told = Told(folder)
 
     @property
     def run(self) -> str:
         """The run's name."""
         return self.record.run
+
+    def held(self) -> int:
+        """How many samples are stored."""
+        query = sa.select(sa.func.coalesce(sa.func.sum(responses.c.samples), 0)).where(self._mine())
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def check_whole(self) -> None:
+        """Whether the journal holds what somebody was told that it holds.
+
+        Raises
+        ------
+        StoreError
+            It holds less.
+        """
+        told = self.told.read()
+        if told and (held := self.held()) < told:
+            raise StoreError(
+                f"a part of the journal is missing: it holds {held} samples of this run, and "
+                f"{told} were told of",
+                where=f"{self.run}, in {shown(str(self.engine.url))}",
+                next=(
+                    "put the file that ends in -wal back beside it, or a whole copy (truename "
+                    f"bundle makes one); to do without them delete {self.told.path}: then they "
+                    "are owed again"
+                ),
+            )
 
     def _mine(self, positions: range | None = None) -> sa.ColumnElement[bool]:
         c = responses.c
@@ -77,26 +111,72 @@ class Journal:
         query = sa.select(c.position, c.replies).where(self._mine(positions))
         query = query.order_by(c.position, c.first)
         with self.engine.connect() as connection:
-            for position, said in connection.execution_options(yield_per=1000).execute(query):
-                yield position, decode_replies(said)
+            found = connection.execution_options(yield_per=1000).execute(query)
+            with found:  # also where nobody wants the rest
+                for position, said in found:
+                    try:
+                        replies = decode_replies(said)
+                    except (msgspec.MsgspecError, UnicodeError):
+                        raise self._damaged("its replies cannot be read", position) from None
+                    yield position, replies
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All samples in the order of the plan, however they came.
 
         That is by target, arm, probe, language, question and number.
+
+        Raises
+        ------
+        StoreError
+            A row is not as it was written; the message names it.
         """
+        with self.engine.connect() as connection, closing(self._blocks(connection)) as blocks:
+            for row in blocks:
+                yield from self._samples(row)
+
+    def _blocks(self, connection: sa.Connection) -> Generator[dict[str, Any], None, None]:
+        """The rows of the blocks with their trials and contexts, also where those are missing."""
         t, r, c = trials.c, responses.c, contexts.c
         query = (
-            sa.select(responses, *(t[name] for name in _ABOUT), c.content)
-            .join(trials, sa.and_(t.run == r.run, t.position == r.position))
-            .join(contexts, sa.and_(c.run == r.run, c.context == r.context))
+            sa.select(
+                responses,
+                *(t[name] for name in _ABOUT),
+                c.content,
+                t.checksum.label("trial_checksum"),
+                c.checksum.label("context_checksum"),
+            )
+            .join(trials, sa.and_(t.run == r.run, t.position == r.position), isouter=True)
+            .join(contexts, sa.and_(c.run == r.run, c.context == r.context), isouter=True)
             .where(self._mine())
             .order_by(r.position, r.first)
             .execution_options(yield_per=1000)
         )
-        with self.engine.connect() as connection:
-            for row in connection.execute(query).mappings():
-                yield from samples_of(dict(row))
+        with connection.execute(query) as found:  # closed also where nobody wants the rest
+            yield from map(dict, found.mappings())
+
+    def _samples(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """A block's samples, if it is as it was written."""
+        if (found := damage(row)) is not None:
+            raise self._damaged(found.why, row["position"], row)
+        try:
+            return list(samples_of(row))
+        except (msgspec.MsgspecError, UnicodeError):
+            raise self._damaged("it cannot be read", row["position"], row) from None
+
+    def _damaged(self, why: str, position: int, row: Mapping[str, Any] | None = None) -> StoreError:
+        """A damaged row, by its place and by what it says it is."""
+        place = f"table responses, position {position}"
+        if row is not None:
+            last = row["first"] + row["samples"] - 1
+            place = f"trial {row['trial']}, samples {row['first']} to {last} ({place})"
+        return StoreError(
+            f"the journal is damaged: {why}",
+            where=f"{self.run}, {place}",
+            next=(
+                "put back a copy of the journal, or the one in the run's bundle; or truename run "
+                f"CAMPAIGN --run {self.run} --retry-failed takes damaged rows out and asks again"
+            ),
+        )
 
     def sample(self, trial: str, number: int) -> dict[str, Any] | None:
         """One sample; the trial's key may be shortened as long as it is unique.
@@ -104,7 +184,7 @@ class Journal:
         Raises
         ------
         StoreError
-            Several trials begin with the key.
+            Several trials begin with the key, or the row is not as it was written.
         """
         t, r, c = trials.c, responses.c, contexts.c
         mine = t.run == self.record.id, t.trial.startswith(trial, autoescape=True)
@@ -119,24 +199,52 @@ class Journal:
             if not found:
                 return None
             block = (
-                sa.select(responses, c.content)
-                .join(contexts, sa.and_(c.run == r.run, c.context == r.context))
+                sa.select(responses, c.content, c.checksum.label("context_checksum"))
+                .join(contexts, sa.and_(c.run == r.run, c.context == r.context), isouter=True)
                 .where(self._mine(), r.position == found[0]["position"], r.first <= number)
                 .order_by(r.first.desc())
                 .limit(1)
             )
             row = connection.execute(block).mappings().first()
-        samples = samples_of({**found[0], **row}) if row else iter(())
+        if row is None:
+            return None
+        whole = {**found[0], **row, "trial_checksum": found[0]["checksum"]}
+        samples = self._samples(whole)
         return next((sample for sample in samples if sample["sample"] == number), None)
 
     def forget_failed(self) -> int:
-        """Take blocks with a failed sample out of the journal, so that they are owed again.
+        """Take blocks with a failed sample, and damaged ones, out of the journal.
 
-        Returns how many samples had failed.
+        They are then owed again. Returns how many samples had failed or are damaged.
         """
-        mine = sa.and_(self._mine(), responses.c.failed > 0)
-        failed = sa.select(sa.func.coalesce(sa.func.sum(responses.c.failed), 0)).where(mine)
+        failed = sa.and_(self._mine(), responses.c.failed > 0)
+        c = responses.c
+        with self.engine.connect() as connection:
+            gone = {
+                (position, first): (size, lost)
+                for position, first, size, lost in connection.execute(
+                    sa.select(c.position, c.first, c.samples, c.failed).where(failed)
+                )
+            }
+            damaged = [row for row in self._blocks(connection) if self._is_damaged(row)]
+        gone |= {(row["position"], row["first"]): (row["samples"],) * 2 for row in damaged}
+        # first what is told: a process that dies between has promised too little
+        self.told.note(max(0, self.held() - sum(size for size, _ in gone.values())))
         with self.engine.begin() as connection:
-            samples = connection.execute(failed).scalar_one()
-            connection.execute(sa.delete(responses).where(mine))
-        return int(samples)
+            for position, first in gone:
+                block = self._mine(range(position, position + 1)), c.first == first
+                connection.execute(sa.delete(responses).where(*block))
+            for row in damaged:  # all blocks that share it are damaged, and bring it again
+                about = damage(row)
+                for table, key in ((trials, "position"), (contexts, "context")):
+                    if about is not None and about.table is table:
+                        mine = table.c.run == self.record.id, table.c[key] == row[key]
+                        connection.execute(sa.delete(table).where(*mine))
+        return sum(lost for _, lost in gone.values())
+
+    def _is_damaged(self, row: dict[str, Any]) -> bool:
+        try:
+            self._samples(row)
+        except StoreError:
+            return True
+        return False

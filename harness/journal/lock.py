@@ -24,7 +24,14 @@ class Lock:
     def __enter__(self) -> Lock:
         import fcntl
 
-        self._file = self.path.open("a+", encoding="utf-8")
+        try:
+            self._file = self.path.open("a+", encoding="utf-8")
+        except OSError as problem:
+            raise StoreError(
+                f"the run's folder cannot be written: {problem.strerror}",
+                where=str(self.path.parent),
+                next="choose a folder that can be written with --results",
+            ) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from harness.errors import StoreError
+from harness.journal.database import checkpoint, insert_over
 from harness.journal.schema import SCHEMA_VERSION, runs, targets
 from harness.journal.text import now, to_json
+
+#: What databases say of a table that has no such column.
+_NO_COLUMN: Final = ("no such column", "no such table", "does not exist")
 
 
 class Record:
@@ -41,7 +45,9 @@ class Record:
         try:
             with self.engine.connect() as connection:
                 row = connection.execute(query).mappings().first()
-        except sa.exc.OperationalError:
+        except StoreError as problem:
+            if not any(sign in problem.what for sign in _NO_COLUMN):
+                raise
             raise StoreError(
                 "the journal was written by another version of truename",
                 where=self.run,
@@ -57,7 +63,13 @@ class Record:
         plan_sha256: str,
         versions: dict[str, str],
     ) -> None:
-        """Write the run down."""
+        """Write the run down.
+
+        Raises
+        ------
+        StoreError
+            Another process has just done so.
+        """
         row = {
             "run": self.run,
             "schema_version": SCHEMA_VERSION,
@@ -68,8 +80,16 @@ class Record:
             "plan_sha256": plan_sha256,
             "versions": to_json(versions),
         }
-        with self.engine.begin() as connection:
-            connection.execute(sa.insert(runs).values(row))
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(runs).values(row))
+        except sa.exc.IntegrityError:
+            raise StoreError(
+                "another process began this run at the same moment",
+                where=self.run,
+                next="leave it to that one, or choose another name with --run",
+            ) from None
+        checkpoint(self.engine)  # a copy of the file knows the run from now on
 
     def rename(self, name: str) -> None:
         """Give the run another name."""
@@ -89,18 +109,32 @@ class Record:
 
     def remember_target(self, target: str, capabilities: Any) -> None:
         """Store what a target can do; the newest preflight stands."""
-        run, said = self.id, to_json(capabilities)
-        old = sa.delete(targets).where(targets.c.run == run, targets.c.target == target)
+        row = {"run": self.id, "target": target, "capabilities": to_json(capabilities)}
         with self.engine.begin() as connection:
-            connection.execute(old)
-            connection.execute(sa.insert(targets).values(run=run, target=target, capabilities=said))
+            connection.execute(insert_over(self.engine, targets, row))
 
     def capabilities(self) -> dict[str, dict[str, Any]]:
-        """What each target can do, as its preflight found."""
+        """What each target can do, as its preflight found.
+
+        Raises
+        ------
+        StoreError
+            A row is damaged.
+        """
         query = sa.select(targets.c.target, targets.c.capabilities).where(targets.c.run == self.id)
         with self.engine.connect() as connection:
             rows = connection.execute(query).all()
-        return {target: msgspec.json.decode(text) for target, text in rows}
+        return {target: self._decoded(target, text) for target, text in rows}
+
+    def _decoded(self, target: str, text: str) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeError):
+            raise StoreError(
+                f"the journal is damaged: what target '{target}' can do is not to be read",
+                where=f"{self.run} (table targets, target {target})",
+                next=f"truename run CAMPAIGN --run {self.run} writes it anew",
+            ) from None
 
     def notes(self) -> list[str]:
         """What everybody has to know of the targets."""

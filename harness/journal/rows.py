@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from harness.campaign import Trial
+from harness.journal.checksums import checksum, summed
+from harness.journal.schema import trials
 from harness.journal.text import clean, to_json
 from harness.targets import Booked, Context, Reply, Response
 
@@ -33,7 +35,7 @@ class Sampled(NamedTuple):
 
 def trial_row(run: int, trial: Trial) -> dict[str, Any]:
     """A trial as a row of the table `trials`."""
-    return {
+    row = {
         "run": run,
         "position": trial.position,
         "trial": trial.key,
@@ -44,6 +46,7 @@ def trial_row(run: int, trial: Trial) -> dict[str, Any]:
         "question": trial.question,
         "messages": to_json(trial.messages),
     }
+    return summed(trials, row)
 
 
 def context_key(context: Context) -> str:
@@ -58,8 +61,7 @@ def response_row(run: int, done: Sampled, context: str, saved: str) -> tuple[Any
     if not response.whole:
         failed, unsupported = response.having("failed"), response.having("unsupported")
         lost = failed, unsupported, response.having("truncated")
-    return (
-        run,
+    row = (
         done.trial.position,
         replies[0].index,
         len(replies),
@@ -74,11 +76,12 @@ def response_row(run: int, done: Sampled, context: str, saved: str) -> tuple[Any
         response.seed,
         clean(response.raw),
         _OK if response.attempts == ("ok",) else to_json(response.attempts),
-        round(response.seconds, 6),
-        *done.booked,
+        round(float(response.seconds), 6),
+        *map(int, done.booked),
         *lost,
         saved,
     )
+    return run, *row, checksum(row)
 
 
 def samples_of(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.campaign import Campaign, Loaded, from_text
-from harness.errors import RunError, did_you_mean
+from harness.errors import RunError, StoreError, did_you_mean
 from harness.journal.database import open_engine, sqlite_url
 from harness.journal.journal import Journal
 from harness.journal.lock import Lock
@@ -38,6 +38,13 @@ def begin_run(loaded: Loaded, name: str, results: Path, store: str | None) -> Ru
     """Open the run's folder and journal, making them if need be.
 
     The campaign's text is kept beside them.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be written.
+    StoreError
+        The journal cannot be opened, or a part of it is missing.
     """
     folder = results / checked_name(name)
     try:
@@ -57,7 +64,13 @@ def begin_run(loaded: Loaded, name: str, results: Path, store: str | None) -> Ru
 
 def _opened(folder: Path, store: str | None) -> Run:
     engine = open_engine(store or sqlite_url(folder / "journal.sqlite"))
-    return Run(folder.name, folder, Journal(engine, folder.name))
+    run = Run(folder.name, folder, Journal(engine, folder.name, folder))
+    try:
+        run.journal.check_whole()
+    except StoreError:
+        engine.dispose()
+        raise
+    return run
 
 
 def set_aside(name: str, results: Path, store: str | None) -> str | None:
@@ -95,7 +108,9 @@ def find_run(name: str, results: Path, store: str | None) -> Run:
     Raises
     ------
     RunError
-        There is no such run.
+        There is no such run, or its journal is elsewhere.
+    StoreError
+        The journal cannot be opened, or a part of it is missing.
     """
     folder = Path(name) if Path(name, "campaign.yaml").is_file() else results / name
     if not (folder / "campaign.yaml").is_file():
@@ -106,10 +121,13 @@ def find_run(name: str, results: Path, store: str | None) -> Run:
             next="truename run CAMPAIGN makes one",
         )
     if store is None and not (folder / "journal.sqlite").is_file():
+        alone = " but for its -wal" if (folder / "journal.sqlite-wal").is_file() else ""
         raise RunError(
-            "the run has no journal here",
+            f"the run has no journal here{alone}",
             where=str(folder),
-            next="give the database that it was sampled into with --store",
+            next="give the database that it was sampled into with --store"
+            if not alone
+            else "copy journal.sqlite to its -wal; truename bundle makes a copy in one file",
         )
     return _opened(folder, store)
 

@@ -5,15 +5,32 @@ A change of a table is a new revision in `migrations/versions/` too.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
 
 SCHEMA_VERSION = 2
 
 
+#: SQLite keeps any number of 64 bits and text of any length whatever a column says; PostgreSQL
+#: keeps what it says, so it says as much there.
+WHOLE: Final = sa.BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _words(longest: int) -> Any:
+    """Text that is mostly shorter than some length."""
+    return Text().with_variant(String(longest), "sqlite")
+
+
 def _place(name: str) -> Column[int]:
     """A number that is part of a primary key."""
-    return Column(name, Integer, primary_key=True, autoincrement=False)
+    return Column(name, WHOLE, primary_key=True, autoincrement=False)
+
+
+def _checksum() -> Column[str | None]:
+    """Of what the row says (`checksums.py`); rows of before revision 0004 have none."""
+    return Column("checksum", _words(16))
 
 
 metadata = MetaData()
@@ -21,20 +38,20 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run", String(100), unique=True, nullable=False),
-    Column("schema_version", Integer, nullable=False),
-    Column("created", String(40), nullable=False),
-    Column("campaign_sha256", String(64), nullable=False),
+    Column("run", _words(100), unique=True, nullable=False),
+    Column("schema_version", WHOLE, nullable=False),
+    Column("created", _words(40), nullable=False),
+    Column("campaign_sha256", _words(64), nullable=False),
     Column("campaign_source", Text, nullable=False),
     Column("campaign_folder", Text, nullable=False),
-    Column("plan_sha256", String(64), nullable=False),
+    Column("plan_sha256", _words(64), nullable=False),
     Column("versions", Text, nullable=False),
 )
 targets = Table(
     "targets",
     metadata,
     _place("run"),
-    Column("target", String(64), primary_key=True),
+    Column("target", _words(64), primary_key=True),
     Column("capabilities", Text, nullable=False),
 )
 #: One row a trial that was asked, at its place in the plan.
@@ -43,13 +60,14 @@ trials = Table(
     metadata,
     _place("run"),
     _place("position"),
-    Column("trial", String(32), nullable=False, index=True),
-    Column("target", String(64), nullable=False),
-    Column("arm", String(300), nullable=False),
-    Column("probe", String(64), nullable=False),
-    Column("language", String(64), nullable=False),
-    Column("question", String(200), nullable=False),
+    Column("trial", _words(32), nullable=False, index=True),
+    Column("target", _words(64), nullable=False),
+    Column("arm", _words(300), nullable=False),
+    Column("probe", _words(64), nullable=False),
+    Column("language", _words(64), nullable=False),
+    Column("question", _words(200), nullable=False),
     Column("messages", Text, nullable=False),
+    _checksum(),
 )
 #: What requests were made of: parameters, and the prompt as far as it is known. Many responses
 #: share one.
@@ -57,8 +75,9 @@ contexts = Table(
     "contexts",
     metadata,
     _place("run"),
-    Column("context", String(32), primary_key=True),
+    Column("context", _words(32), primary_key=True),
     Column("content", Text, nullable=False),
+    _checksum(),
 )
 #: One row a block of samples of a trial (`harness.targets.Target.block`), from its first number on.
 #: The primary key is what gives exactly-once: a second row for the same block cannot be written,
@@ -69,27 +88,28 @@ responses = Table(
     _place("run"),
     _place("position"),
     _place("first"),
-    Column("samples", Integer, nullable=False),
+    Column("samples", WHOLE, nullable=False),
     Column("replies", Text, nullable=False),
-    Column("context", String(32), nullable=False),
+    Column("context", _words(32), nullable=False),
     Column("model", Text),
     Column("fingerprint", Text),
     Column("provider", Text),
     Column("response_id", Text),
-    Column("prompt_tokens", Integer),
-    Column("completion_tokens", Integer),
+    Column("prompt_tokens", WHOLE),
+    Column("completion_tokens", WHOLE),
     Column("seed", sa.BigInteger),
     Column("raw", Text),
     Column("attempts", Text, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("requests", Integer, nullable=False),
-    Column("unknown_usage", Integer, nullable=False),
+    Column("requests", WHOLE, nullable=False),
+    Column("unknown_usage", WHOLE, nullable=False),
     Column("booked_prompt", sa.BigInteger, nullable=False),
     Column("booked_completion", sa.BigInteger, nullable=False),
-    Column("failed", Integer, nullable=False),
-    Column("unsupported", Integer, nullable=False),
-    Column("truncated", Integer, nullable=False),
-    Column("saved", String(40), nullable=False),
+    Column("failed", WHOLE, nullable=False),
+    Column("unsupported", WHOLE, nullable=False),
+    Column("truncated", WHOLE, nullable=False),
+    Column("saved", _words(40), nullable=False),
+    _checksum(),
     sqlite_with_rowid=False,
 )
 #: One row an audit that was due. The unique key keeps two servers from the same one; who works on
@@ -98,17 +118,17 @@ audits = Table(
     "audits",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("audit", String(64), nullable=False),
-    Column("due", String(40), nullable=False),
-    Column("run", String(100), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("audit", _words(64), nullable=False),
+    Column("due", _words(40), nullable=False),
+    Column("run", _words(100), nullable=False),
+    Column("status", _words(16), nullable=False),
     Column("reason", Text),
-    Column("started", String(40), nullable=False),
-    Column("ended", String(40)),
-    Column("leased_until", String(40), nullable=False),
-    Column("holder", String(100), nullable=False),
+    Column("started", _words(40), nullable=False),
+    Column("ended", _words(40)),
+    Column("leased_until", _words(40), nullable=False),
+    Column("holder", _words(100), nullable=False),
     Column("observed", Text),
-    Column("requests", Integer, nullable=False),
+    Column("requests", WHOLE, nullable=False),
     Column("tokens", sa.BigInteger, nullable=False),
     Column("money", Float, nullable=False),
     sa.UniqueConstraint("audit", "due"),
@@ -118,20 +138,20 @@ alarms = Table(
     "alarms",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("event", String(200), nullable=False, unique=True),
-    Column("audit", String(64), nullable=False),
-    Column("due", String(40), nullable=False),
-    Column("raised", String(40), nullable=False),
+    Column("event", _words(200), nullable=False, unique=True),
+    Column("audit", _words(64), nullable=False),
+    Column("due", _words(40), nullable=False),
+    Column("raised", _words(40), nullable=False),
     Column("content", Text, nullable=False),
 )
 #: One row an alarm and channel, once it was told there; ``attempts`` counts those that failed too.
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("event", String(200), primary_key=True),
-    Column("channel", String(64), primary_key=True),
-    Column("told", String(40)),
-    Column("attempts", Integer, nullable=False),
+    Column("event", _words(200), primary_key=True),
+    Column("channel", _words(64), primary_key=True),
+    Column("told", _words(40)),
+    Column("attempts", WHOLE, nullable=False),
     Column("problem", Text),
 )
 #: What a scorer found in a text, by digests of both: whoever meets the text again need not score
@@ -139,7 +159,7 @@ deliveries = Table(
 scores = Table(
     "scores",
     metadata,
-    Column("scorer", String(16), primary_key=True),
+    Column("scorer", _words(16), primary_key=True),
     Column("text", sa.LargeBinary(16), primary_key=True),
     Column("found", Text, nullable=False),
     sqlite_with_rowid=False,

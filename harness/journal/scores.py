@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from harness.errors import StoreError
 from harness.journal.database import insert_new
 from harness.journal.schema import scores
 
@@ -55,7 +56,7 @@ class Scores:
             if rows:
                 with self.engine.begin() as connection:
                     connection.execute(self._new, rows)
-        except sa.exc.DBAPIError:
+        except (StoreError, sa.exc.DBAPIError):
             return False
         return True
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harness.errors import StoreError
+from harness.journal.checksums import summed
 from harness.journal.database import insert_new
 from harness.journal.journal import Journal
 from harness.journal.rows import Sampled, context_key, response_row, trial_row
@@ -31,6 +32,7 @@ class Writer:
         self._contexts: dict[int, tuple[Context, str]] = {}
         self._new_trial = insert_new(self.engine, trials)
         self._new_context = insert_new(self.engine, contexts)
+        self._held = journal.held()
 
     def save(self, batch: Sequence[Sampled]) -> None:
         """Commit the blocks of some trials, all or none.
@@ -61,12 +63,8 @@ class Writer:
                 where=self.journal.run,
                 next="wait for it to end, then run again",
             ) from None
-        except sa.exc.DBAPIError as problem:
-            raise StoreError(
-                f"the journal cannot be written: {problem.orig}",
-                where=self.engine.url.render_as_string(),
-                next="free space or mend the database, then run again: what was saved is kept",
-            ) from None
+        self._held += sum(len(done.response.replies) for done in batch)
+        self.journal.told.note(self._held)
         if len(self._trials) > KNOWN_AT_MOST:
             self._trials.clear()
         self._trials.update(new_trials)
@@ -92,6 +90,5 @@ class Writer:
 
 
 def _context_rows(run: int, found: dict[str, Context]) -> list[dict[str, Any]]:
-    return [
-        {"run": run, "context": key, "content": to_json(context)} for key, context in found.items()
-    ]
+    rows = ({"run": run, "context": key, "content": to_json(c)} for key, c in found.items())
+    return [summed(contexts, row) for row in rows]

@@ -6,12 +6,14 @@ Or as much of it as there was time for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.campaign import Loaded, Plan
-from harness.journal import Lock, begin_run, set_aside
+from harness.errors import StoreError
+from harness.journal import Lock, begin_run, checkpoint, set_aside
 from harness.sampling.resume import prepare
 from harness.sampling.sampler import Sampler
 from harness.sampling.stopping import NamesIn
@@ -61,8 +63,12 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
         progress = prepare(loaded, opened.journal, plan)
         if progress.resumed:
             say(f"resuming: {progress.resumed} samples are in the journal")
-        with Watch(progress, live=sitting.live, log=sitting.log) as watch:
-            Sampler(loaded, opened.journal, progress, plan, names_in, opened.folder).run()
+        try:
+            with Watch(progress, live=sitting.live, log=sitting.log) as watch:
+                Sampler(loaded, opened.journal, progress, plan, names_in, opened.folder).run()
+        finally:
+            with suppress(StoreError):  # what went wrong with it was said already
+                checkpoint(opened.journal.engine)
     say(watch.line())
     for (target, arm), found in progress.decisions.items():
         say(

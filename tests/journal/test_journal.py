@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+import shutil
+import sqlite3
 
 import pytest
+import sqlalchemy as sa
 
 from harness.campaign import Trial, parse_arm
 from harness.errors import StoreError
-from harness.journal import Lock, Sampled, Writer, open_engine, sqlite_url
+from harness.journal import (
+    Journal,
+    Lock,
+    Sampled,
+    Writer,
+    checkpoint,
+    find_run,
+    open_engine,
+    sqlite_url,
+)
+from harness.journal.address import shown
 from harness.targets import Booked, Context, Reply, Response
 from tests.commands import PATIENCE_S
-from tests.made_runs import journal_in
+from tests.made_runs import founding, journal_in, make
 
 
 @pytest.fixture
@@ -119,3 +133,217 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "j.sqlite").write_bytes(b"not a database" * 1000)
     with pytest.raises(StoreError, match="cannot open the journal"):
         open_engine(sqlite_url(tmp_path / "j.sqlite"))
+
+
+def test_a_journal_that_is_damaged_through_and_through_is_named(tmp_path):
+    with journal_in(sqlite_url(tmp_path / "j.sqlite")) as journal:
+        save(journal, [sampled(f"k{n}", 0, text="x" * 500) for n in "abcdefghij"])
+    whole = bytearray((tmp_path / "j.sqlite").read_bytes())
+    for at in range(4096, len(whole)):  # all but the first page
+        whole[at] ^= 0x55
+    (tmp_path / "j.sqlite").write_bytes(whole)
+    with pytest.raises(StoreError, match=r"damaged|cannot open|malformed") as caught:  # noqa: SIM117
+        with journal_in(sqlite_url(tmp_path / "j.sqlite")) as journal:
+            list(journal.rows())
+    assert "put back a copy" in caught.value.next
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE responses SET replies = replace(replies, 'ok', 'no') WHERE position = 11",
+        "UPDATE responses SET replies = substr(replies, 1, 9) WHERE position = 11",
+        "UPDATE responses SET replies = '' WHERE position = 11",
+        "UPDATE responses SET model = 'another' WHERE position = 11",
+        "UPDATE responses SET first = 7 WHERE position = 11",
+        "UPDATE trials SET question = 'p' WHERE position = 11",
+        "DELETE FROM trials WHERE position = 11",
+        "UPDATE contexts SET content = replace(content, 'b-text', 'c-text')"
+        " WHERE content LIKE '%b-text%'",
+        "DELETE FROM contexts WHERE content LIKE '%b-text%'",
+        "UPDATE responses SET replies = CAST(replies || x'ff' AS TEXT) WHERE position = 11",
+        "UPDATE responses SET checksum = NULL, replies = '[{]' WHERE position = 11",
+        "UPDATE responses SET checksum = NULL, replies = CAST(replies || x'ff' AS TEXT)"
+        " WHERE position = 11",
+    ],
+)
+def test_a_damaged_row_is_named_and_asked_again_where_one_wants(tmp_path, change):
+    with journal_in(sqlite_url(tmp_path / "j.sqlite")) as journal:
+        save(journal, [sampled("a", 0, 1, text="a-text"), sampled("b", 0, 1, text="b-text")])
+        assert len(list(journal.rows())) == 4
+        with journal.engine.begin() as connection:
+            assert connection.exec_driver_sql(change).rowcount == 1
+        with pytest.raises(StoreError, match="the journal is damaged") as caught:
+            list(journal.rows())
+        assert "position 11" in caught.value.where and "--retry-failed" in caught.value.next
+        if "trials WHERE" not in change:  # without its trial nobody finds it
+            with pytest.raises(StoreError, match="damaged"):
+                journal.sample("b", 7 if "first" in change else 0)
+        assert journal.forget_failed() == 2
+        assert [row["text"] for row in journal.rows()] == ["a-text"] * 2
+        save(journal, [sampled("b", 0, 1, text="b-text")])
+        assert [row["text"] for row in journal.rows()] == ["a-text"] * 2 + ["b-text"] * 2
+
+
+def test_rows_of_before_there_were_checksums_stay_readable(journal):
+    save(journal, [sampled("a", 0, 1)])
+    with journal.engine.begin() as connection:
+        for table in ("trials", "contexts", "responses"):
+            connection.execute(sa.text(f"UPDATE {table} SET checksum = NULL"))
+    assert len(list(journal.rows())) == 2 and journal.forget_failed() == 0
+
+
+def test_what_a_target_can_do_is_damaged_and_written_anew(journal):
+    journal.record.begin("a", "campaign: c", ".", "b", {})
+    journal.record.remember_target("t", {"notes": []})
+    with journal.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE targets SET capabilities = '{'"))
+    with pytest.raises(StoreError, match="target 't'"):
+        journal.record.capabilities()
+    journal.record.remember_target("t", {"notes": ["n"]})
+    assert journal.record.notes() == ["n"]
+
+
+def test_numbers_and_names_are_kept_however_large(journal):
+    done = sampled("a", 0)
+    arm = parse_arm("given:" + "x" * 300)
+    trial = dataclasses.replace(done.trial, arm=arm, question="q" * 500, target="t" * 100)
+    response = done.response
+    response.prompt_tokens = response.completion_tokens = 3_000_000_000
+    save(journal, [Sampled(trial, response, Booked(2**40, 0, 2**62, 2**62))])
+    (kept,) = journal.rows()
+    assert kept["prompt_tokens"] == 3_000_000_000 and kept["arm"] == arm.label
+    assert journal.counted(range(40)).requests == 2**40
+
+
+def test_two_processes_cannot_begin_one_run(journal):
+    about = ("a", "campaign: c", ".", "b", {})
+    journal.record.begin(*about)
+    other = Journal(journal.engine, journal.run)
+    with pytest.raises(StoreError, match="another process began this run"):
+        other.record.begin(*about)
+
+
+def test_rows_that_nobody_reads_to_the_end_leave_nothing_open(journal):
+    save(journal, [sampled(f"k{n}", 0) for n in "abcdefghij"])
+    for read in (journal.rows(), journal.replies(range(40))):
+        assert next(read)
+        read.close()  # an open cursor would warn, which is an error here
+    assert journal.engine.pool.checkedout() == 0
+    with journal.engine.begin() as connection:  # nor does one keep a lock
+        connection.execute(sa.text("DELETE FROM responses"))
+
+
+def test_a_database_that_goes_away_is_one_message(new_database):
+    url = new_database("postgresql")
+    with journal_in(url) as journal:
+        save(journal, [sampled("a", 0)])
+        name = journal.engine.url.database
+        admin = sa.create_engine(journal.engine.url.set(database="postgres"))
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            connection.execute(sa.text(gone), {"name": name})
+        admin.dispose()
+        for ask in (lambda: save(journal, [sampled("b", 0)]), lambda: list(journal.rows())):
+            with pytest.raises(StoreError, match="journal cannot be"):
+                ask()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://me:s3cret@127.0.0.1:notaport/db",
+        "postgresql+psycopg://me:s3cret@127.0.0.1:99999999/db",
+        "postgresql+psycopg://me:s3cret@127.0.0.1:1/db",
+        "postgresql+psycopg://me@127.0.0.1:1/db?password=s3cret",
+        "postgresql+psycopg://me@127.0.0.1:1/db?nosuch=1&password=s3cret",
+        "nonsense://me:s3cret@h/db",
+        "s3cret",
+        "mysql://me:s3cret@h/db",
+    ],
+)
+def test_an_address_that_leads_nowhere_is_one_message_without_its_password(url):
+    with pytest.raises(StoreError) as caught:
+        open_engine(url)
+    assert ("s3cret" in str(caught.value)) == (url == "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:p@q:r@h/d", "postgresql://u:***@h/d"),
+        (
+            "postgresql://u@h/d?password=p&sslmode=off",
+            "postgresql://u@h/d?password=***&sslmode=off",
+        ),
+        (
+            "postgresql://u@h/d?sslpassword=p&PASSWORD=p",
+            "postgresql://u@h/d?sslpassword=***&PASSWORD=***",
+        ),
+        ("sqlite:////a/b.sqlite", "sqlite:////a/b.sqlite"),
+    ],
+)
+def test_a_password_is_masked_in_every_form(url, said):
+    assert shown(url) == said
+
+
+def test_a_journal_that_cannot_be_written_is_told(tmp_path):
+    path = tmp_path / "j.sqlite"
+    with journal_in(sqlite_url(path)) as journal:
+        save(journal, [sampled("a", 0)])
+    with journal_in(f"sqlite:///file:{path}?mode=ro&uri=true") as journal:
+        assert len(list(journal.rows())) == 1
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            save(journal, [sampled("b", 0)])
+        assert "readonly" in caught.value.what
+        with pytest.raises(StoreError, match="cannot be written"):
+            journal.record.begin("a", "campaign: c", ".", "b", {})
+
+
+def beyond_the_plan():
+    """Two samples at a place that no other run of the tests has."""
+    done = sampled("z", 0, 1)
+    return done._replace(trial=dataclasses.replace(done.trial, position=10**6))
+
+
+def test_a_copy_without_its_wal_says_what_is_missing(tmp_path):
+    make(tmp_path, "made", founding)
+    run = find_run("made", tmp_path, None)
+    with run.journal.engine.connect() as connection:  # a reader, so that the -wal is kept
+        connection.execute(sa.text("SELECT count(*) FROM responses"))
+        save(run.journal, [beyond_the_plan()])
+        shutil.copytree(run.folder, tmp_path / "copied")
+        shutil.copytree(run.folder, tmp_path / "bare", ignore=shutil.ignore_patterns("*-wal"))
+        rename = "UPDATE runs SET run = ?"
+        for name in ("copied", "bare"):
+            with sqlite3.connect(tmp_path / name / "journal.sqlite") as copy:
+                copy.execute(rename, (name,))
+            copy.close()
+    held = run.journal.held()
+    run.journal.engine.dispose()
+    copied = find_run("copied", tmp_path, None)
+    assert copied.journal.held() == held
+    copied.journal.engine.dispose()
+    with pytest.raises(
+        StoreError, match=f"holds {held - 2} samples of this run, and {held}"
+    ) as caught:
+        find_run("bare", tmp_path, None)
+    assert "-wal" in caught.value.next and "journal.told" in caught.value.next
+    (tmp_path / "bare/journal.told").unlink()
+    find_run("bare", tmp_path, None).journal.engine.dispose()
+
+
+def test_after_a_checkpoint_the_file_alone_is_the_run(tmp_path):
+    make(tmp_path, "made", founding)
+    run = find_run("made", tmp_path, None)
+    save(run.journal, [beyond_the_plan()])
+    assert checkpoint(run.journal.engine)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(run.folder / "journal.sqlite", tmp_path / "copy")
+    with sqlite3.connect(tmp_path / "copy/journal.sqlite") as copy:
+        (held,) = copy.execute("SELECT sum(samples) FROM responses").fetchone()
+    copy.close()
+    assert held == run.journal.held()
+    run.journal.engine.dispose()

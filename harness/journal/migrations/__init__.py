@@ -14,9 +14,11 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 #: The journal as it was before its schema had revisions.
 FIRST: Final = "0001"
+#: The last one that may have been made halfway, by a truename that did not make it at once.
+HALFWAY: Final = "0003"
 #: Tables that came with the second: where they are, the journal is not of before there were
 #: revisions.
 SECOND_BROUGHT: Final = frozenset({"audits", "alarms", "deliveries"})
