@@ -1,6 +1,6 @@
 """A server that keeps the audits' schedule, and shows what they found.
 
-It only reads, and stays on loopback unless told otherwise. Each audit runs as a process of its own
+The page is in `web.py`. Each audit runs as a process of its own
 (`truename audit run`), so that a crash takes nothing with it and a kill loses nothing. What was
 missed while no server ran is run once at the start. Two servers on one database are safe: an audit
 is claimed in the database before it begins.
@@ -9,8 +9,6 @@ is claimed in the database before it begins.
 from __future__ import annotations
 
 import hashlib
-import hmac
-import ipaddress
 import os
 import signal
 import subprocess
@@ -18,19 +16,19 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Final
 
-from harness.audits import alarms, timeline
+from harness.audits import alarms
 from harness.audits.audit import store_url
 from harness.audits.config import known, load_audit
 from harness.audits.history import LEASE, History
+from harness.audits.web import Web
 from harness.errors import AuditError
 from harness.journal import open_engine
 
-PAGE_KEPT_S: Final = 5.0
+#: The variable that tells a process the address of the database (`harness.cli.options`).
+STORE: Final = "TRUENAME_STORE"
 #: How often audits that someone left half done are looked for.
 LOOK_AGAIN_S: Final = LEASE.total_seconds() / 2
 
@@ -39,7 +37,13 @@ class Server:
     """The schedule and, if wanted, the page."""
 
     def __init__(
-        self, names: list[str], results: Path, store: str, http: str | None, token: str | None
+        self,
+        names: list[str],
+        results: Path,
+        store: str,
+        http: str | None,
+        token: str | None,
+        hosts: Sequence[str] = (),
     ) -> None:
         from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
         from apscheduler.schedulers.background import BackgroundScheduler
@@ -52,10 +56,10 @@ class Server:
         served = repr((sorted(names), str(results.resolve())))
         table = f"schedule_{hashlib.sha256(served.encode()).hexdigest()[:12]}"
         self.scheduler = BackgroundScheduler(
-            jobstores={"default": SQLAlchemyJobStore(url=store, tablename=table)},
+            jobstores={"default": SQLAlchemyJobStore(engine=self.history.engine, tablename=table)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        _SERVERS[store] = self
+        _SERVERS[table] = self
         self.scheduler.start(paused=True)
         for name in names:
             schedule = load_audit(name).audit.schedule
@@ -65,18 +69,15 @@ class Server:
                 "harness.audits.serve:fire",
                 trigger,
                 id=name,
-                args=[store, name],
+                args=[table, name],  # kept in the database: no address, which may hold a password
                 replace_existing=True,
             )
-        self.web = _web(self, http, token) if http else None
+        self.web = Web(self.history, results, http, token, hosts) if http else None
 
     @property
     def address(self) -> str | None:
         """Where the page is served."""
-        if self.web is None:
-            return None
-        host, port = self.web.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return self.web.address if self.web else None
 
     def run(self) -> None:
         """Serve until a signal; audits under way are asked to stop, and saved."""
@@ -84,7 +85,7 @@ class Server:
             signal.signal(number, lambda *_: self.stopping.set())
         self.scheduler.resume()
         if self.web:
-            threading.Thread(target=self.web.serve_forever, daemon=True).start()
+            threading.Thread(target=self.web.run, daemon=True).start()
         looked = time.monotonic()
         self._fire_all(self.names)  # what was missed while no server ran
         while not self.stopping.wait(0.2):
@@ -112,9 +113,12 @@ class Server:
         if self.stopping.is_set() or name in self.processes:
             return
         command = [sys.executable, "-m", "harness.cli", "audit", "run", name]
-        command += ["--results", str(self.results), "--store", self.store]
+        command += ["--results", str(self.results)]
         self.processes[name] = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=os.environ | {STORE: self.store},  # an argument is seen by all of the machine
         )
         try:
             _, told = self.processes[name].communicate()
@@ -135,126 +139,30 @@ class Server:
             except subprocess.TimeoutExpired:
                 process.kill()
         if self.web:
-            self.web.shutdown()
+            self.web.close()
         self.history.engine.dispose()
 
 
-#: Servers of this process by their database: jobs in the store name what to call by text.
+#: Servers of this process by their table: jobs in the store name what to call by text.
 _SERVERS: dict[str, Server] = {}
 
 
-def fire(store: str, name: str) -> None:
+def fire(table: str, name: str) -> None:
     """What the scheduler calls."""
-    _SERVERS[store].fire(name)
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _web(server: Server, http: str, token: str | None) -> ThreadingHTTPServer:
-    host, _, port = http.rpartition(":")
-    if not host or not port.isdigit():
-        raise AuditError(f"'{http}' is no address", next="write HOST:PORT, such as 127.0.0.1:8300")
-    if not is_loopback(host) and not token:
-        raise AuditError(
-            "a page that others can reach needs a token",
-            where=http,
-            next="name the variable that holds it with --token-env, or bind to 127.0.0.1",
-        )
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        server_version, sys_version = "truename", ""
-
-        def do_GET(self) -> None:
-            authorization = self.headers.get("Authorization", "")
-            try:
-                status, kind, body = _answer(server, self.path, authorization, token)
-            except Exception as problem:  # a page that cannot be made must not end the server
-                status, kind, body = 500, "text/plain", f"{type(problem).__name__}".encode()
-            self.send_response(status)
-            for name, value in {
-                "Content-Type": f"{kind}; charset=utf-8",
-                "Content-Length": str(len(body)),
-                "X-Content-Type-Options": "nosniff",
-                "Cache-Control": "no-store",
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    try:
-        return ThreadingHTTPServer((host, int(port)), Handler)
-    except OSError as problem:
-        raise AuditError(
-            f"the page cannot be served: {problem.strerror}",
-            where=http,
-            next="choose another address",
-        ) from None
-
-
-_kept: dict[str, tuple[float, bytes]] = {}
-
-
-_NO_TOKEN: Final = b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
-
-
-class _Answer(NamedTuple):
-    status: int
-    kind: str
-    body: bytes
-
-
-def _answer(server: Server, path: str, authorization: str, token: str | None) -> _Answer:
-    parts = urlsplit(path)
-    if parts.path == "/health":
-        return _Answer(200, "text/plain", b"ok\n")
-    if token and not _is_given(token, authorization, parts.query):
-        return _Answer(401, "text/plain", _NO_TOKEN)
-    if parts.path == "/metrics":
-        from harness.audits.metrics import exposition
-
-        return _Answer(200, "text/plain", exposition(server.history))
-    if parts.path == "/":
-        return _Answer(200, "text/html", _page(server, parts.query if token else ""))
-    if parts.path.startswith("/runs/"):
-        wanted = unquote(parts.path).removeprefix("/runs/").removesuffix("/report.html")
-        report = server.results / wanted / "report.html"
-        known_runs = {row["run"] for row in server.history.rows()}
-        # only names that the history knows
-        if wanted in known_runs and report.is_file():
-            return _Answer(200, "text/html", report.read_bytes())
-    return _Answer(404, "text/plain", b"there is no such page\n")
-
-
-def _is_given(token: str, authorization: str, query: str) -> bool:
-    """True if a request brings the token, in its header or in its address."""
-    given = authorization.removeprefix("Bearer ") or (parse_qs(query).get("token") or [""])[0]
-    return hmac.compare_digest(given.encode(), token.encode())
-
-
-def _page(server: Server, query: str) -> bytes:
-    """The time lines; their links carry a query on, which may hold the token."""
-    made, body = _kept.get(server.store, (0.0, b""))
-    if not body or time.monotonic() - made > PAGE_KEPT_S:
-        link = "/runs/{run}/report.html" + (f"?{query}" if query else "")
-        page = timeline.render(server.history, server.results, link)
-        body = page.encode("utf-8", "replace")
-        _kept[server.store] = time.monotonic(), body
-    return body
+    _SERVERS[table].fire(name)
 
 
 def open_server(
-    wanted: Sequence[str], results: Path, store: str | None, http: str | None, token_env: str | None
+    wanted: Sequence[str],
+    results: Path,
+    store: str | None,
+    http: str | None,
+    token_env: str | None,
+    hosts: Sequence[str] = (),
 ) -> Server:
     """A server for some audits, or for all that there are.
+
+    ``hosts`` are names, beside addresses and localhost, under which its page may be asked for.
 
     Raises
     ------
@@ -275,4 +183,4 @@ def open_server(
         )
     for name in names:
         alarms.check(load_audit(name).audit)
-    return Server(names, results, store_url(results, store), http, token)
+    return Server(names, results, store_url(results, store), http, token, hosts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -58,8 +59,8 @@ class _Moment(NamedTuple):
         return float(statistics.median(lengths.values())) if lengths else None
 
 
-def render(history: History, results: Path, link: str = "{run}/report.html") -> str:
-    """The page as text; ``link`` is where a run's report lies, from the page."""
+def render(history: History, results: Path, link: Callable[[str], str]) -> str:
+    """The page as text; ``link`` is where the report of a run lies, from the page."""
     by_audit: dict[str, list[dict[str, Any]]] = {}
     for row in history.rows():
         by_audit.setdefault(row["audit"], []).append(row)
@@ -84,7 +85,7 @@ def write_timeline(history: History, results: Path, to: Path) -> Path:
     """Write the page into a folder, as `index.html`."""
     beside = to.resolve() == results.resolve()
     folder = "" if beside else f"{results.resolve()}/"
-    page = render(history, results, f"{folder}{{run}}/report.html")
+    page = render(history, results, lambda run: f"{folder}{run}/report.html")
     write_bytes(page.encode("utf-8", "replace"), to / "index.html")
     return to / "index.html"
 
@@ -104,7 +105,11 @@ def _state(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _lines(
-    name: str, rows: list[dict[str, Any]], raised: list[Event], results: Path, link: str
+    name: str,
+    rows: list[dict[str, Any]],
+    raised: list[Event],
+    results: Path,
+    link: Callable[[str], str],
 ) -> list[Line]:
     rows = rows[-SHOWN:]
     seen = [
@@ -112,10 +117,7 @@ def _lines(
         for row in rows
     ]
     reports = [(results / row["run"] / "report.html").is_file() for row in rows]
-    links = [
-        link.format(run=row["run"]) if there else None
-        for row, there in zip(rows, reports, strict=True)
-    ]
+    links = [link(row["run"]) if there else None for row, there in zip(rows, reports, strict=True)]
     places = {(target, arm) for one in seen for target, found in one.items() for arm in found.arms}
     lines = []
     for target, arm in sorted(places):

@@ -66,6 +66,13 @@ def run(
     metavar="NAME",
     help="Variable that holds the token; needed where others can reach the page.",
 )
+@click.option(
+    "--host-name",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name under which the page is asked for, as a proxy passes it on; may be repeated.",
+)
 @RESULTS
 @STORE
 @told_plainly
@@ -73,6 +80,7 @@ def serve(
     names: tuple[str, ...],
     http: str | None,
     token_env: str | None,
+    hosts: tuple[str, ...],
     results: Path,
     store: str | None,
 ) -> None:
@@ -81,7 +89,7 @@ def serve(
     """
     from harness import audits
 
-    server = audits.open_server(names, results, store, http, token_env)
+    server = audits.open_server(names, results, store, http, token_env, hosts)
     page = f"; page at {server.address}" if server.address else ""
     click.echo(f"keeping the schedule of {', '.join(server.names)}{page}")
     server.run()

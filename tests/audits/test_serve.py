@@ -6,12 +6,17 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from harness.audits.watching import ArmSeen, Seen
+from harness.audits.web import Web
 from tests.audits.shop import Shop, prepared, told
 from tests.commands import PATIENCE_S, truename, typed, until
 
@@ -123,4 +128,131 @@ def test_others_reach_the_page_with_a_token_only(tmp_path, serve, database):
         assert get(f"{url}/?token=t0ken")[0] == 200
         assert get(url, Authorization="Bearer t0ken")[0] == 200
         assert get(url, Authorization="Bearer x")[0] == 401
+        asked_to_go(running)
+
+
+def sent(url, request):
+    """The answer to raw bytes."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as line:
+        line.sendall(request)
+        line.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: line.recv(65536), b"")).decode("latin-1")
+
+
+@contextlib.contextmanager
+def page(history, tmp_path, token=None, hosts=()):
+    web = Web(history, tmp_path, "127.0.0.1:0", token, hosts)
+    thread = threading.Thread(target=web.run)
+    thread.start()
+    try:
+        yield web.address
+    finally:
+        web.close()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def one_run(history, tmp_path):
+    """A history of two audits, and the report of the first one's run."""
+    seen = {"shop": Seen({"absent": ArmSeen(2, {"nex": 2}, replies=2)})}
+    spent = {"reason": None, "requests": 1, "tokens": 1, "money": 0.0}
+    for due, run in (("2026-03-01T06:00:00Z", "watch-x"), ("2026-03-05T06:00:00Z", "watch-y")):
+        assert history.claim("watch", due, run)
+        history.finish("watch", due, seen=seen, **spent)
+    (tmp_path / "watch-x").mkdir()
+    (tmp_path / "watch-x/report.html").write_text("the report")
+    return history
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_query_is_no_pattern_and_no_page_shows_the_one_of_another(one_run, tmp_path):
+    with page(one_run, tmp_path, "t{0}ken") as url:
+        status, own = get(f"{url}/?token=t%7B0%7Dken&x={{run.__class__}}&y=<b>%7Bz%7D")
+        assert status == 200 and "__class__" not in own
+        assert "/runs/watch-x/report.html?token=t%7B0%7Dken" in own
+        status, other = get(url, Authorization="Bearer t{0}ken")
+        assert status == 200 and "token=" not in other
+        assert get(f"{url}/runs/watch-x/report.html?token=t%7B0%7Dken") == (200, "the report")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8300", 200),
+        ("localhost", 200),
+        ("[::1]:80", 200),
+        ("audits.example.org", 200),
+        ("evil.example", 421),
+        ("evil.example:8300", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost@evil.example", 421),
+        ("", 421),
+    ],
+)
+def test_only_known_names_lead_to_the_page(history, tmp_path, host, status):
+    with page(history, tmp_path, hosts=["audits.example.org"]) as url:
+        for path in ("/", "/metrics", "/health"):
+            said = sent(url, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert said.startswith(f"HTTP/1.1 {status} "), said
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nbroken header\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /runs/%00/report.html HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET /runs//report.html HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"GET /?token=%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+    ],
+)
+def test_what_is_malformed_is_told_so_and_never_a_fault_of_the_server(
+    history, tmp_path, request_, status
+):
+    with page(history, tmp_path) as url:
+        said = sent(url, request_)
+        assert re.match(rf"HTTP/1\.[01] {status} ", said), said
+        assert get(f"{url}/health") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_half_sent_requests_hold_no_threads(history, tmp_path):
+    with page(history, tmp_path) as url, contextlib.ExitStack() as open_lines:
+        place = url.removeprefix("http://").split(":")
+        before = threading.active_count()
+        for _ in range(90):
+            line = open_lines.enter_context(socket.create_connection((place[0], int(place[1]))))
+            line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        assert get(f"{url}/health") == (200, "ok\n")
+        assert threading.active_count() <= before
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_password_of_the_database_reaches_children_by_environment_alone(
+    tmp_path, serve, database, history
+):
+    shop = Shop(serve)
+    prepared(tmp_path, shop)
+    shop.hold(3)
+    secret = f"{database}&password=s3cret-pass"
+    with serving(tmp_path, secret) as (running, _):
+        until(lambda: shop.holds)
+        worker = int(history.running("watch").rpartition("/")[2])
+        assert b"s3cret" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+        with history.engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            (schedule,) = [name for name in tables if name.startswith("schedule_")]
+            jobs = connection.execute(sa.text(f"SELECT job_state FROM {schedule}")).scalars().all()
+        assert jobs and not any(b"s3cret" in bytes(job) for job in jobs)
+        shop.let_go()
+        until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"])
         asked_to_go(running)
