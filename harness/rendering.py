@@ -34,7 +34,11 @@ MEMORY: Final = 512 << 20
 MOST: Final = 2_000_000
 #: Characters of a problem that are told.
 TOLD: Final = 400
-Problem = Literal["internals", "undefined", "missing", "broken", "long"]
+#: What is said of problems that say nothing themselves.
+_UNSAID: Final[dict[type[Exception], str]] = {
+    MemoryError: f"the template takes more memory than it may ({MEMORY >> 20} MB)"
+}
+Problem = Literal["internals", "undefined", "missing", "broken", "long", "memory"]
 
 
 class _Long(Exception):
@@ -146,7 +150,7 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
         return {
             "problem": _kind(problem, job),
             "error": type(problem).__name__,
-            "said": str(problem)[:TOLD],
+            "said": str(problem)[:TOLD] or _UNSAID.get(type(problem), ""),
             "line": getattr(problem, "lineno", None),
             "block": job.get("block"),
         }
@@ -155,6 +159,8 @@ def answer(job: dict[str, Any]) -> dict[str, Any]:
 def _kind(problem: Exception, job: dict[str, Any]) -> Problem:
     if isinstance(problem, _Long):
         return "long"
+    if isinstance(problem, MemoryError):
+        return "memory"
     if isinstance(problem, SecurityError):
         return "internals"
     if isinstance(problem, jinja2.UndefinedError):

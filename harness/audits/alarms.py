@@ -2,7 +2,8 @@
 
 An alarm is told once to each channel, and tried again until it is. A receiver that answered after
 the connection broke may get an alarm twice; the event's name, in the body and in a header, is the
-same then.
+same then. Only the addresses that the audit names are asked: redirects are not followed; attempts,
+waits and answers are bounded. What went wrong is told without the address, which may be a secret.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import hmac
 import os
 import smtplib
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,6 +31,10 @@ from harness.targets import Refused
 
 ATTEMPTS: Final = 3
 TIMEOUT_S: Final = 20.0
+#: Bytes of an answer to a webhook that are read; none of them means anything.
+READ: Final = 65_536
+#: Characters that are told of what a command wrote.
+TOLD: Final = 200
 Any_channel = Webhook | Slack | Email | Command
 
 
@@ -73,7 +80,7 @@ def tell(audit: Audit, history: History, evidence: Callable[[Event], str]) -> li
 
 
 def check(audit: Audit) -> None:
-    """Whether every variable that the channels name is set.
+    """Whether every variable that the channels name is set, and addresses in them are such.
 
     Raises
     ------
@@ -88,6 +95,13 @@ def check(audit: Audit) -> None:
                     where=f"audit {audit.audit}, notify, {channel.kind}",
                     next=f"export {variable}=...",
                 )
+        url = getattr(channel, "url", "")
+        if url.startswith("$") and not _is_address(os.environ[url[1:]]):
+            raise AuditError(
+                f"the environment variable {url[1:]} holds no address",
+                where=f"audit {audit.audit}, notify, {channel.kind}",
+                next="an address starts with http:// or https://",
+            )
 
 
 def _variables(channel: Any_channel) -> list[str]:
@@ -117,15 +131,30 @@ def _tell(channel: Any_channel, event: Event, where: str) -> None:
 
 
 def _url(url: str) -> str:
+    """The address that a channel names."""
     return os.environ[url[1:]] if url.startswith("$") else url
+
+
+def _is_address(url: str) -> bool:
+    """Whether an address is one of HTTP that can be read."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     from harness.targets.transport import Transport
 
+    if not _is_address(url):
+        raise NotTold("its address is none of HTTP")
+    parts = urlsplit(url)
+    host = f"{parts.scheme}://{parts.hostname}"  # what may be told of it
+
     async def go() -> None:
         try:
-            wire = Transport(url, headers, TIMEOUT_S, 1_000_000)
+            wire = Transport(host, headers, TIMEOUT_S, READ)
         except TargetError as problem:
             raise NotTold(problem.what) from None
         try:
@@ -172,16 +201,19 @@ def _mail(channel: Email, event: Event, where: str) -> None:
 
 
 def _command(channel: Command, event: Event, where: str) -> None:
-    try:
-        done = subprocess.run(
-            channel.run,
-            input=msgspec.json.encode(content(event, where)),
-            capture_output=True,
-            timeout=TIMEOUT_S * 3,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise NotTold(str(problem)) from None
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace")[:200]
-        raise NotTold(f"exit code {done.returncode}: {said}")
+    with tempfile.TemporaryFile() as told:
+        try:
+            done = subprocess.run(
+                channel.run,
+                input=msgspec.json.encode(content(event, where)),
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                timeout=TIMEOUT_S * 3,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise NotTold(str(problem)) from None
+        if done.returncode:
+            told.seek(0)
+            said = told.read(4 * TOLD).decode("utf-8", "replace")[:TOLD]
+            raise NotTold(f"exit code {done.returncode}: {said}")

@@ -109,7 +109,7 @@ def _refuse(problem: NotRendered, where: str, name: str | None) -> NoReturn:
             where=where,
             next="give it under 'variables:' in the campaign",
         ) from None
-    if problem.problem in ("long", None):
+    if problem.problem in ("long", "memory", None):
         raise PromptError(
             problem.said, where=where, next="shorten it, and leave out what takes so long"
         ) from None

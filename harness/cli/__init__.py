@@ -15,7 +15,7 @@ from harness.cli.campaigns import inspect, plan, run, size
 from harness.cli.lab import lab
 from harness.cli.labels import judge, label
 from harness.cli.replies import eval_classifier, score
-from harness.cli.results import bundle, compare, export_run, report, show, tally, verify
+from harness.cli.results import bundle, checkpoint, compare, export_run, report, show, tally, verify
 from harness.cli.weights import weights
 
 #: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
@@ -35,7 +35,21 @@ def main() -> None:
 
 
 for _command in (
-    *(plan, run, tally, label, judge, report, show, compare, bundle, verify, export_run, size),
+    *(
+        plan,
+        run,
+        tally,
+        label,
+        judge,
+        report,
+        show,
+        compare,
+        bundle,
+        verify,
+        export_run,
+        checkpoint,
+        size,
+    ),
     *(inspect, weights, score, eval_classifier, audit, lab),
 ):
     main.add_command(_command)

@@ -272,3 +272,26 @@ def export_run(run: str, form: str, out: Path | None, results: Path, store: str 
 
     for path in export(find_run(run, results, store), form, out):
         click.echo(str(path))
+
+
+@click.command()
+@click.argument("run")
+@RESULTS
+@STORE
+@told_plainly
+def checkpoint(run: str, results: Path, store: str | None) -> None:
+    """Bring a run's whole journal into its one file, so that the folder can be copied.
+
+    A sitting does so at its end; this is for one that was killed, or is under way.
+    """
+    from harness import journal
+
+    opened = journal.find_run(run, results, store)
+    whole, held = journal.checkpoint(opened.journal.engine), opened.journal.held()
+    opened.journal.engine.dispose()
+    if not whole:
+        click.echo(
+            "somebody reads or writes the journal: copy its -wal too, or ask again", err=True
+        )
+        sys.exit(3)
+    click.echo(f"{held} samples; {opened.folder} may be copied")

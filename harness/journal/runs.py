@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from harness.campaign import Campaign, Loaded, from_text
 from harness.errors import RunError, StoreError, did_you_mean
+from harness.journal.address import shown
 from harness.journal.database import open_engine, sqlite_url
 from harness.journal.journal import Journal
 from harness.journal.lock import Lock
@@ -89,7 +90,7 @@ def set_aside(name: str, results: Path, store: str | None) -> str | None:
     if store is not None:
         raise RunError(
             "a run in a database of your own is not set aside",
-            where=store,
+            where=shown(store),
             next="begin another run with --run ANOTHER-NAME",
         )
     with Lock(folder):

@@ -22,6 +22,7 @@ import msgspec
 
 from harness.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
+from harness.targets.gguf_template import check_template
 from harness.targets.protocol import (
     Capabilities,
     Context,
@@ -93,6 +94,7 @@ class Embedded:
         return len(self._tokens(self._servers[0], text))
 
     def _start(self) -> Capabilities:
+        check_template(self.path, self.settings.name)
         for _ in range(self.settings.workers):
             self._servers.append(self._server())
         for server in self._servers:

@@ -19,6 +19,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -89,10 +90,20 @@ class ChatTemplate:
         except NotRendered as problem:
             error = f"{problem.error}: " if problem.error else ""
             said = f"the model's chat template cannot be rendered: {error}{problem.said}"
-            if problem.problem is None:
+            if problem.problem in (None, "memory"):
                 _STOPPED[digest] = said
             raise RenderError(said) from None
         return text
+
+    def passes_a_limit(self) -> str | None:
+        """Why nobody should render the template, found out on some plain conversations."""
+        system, asked, said = (
+            {"role": role, "content": role} for role in ("system", "user", "assistant")
+        )
+        for messages in ([asked], [system, asked], [asked, said, asked]):
+            with suppress(RenderError):
+                self.render(messages)
+        return _STOPPED.get(self.sha256)
 
     def bare(self, question: str) -> Bare:
         """The prompt of the bare arm, and what the template would have injected.

@@ -123,3 +123,43 @@ def test_a_channel_that_fails_is_tried_again_next_time_and_the_others_are_not(
 def test_a_variable_that_is_not_set_is_told_before_anything_is_asked(history):
     with pytest.raises(AuditError, match="NO_SUCH_VARIABLE"):
         alarms.check(audit(notify=[{"kind": "slack", "url": "$NO_SUCH_VARIABLE"}]))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_receiver_that_redirects_leads_nowhere_and_its_address_is_not_told(
+    serve, history, status, monkeypatch
+):
+    inside = Receiver(serve)
+    away = serve(lambda path, body, number: (status, {"Location": inside.host.url}, b""))
+    monkeypatch.setenv("HOOK", f"{away.url}/services/T0-secret-path")
+    history.raise_(EVENT)
+    (problem,) = alarms.tell(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history, str)
+    assert inside.host.seen == [] and f"HTTP {status}" in problem and "T0-secret" not in problem
+
+
+def test_a_receiver_that_is_not_there_is_told_without_what_is_secret_of_it(history, monkeypatch):
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/services/T0-secret-path")
+    monkeypatch.setattr(alarms, "ATTEMPTS", 1)
+    history.raise_(EVENT)
+    (problem,) = alarms.tell(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history, str)
+    assert "127.0.0.1" in problem and "T0-secret" not in problem
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "http://", "http://[", "gopher://x/"])
+def test_only_an_address_of_http_is_asked(history, monkeypatch, address):
+    monkeypatch.setenv("HOOK", address)
+    wanted = audit(notify=[{"kind": "slack", "url": "$HOOK"}])
+    with pytest.raises(AuditError, match="holds no address"):
+        alarms.check(wanted)
+    history.raise_(EVENT)
+    assert "none of HTTP" in alarms.tell(wanted, history, str)[0]
+
+
+def test_what_a_command_writes_is_read_within_bounds(history):
+    endless = (
+        "import sys; sys.stdout.write('o' * 10**7); sys.stderr.write('e' * 10**7); sys.exit(7)"
+    )
+    history.raise_(EVENT)
+    wanted = audit(notify=[{"kind": "command", "run": [sys.executable, "-c", endless]}])
+    (problem,) = alarms.tell(wanted, history, str)
+    assert "exit code 7: eee" in problem and len(problem) < 300

@@ -90,11 +90,11 @@ def test_a_prompt_file_is_bound_by_the_limits_of_strangers_templates(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prompts/mine").mkdir(parents=True)
     (tmp_path / "prompts/mine/en.j2").write_text(f"{{% block a %}}{text}{{% endblock %}}")
-    with pytest.raises(PromptError, match=r"CPU time|MemoryError") as caught:
+    with pytest.raises(PromptError, match=r"CPU time|more memory") as caught:
         prompts.questions("mine", "en", {})
     assert "prompts/mine/en.j2" in str(caught.value)
     (tmp_path / "prompts/mine/told.j2").write_text(text)
-    with pytest.raises(PromptError, match=r"CPU time|MemoryError"):
+    with pytest.raises(PromptError, match=r"CPU time|more memory"):
         prompts.system_prompt("mine/told.j2", {})
 
 

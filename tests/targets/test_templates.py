@@ -127,7 +127,7 @@ def test_a_template_that_refuses_the_system_role_says_so():
 def test_a_template_that_passes_a_limit_is_stopped_and_not_tried_again(source, hostile):
     template = ChatTemplate(f"{source}{CHATML}")
     for _ in range(2):
-        with pytest.raises(RenderError, match=r"CPU time|MemoryError"):
+        with pytest.raises(RenderError, match=r"CPU time|more memory"):
             template.bare("Who?")
     assert ChatTemplate(CHATML).bare("Who?").injected == ""
 
