@@ -197,7 +197,8 @@ def _over_time(
 def _dated(axes: Any) -> None:
     from matplotlib import dates
 
-    locator = dates.AutoDateLocator(maxticks=8)
+    # with the default of five ticks at least, some spans fit no interval, and it warns
+    locator = dates.AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
 

@@ -256,3 +256,26 @@ def test_the_password_of_the_database_reaches_children_by_environment_alone(
         shop.let_go()
         until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"])
         asked_to_go(running)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_database_that_goes_away_under_an_audit_is_one_message_and_no_alarm(
+    tmp_path, serve, database, history
+):
+    shop = Shop(serve)
+    prepared(tmp_path, shop)
+    shop.hold(3)
+    words = ("--results", "results", "--store", database, "--fail-on", "alarm")
+    with typed("audit", "run", "watch.yaml", *words, folder=tmp_path) as running:
+        until(lambda: shop.holds)
+        url = history.engine.url
+        history.engine.dispose()
+        admin = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false"))
+            gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            connection.execute(sa.text(gone), {"name": url.database})
+        admin.dispose()
+        shop.let_go()
+        assert running.ended() == 2
+        assert "journal cannot be" in running.stderr and "Traceback" not in running.stderr

@@ -16,6 +16,7 @@ import sqlite3
 import pandas as pd
 import pytest
 
+from harness.journal.told import Told
 from tests import ROOT
 from tests.commands import PATIENCE_S, Moment, truename, typed, until
 from tests.misbehaving import NEVER, Held, Misbehaving, good, http
@@ -149,6 +150,24 @@ def test_killed_at_fifty_moments_the_tables_are_those_of_an_unbroken_run(tmp_pat
     assert 0 < rows(folder) < 600
     assert run(folder).exit_code == 0
     assert tables(folder) == unbroken
+
+
+def test_a_wal_that_is_deleted_after_a_kill_is_missed(tmp_path, host, unbroken):
+    held = Held(after=40)
+    folder = campaign(tmp_path, host(held).url)
+    kept = folder / "results/c"
+    with start(folder) as running:
+        until(lambda: Told(kept).read() > 100)
+        running.kill()
+    held.let_go.set()
+    (kept / "journal.sqlite-wal").unlink()
+    for ask in (lambda: run(folder), lambda: truename("tally", "c", folder=folder)):
+        told = ask()
+        assert told.exit_code == 2 and "a part of the journal is missing" in told.output
+    (kept / "journal.told").unlink()
+    assert run(folder).exit_code == 0
+    assert tables(folder) == unbroken
+    assert Told(kept).read() == 600
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path, host, unbroken):
