@@ -277,5 +277,5 @@ def test_a_database_that_goes_away_under_an_audit_is_one_message_and_no_alarm(
             connection.execute(sa.text(gone), {"name": url.database})
         admin.dispose()
         shop.let_go()
-        assert running.ended() == 2
+        assert running.ended() == 2, running.stderr
         assert "journal cannot be" in running.stderr and "Traceback" not in running.stderr
