@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import certifi
 from pyreqwest import exceptions
 from pyreqwest.client import ClientBuilder
+from pyreqwest.http import Url
 
 from harness.errors import TargetError
 from harness.targets import received
@@ -40,6 +41,7 @@ _CERTIFICATES: Final = (
 )
 #: What the builder says where a machine has no certificates of authorities.
 _NO_STORE: Final = "no ca certificates"
+_MEND: Final = "mend base_url in the target's entry, such as https://api.example.com/v1"
 
 
 class Answer(NamedTuple):
@@ -134,9 +136,13 @@ def _client(base_url: str, headers: Mapping[str, str], timeout_s: float) -> Any:
     Raises
     ------
     TargetError
-        No client can be made: TLS is wanted, say, and this machine knows no authority that could
-        sign a certificate.
+        No client can be made: the address or a header is none, or TLS is wanted and this machine
+        knows no authority that could sign a certificate.
     """
+    try:
+        Url(base_url)
+    except ValueError as problem:
+        raise TargetError(f"the address is none: {problem}", where=base_url, next=_MEND) from None
     try:
         return _builder(headers, timeout_s).build()
     except exceptions.BuilderError as error:
@@ -147,6 +153,12 @@ def _client(base_url: str, headers: Mapping[str, str], timeout_s: float) -> Any:
                 where=base_url,
                 next="mend the proxy's address in the environment, or SSL_CERT_FILE",
             ) from None
+    except ValueError:  # whose words would hold the value
+        raise TargetError(
+            "a header cannot be sent: its value holds a line break, or what is no text",
+            where=base_url,
+            next="mend the variables that the key and the headers are read from",
+        ) from None
     if base_url.startswith("https"):
         named = os.environ.get("SSL_CERT_FILE")
         raise TargetError(

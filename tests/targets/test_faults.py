@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import email.utils
+import gzip
 import itertools
 import ssl
 import subprocess
@@ -314,6 +315,28 @@ def test_a_machine_without_authorities_says_so_and_plain_hosts_still_work(monkey
     assert "no certificates of authorities" in caught.value.what
     assert "SSL_CERT_FILE is /no/such/place" in caught.value.what
     assert "ca-certificates" in caught.value.next
+
+
+@pytest.mark.parametrize("url", ["http://a b/v1", "http://[::1/v1", "http://h:99999/v1"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(TargetError, match="the address is none"):
+        asked(None, url=url)
+
+
+@pytest.mark.parametrize("value", ["sk-planted\n0123456789", "sk-planted\udcff"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch, value):
+    monkeypatch.setenv("MY_KEY", value)
+    with pytest.raises(TargetError, match="a header cannot be sent") as caught:
+        asked(None, url="http://127.0.0.1:9/v1", api_key_env="MY_KEY")
+    assert "planted" not in str(caught.value)
+
+
+def test_a_small_reply_that_unpacks_to_a_huge_one_is_cut_at_the_limit():
+    packed = gzip.compress(b"0" * 50_000_000)
+    response, _ = asked(
+        lambda number, body: [http(200, packed, "Content-Encoding: gzip")], max_reply_mb=1
+    )
+    assert "longer than 1 MB and was cut" in response.replies[0].error
 
 
 def test_a_redirect_is_not_followed_and_the_key_stays_here(monkeypatch):
