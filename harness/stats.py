@@ -49,6 +49,13 @@ class Corrected(NamedTuple):
     high: float
 
 
+class Share(NamedTuple):
+    """A share that is not known exactly: its mean and variance."""
+
+    mean: float
+    variance: float
+
+
 def z_of(confidence: float) -> float:
     """The normal quantile of a two-sided confidence level."""
     return float(special.ndtri(0.5 + confidence / 2))
@@ -97,13 +104,18 @@ def clustered(hits: Counts, sizes: Counts, confidence: float = 0.95) -> Clustere
     the rate between k questions (ratio estimator, Cochran 1977, Sampling Techniques, 11.7). The
     design effect (Kish 1965, Survey Sampling, 8.2) is n / n*, less the t.
 
-    Where the rarer answer stands in few questions, v says little (at 0 and 100 % nothing, and the
+    Where few questions carry the rarer answer, v says little (at 0 and 100 % nothing, and the
     published method then takes repeats for independent). So 1/n* is a mean of the measured one and
     of the worst case, samples of a question all alike (n* = number of questions), weighted as j to
-    `DOUBT`, with j the questions that hold the rarer answer. At 0 % and 100 % the questions alone
-    count. The mean is ours; `benchmarks/coverage.py` shows that coverage then stays at the level,
-    and what the plain methods do. Where each question was asked once, samples are independent:
-    Wilson.
+    `DOUBT`. j is how many questions v rests on: those that hold the rarer answer, or three times
+    the participation ratio ``(sum d²)² / sum d⁴`` of their distances d from the mean, whichever is
+    less (normal distances give k). At 0 % and 100 % the questions alone count.
+
+    And questions of a kind that none of the k is of may answer all yes or all no. Their share may
+    be up to ``h = 1 - (α/2)^(1/k)`` (zero of k, exact), so the interval holds at least
+    ``p (1-h)`` to ``p + (1-p) h``. The mean and this floor are ours; `benchmarks/coverage.py` shows
+    what holds with them and what the plain methods do. Where each question was asked once, samples
+    are independent: Clopper-Pearson.
 
     Raises
     ------
@@ -115,21 +127,39 @@ def clustered(hits: Counts, sizes: Counts, confidence: float = 0.95) -> Clustere
     n, k = float(m.sum()), len(m)
     if not k or (x < 0).any() or (x > m).any():
         raise ValueError("no rate can be formed of these counts")
-    p = float(x.sum()) / n
+    total = float(x.sum())
+    p = total / n
     if m.max() == 1:
-        return Clustered(p, *wilson(float(x.sum()), n, confidence), 1.0, n)
+        return Clustered(p, *clopper_pearson(total, n, confidence), 1.0, n)
     questions = n * n / float((m * m).sum())  # fewer than k where some weigh more
-    rarer = min(int((x > 0).sum()), int((x < m).sum()))
-    between = k / (k - 1) * float(((x - p * m) ** 2).sum()) / (n * n) if k > 1 else 0.0
+    carried = _carried(x, m, p)
     worst = measured = min(questions, n)
-    if rarer:
+    squares = float(((x - p * m) ** 2).sum())
+    if carried:
+        between = k / (k - 1) * squares / (n * n) if k > 1 else 0.0
         measured = min(n, max(worst, p * (1 - p) / between)) if between else n
-    weight = rarer / (rarer + DOUBT) if k > 1 else 0.0
+    weight = carried / (carried + DOUBT) if k > 1 else 0.0
     effective = used = 1 / (weight / measured + (1 - weight) / worst)
-    if rarer and k > 1:
+    if carried and k > 1:
         t = float(special.stdtrit(k - 1, 0.5 + confidence / 2))
         used = effective * (z_of(confidence) / t) ** 2
-    return Clustered(p, *clopper_pearson(p * used, used, confidence), n / effective, effective)
+    low, high = clopper_pearson(p * used, used, confidence)
+    unseen = unseen_share(questions, confidence)
+    low, high = min(low, p * (1 - unseen)), max(high, p + (1 - p) * unseen)
+    return Clustered(p, low, high, n / effective, effective)
+
+
+def _carried(x: npt.NDArray[Any], m: npt.NDArray[Any], p: float) -> float:
+    """How many questions the variance between questions rests on."""
+    rarer = min(int((x > 0).sum()), int((x < m).sum()))
+    squares = (x - p * m) ** 2
+    fourth = float((squares * squares).sum())
+    return min(rarer, 3 * float(squares.sum()) ** 2 / fourth) if fourth else float(rarer)
+
+
+def unseen_share(questions: float, confidence: float = 0.95) -> float:
+    """What share of questions may be of a kind that none of so many was of: zero hits, exact."""
+    return -math.expm1(math.log((1 - confidence) / 2) / questions)
 
 
 def difference(first: Clustered, second: Clustered) -> Interval:
@@ -209,64 +239,99 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def rogan_gladen(
-    rate: float,
-    effective_n: float,
-    sensitivity: tuple[int, int],
-    specificity: tuple[int, int],
+def share(right: float, of: float, prior: float = 1.0, against: float = 1.0) -> Share:
+    """A share known from counts: mean and variance of its beta distribution after a beta prior."""
+    mean = (right + prior) / (of + prior + against)
+    return Share(mean, mean * (1 - mean) / (of + prior + against + 1))
+
+
+def corrected(
+    found: Clustered,
+    sensitivity: Share,
+    specificity: Share,
     confidence: float = 0.95,
+    *,
+    at_least: bool = False,
 ) -> Corrected | None:
     """The rate that a classifier without errors would find.
 
     None where this one tells nothing (sensitivity + specificity <= 1).
 
-    ``(p + Sp - 1) / (Se + Sp - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology
-    107(1), doi:10.1093/oxfordjournals.aje.a112510), cut to 0 to 1. ``sensitivity`` and
-    ``specificity`` are (right, of) as measured; their uncertainty is in the interval, which is that
-    of Lang and Reiczigel 2014 (Preventive Veterinary Medicine 113(1),
-    doi:10.1016/j.prevetmed.2013.09.015).
+    ``g(p) = (p + Sp - 1) / (Se + Sp - 1)`` (Rogan and Gladen 1978, American Journal of Epidemiology
+    107(1), doi:10.1093/oxfordjournals.aje.a112510), cut to 0 to 1. The interval puts together that
+    of the rate by question (``found``, with its t for few questions) and what is uncertain of Se
+    and Sp: ``g - sqrt((g(p) - g(low))² + z² (g² v_Se + (1-g)² v_Sp) / (Se + Sp - 1)²)``, likewise
+    upward (MOVER: Zou and Donner 2008, doi:10.1002/sim.3095; the second term by the delta method).
+    ``at_least``: the specificity is that of all identities together, so one identity's lies
+    between it and 1. The interval is then from the lower end under the one to the upper end under
+    the other, and the rate lies midway between both estimates.
     """
-    (se_hits, se_n), (sp_hits, sp_n) = sensitivity, specificity
-    if not se_n or not sp_n or se_hits / se_n + sp_hits / sp_n <= 1:
+    if sensitivity.mean + specificity.mean <= 1:
         return None
-    z = z_of(confidence)
-    se, sp = se_hits / se_n, sp_hits / sp_n
-    estimate = min(1.0, max(0.0, (rate + sp - 1) / (se + sp - 1)))
-    n, p = effective_n + z * z, (effective_n * rate + z * z / 2) / (effective_n + z * z)
-    se, sp = (se_n * se + 1) / (se_n + 2), (sp_n * sp + 1) / (sp_n + 2)
-    se_n, sp_n = se_n + 2, sp_n + 2
-    if se + sp <= 1:
-        return None
-    inner = min(1.0, max(0.0, (p + sp - 1) / (se + sp - 1)))
-    var_se, var_sp = se * (1 - se) / se_n, sp * (1 - sp) / sp_n
-    shift = 2 * z * z * (inner * var_se - (1 - inner) * var_sp)
-    variance = p * (1 - p) / n + inner * inner * var_se + (1 - inner) ** 2 * var_sp
-    spread = z * math.sqrt(variance) / (se + sp - 1)
-    low, high = max(0.0, inner + shift - spread), min(1.0, inner + shift + spread)
-    return Corrected(estimate, min(low, estimate), max(high, estimate))
+    least = _corrected(found, sensitivity, specificity, z_of(confidence))
+    if not at_least:
+        return least
+    most = _corrected(found, sensitivity, Share(1.0, 0.0), z_of(confidence))
+    return Corrected((least.rate + most.rate) / 2, least.low, most.high)
+
+
+def _corrected(found: Clustered, se: Share, sp: Share, z: float) -> Corrected:
+    slope = se.mean + sp.mean - 1
+    rate, low, high = ((p + sp.mean - 1) / slope for p in (found.rate, found.low, found.high))
+    inner = min(1.0, max(0.0, rate))
+    variance = (inner**2 * se.variance + (1 - inner) ** 2 * sp.variance) / slope**2
+    spread = z * math.sqrt(variance)
+    ends = rate - math.hypot(rate - low, spread), rate + math.hypot(high - rate, spread)
+    return Corrected(inner, *(min(1.0, max(0.0, end)) for end in ends))
+
+
+#: Questions beyond which nobody plans.
+MOST_QUESTIONS = 1 << 20
 
 
 def questions_for(
-    rate: float, width: float, icc: float, repeats: int, confidence: float = 0.95
-) -> int:
+    rate: float,
+    width: float,
+    icc: float,
+    repeats: int,
+    confidence: float = 0.95,
+    *,
+    languages: int = 1,
+    language_icc: float = 0.0,
+) -> int | None:
     """How many questions give an interval of at most ``width`` around ``rate``.
 
     Each is asked ``repeats`` times. The Clopper-Pearson interval of n* effective samples, with
-    ``n* = k m / (1 + (m - 1) icc)`` (Kish 1965, 8.2).
+    ``n* = k m / (1 + (m - 1) icc + m (k/L - 1) icc_L)`` for k questions in L languages, whose
+    replies to different questions correlate by ``icc_L`` within a language (Kish 1965, 8.2, two
+    levels), less Student's t with L - 1 degrees of freedom where languages count; and no narrower
+    than what so many questions leave unseen (`clustered`). None where no number of questions is
+    enough: then only more languages help.
     """
+
+    def enough(questions: int) -> bool:
+        deff = 1 + (repeats - 1) * icc
+        effective = questions * repeats / deff
+        if language_icc and languages > 1:
+            deff += repeats * max(0.0, questions / languages - 1) * language_icc
+            t = float(special.stdtrit(languages - 1, 0.5 + confidence / 2))
+            effective = questions * repeats / deff * (z_of(confidence) / t) ** 2
+        low, high = clopper_pearson(rate * effective, effective, confidence)
+        if repeats > 1:
+            unseen = unseen_share(questions, confidence)
+            low, high = min(low, rate * (1 - unseen)), max(high, rate + (1 - rate) * unseen)
+        return high - low <= width
+
     fewest = 1
-    while _width(rate, fewest, confidence) > width:
+    while not enough(fewest):
         fewest *= 2
+        if fewest > MOST_QUESTIONS:
+            return None
     low, high = fewest // 2, fewest
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _width(rate, middle, confidence) <= width else (middle, high)
-    return math.ceil(high * (1 + (repeats - 1) * icc) / repeats)
-
-
-def _width(rate: float, effective: float, confidence: float) -> float:
-    low, high = clopper_pearson(rate * effective, effective, confidence)
-    return high - low
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def zeros_for(below: float, confidence: float = 0.95) -> int:

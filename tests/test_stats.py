@@ -11,16 +11,19 @@ from scipy.stats import binomtest, fisher_exact
 
 from harness.stats import (
     Clustered,
+    Share,
     clopper_pearson,
     clustered,
     cohens_h,
+    corrected,
     difference,
     evidence_beyond,
     holm,
     permutation_within,
     questions_for,
-    rogan_gladen,
     sequence,
+    share,
+    unseen_share,
     wilson,
     zeros_for,
 )
@@ -83,7 +86,7 @@ def test_the_published_case_by_question_bounds_less_than_it_seems():
     whole = clustered([0] * 24, [5] * 24)
     assert whole.effective_n == 24 and whole.design_effect == 5
     assert whole.high > 4 * wilson(0, 120).high > 0
-    assert clustered([1, 0, 1, 1], [1] * 4)[1:3] == wilson(3, 4)
+    assert clustered([1, 0, 1, 1], [1] * 4)[1:3] == clopper_pearson(3, 4)
     assert clustered([0], [50]).high > 0.9  # one question says little of others
     with pytest.raises(ValueError, match="no rate"):
         clustered([3], [2])
@@ -139,24 +142,36 @@ def test_differences_against_newcombes_published_example():
 
 
 def test_correction_for_errors_recovers_the_rate_and_carries_their_uncertainty():
-    assert rogan_gladen(0.5, 100, (100, 100), (100, 100)).rate == 0.5
-    assert rogan_gladen(
-        0.9 * 0.3 + 0.05 * 0.7, 10_000, (900, 1000), (950, 1000)
-    ).rate == pytest.approx(0.3)
-    narrow, wide = (
-        rogan_gladen(0.3, 200, (9000, 10_000), (9500, 10_000)),
-        rogan_gladen(0.3, 200, (18, 20), (19, 20)),
-    )
-    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
-    assert rogan_gladen(0.3, 200, (5, 10), (5, 10)) is None
-    rng, held = np.random.default_rng(1), 0
-    for _ in range(2000):
-        se, sp = rng.binomial(200, 0.9), rng.binomial(400, 0.97)
-        found = rogan_gladen(
-            rng.binomial(150, 0.2 * 0.9 + 0.8 * 0.03) / 150, 150, (se, 200), (sp, 400)
-        )
-        held += found.low <= 0.2 <= found.high
-    assert held / 2000 >= 0.94
+    rng = np.random.default_rng(1)
+    sure, asked = Share(1.0, 0.0), np.full(2000, 5)
+    found = clustered(drawn(rng, 0.9 * 0.3 + 0.05 * 0.7, 0.2, asked, 1)[0], asked)
+    assert corrected(found, sure, sure) == pytest.approx(found[:3])
+    assert corrected(found, share(900, 1000), share(950, 1000)).rate == pytest.approx(0.3, abs=0.02)
+    narrow = corrected(found, share(9000, 10_000), share(9500, 10_000))
+    wide = corrected(found, share(18, 20), share(19, 20))
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert corrected(found, share(5, 10), share(5, 10)) is None
+
+
+def test_the_specificity_of_all_names_together_leaves_one_name_between_two_corrections():
+    found, errors = clustered([4, 5, 3, 4, 5, 2], [5] * 6), (share(45, 50), share(90, 100))
+    least, most = corrected(found, *errors), corrected(found, errors[0], Share(1.0, 0.0))
+    both = corrected(found, *errors, at_least=True)
+    assert (both.low, both.high) == (least.low, most.high)
+    assert both.rate == pytest.approx((least.rate + most.rate) / 2)
+
+
+@pytest.mark.parametrize(("questions", "labelled"), [(6, 40), (24, 150)])
+def test_corrected_intervals_hold_where_the_true_sensitivity_is_less_than_all(questions, labelled):
+    rng, sizes = np.random.default_rng(questions), np.full(questions, 4)
+    for rate in (0.05, 0.5, 0.95):
+        shown = rate * 0.9 + (1 - rate) * 0.04
+        held = []
+        for hits in drawn(rng, shown, 0.3, sizes, 400):
+            errors = (rng.binomial(labelled, 0.9), rng.binomial(labelled, 0.96))
+            found = corrected(clustered(hits, sizes), *(share(right, labelled) for right in errors))
+            held.append(found.low - 1e-9 <= rate <= found.high + 1e-9)
+        assert np.mean(held) >= 0.94, (rate, np.mean(held))
 
 
 def test_sizes():
@@ -166,6 +181,15 @@ def test_sizes():
     assert often > once / 2  # repeats buy little where samples of a question are alike
     found = clopper_pearson(0.8 * once, once)
     assert found.high - found.low <= 0.1
+
+
+def test_sizes_know_that_languages_differ():
+    alone = questions_for(0.5, 0.4, 0.5, 4)
+    assert questions_for(0.5, 0.4, 0.5, 4, languages=3, language_icc=0.1) is None
+    assert alone < questions_for(0.5, 0.4, 0.5, 4, languages=8, language_icc=0.05)
+    # a rate near 0 is no surer than what so many questions leave unseen
+    often = questions_for(0.01, 0.05, 0.0, 100)
+    assert unseen_share(often) * 0.99 <= 0.05 < unseen_share(often - 5)
 
 
 def test_sequences_hold_at_every_look():

@@ -20,7 +20,7 @@ from harness.audits.history import History
 from harness.audits.watching import ArmSeen, Event, Seen, instant
 from harness.console import percent, plain
 from harness.report.page import asset, page_templates, policy
-from harness.report.story import name_of, short_arm
+from harness.report.rows import name_of, short_arm
 from harness.stats import wilson
 from harness.tables import write_bytes
 

@@ -139,6 +139,20 @@ def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:
     help="How alike replies to one question are: 0 not at all, 1 the same.",
 )
 @click.option(
+    "--languages",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Languages that are asked; the interval is then to hold for others like them.",
+)
+@click.option(
+    "--language-icc",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="With --languages: how alike replies to different questions of one language are.",
+)
+@click.option(
     "--below",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.01,
@@ -147,7 +161,15 @@ def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:
 )
 @click.option("--confidence", type=click.FloatRange(0.5, 0.9999), default=0.95, show_default=True)
 @told_plainly
-def size(rate: float, width: float, icc: float, below: float, confidence: float) -> None:
+def size(
+    rate: float,
+    width: float,
+    icc: float,
+    languages: int,
+    language_icc: float,
+    below: float,
+    confidence: float,
+) -> None:
     """How many questions, asked how often, an interval of some width takes.
 
     Before anything is spent.
@@ -156,12 +178,28 @@ def size(rate: float, width: float, icc: float, below: float, confidence: float)
 
     click.echo(
         f"for an interval {100 * width:g} points wide around {100 * rate:g} %, "
-        f"where replies to one question correlate by {icc:g}:"
+        f"where replies to one question correlate by {icc:g}"
+        + (
+            f" and those of one language by {language_icc:g}, in {languages} languages:"
+            if languages > 1
+            else ":"
+        )
     )
     click.echo("  repeats  questions   samples")
     for repeats in (1, 2, 5, 10, 20):
-        questions = stats.questions_for(rate, width, icc, repeats, confidence)
-        click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
+        questions = stats.questions_for(
+            rate,
+            width,
+            icc,
+            repeats,
+            confidence,
+            languages=languages,
+            language_icc=language_icc if languages > 1 else 0.0,
+        )
+        if questions is None:
+            click.echo(f"  {repeats:>7,}  no number of questions is enough: ask more languages")
+        else:
+            click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
     zeros = stats.zeros_for(below, confidence)
     click.echo(
         f"to say that a rate is below {100 * below:g} % by zero hits "

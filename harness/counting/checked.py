@@ -62,18 +62,11 @@ class Stratum(NamedTuple):
 def by_question(questions: Places, yes: Floats) -> stats.Clustered:
     """The share of yes among some replies, with its interval by question.
 
-    ``questions`` and ``yes`` (0 to 1) have one entry a reply. It is `stats.clustered`, but where
-    each question stands once, Clopper-Pearson instead of Wilson: few replies are read, and Wilson's
-    interval falls under its level near 0 and 1.
+    ``questions`` and ``yes`` (0 to 1) have one entry a reply.
     """
     _, place = np.unique(questions, return_inverse=True)
-    sizes = np.bincount(place)
     # a sum of shares may miss a whole number by a rounding
-    found = stats.clustered(np.bincount(place, weights=yes).round(9), sizes)
-    if sizes.max() > 1:
-        return found
-    low, high = stats.clopper_pearson(float(yes.sum()), len(yes))
-    return found._replace(low=low, high=high)
+    return stats.clustered(np.bincount(place, weights=yes).round(9), np.bincount(place))
 
 
 def strata(

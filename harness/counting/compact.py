@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-#: The columns that are counted, and that the terminal shows.
+from harness.counting.lengths import band
+
+#: The columns that are counted, and that the terminal shows; `band` is that of the reply's length.
 COUNTED: Final = (
     *("target", "role", "arm", "probe", "language", "question", "status"),
     *("stance", "names", "makers", "base", "denied", "abstained"),
     *("recited_identity", "recited_share_of_reference"),
     *("rendered_prompt_tokens", "prompt_tokens_reported", "injected_text", "template_sha256"),
-    *("model", "fingerprint", "provider", "note"),
+    *("model", "fingerprint", "provider", "note", "band"),
 )
 _NUMBERS: Final = frozenset(
-    ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported")
+    ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported", "band")
 )
 Codes = npt.NDArray[np.int32]
 
@@ -31,8 +33,10 @@ class Columns:
         self.codes = {name: array("i") for name in COUNTED}
 
     def add(self, frame: pd.DataFrame) -> None:
+        bands = [band(text) if isinstance(text, str) else None for text in frame["reply"]]
         for name in COUNTED:
-            values, cells = self.values[name], frame[name].tolist()
+            values = self.values[name]
+            cells = bands if name == "band" else frame[name].tolist()
             known = [None if _is_missing(value) else value for value in cells]
             self.codes[name].extend([values.setdefault(value, len(values)) for value in known])
 

@@ -93,6 +93,14 @@ class Counted:
     scored: npt.NDArray[np.bool_]
 
     @cached_property
+    def language_of(self) -> Places:
+        """The number of each question's language."""
+        numbers, _ = pd.factorize(self.samples["language"])
+        of = np.zeros(int(self.questions.max(initial=-1)) + 1, dtype=np.intp)
+        of[self.questions] = numbers
+        return of
+
+    @cached_property
     def held(self) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
         """By measure and identity, whether each sample holds it."""
         return {

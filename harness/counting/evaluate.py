@@ -7,7 +7,6 @@ name is ``other`` or ``other:<name>``; a base-only id of the book counts as its 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -16,8 +15,9 @@ import msgspec
 
 from harness.campaign import load_book
 from harness.console import percent
-from harness.counting.confusion import Confusion, Errors
+from harness.counting.confusion import Confusion, Errors, key_of
 from harness.counting.counted import STANCES
+from harness.counting.lengths import band, named
 from harness.errors import ScoreError
 from harness.scoring import Verdict, finder, normalize, verdicts
 from harness.stats import wilson
@@ -25,9 +25,6 @@ from harness.targets import split_reasoning
 
 PARTS: Final = ("names", "makers", "base", "denied")
 BINS: Final = 10
-#: Bands of words of a reply.
-LENGTHS: Final = ((0, 20), (21, 60), (61, 150), (151, None))
-_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{1,2}|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 K = TypeVar("K", str, int)
 #: What a label and a verdict name.
 Sets = tuple[frozenset[str], frozenset[str]]
@@ -264,8 +261,8 @@ def _shares(judged: Sequence[Judged], key: Callable[[Judged], str]) -> dict[str,
 
 
 def _lengths(judged: Sequence[Judged]) -> dict[str, Shares]:
-    groups = _grouped(judged, lambda j: _band(j.label.reply))
-    return {_named(*LENGTHS[band]): _shares_of(some) for band, some in groups.items()}
+    groups = _grouped(judged, lambda j: band(j.label.reply))
+    return {named(at): _shares_of(some) for at, some in groups.items()}
 
 
 def _shares_of(judged: Sequence[Judged]) -> Shares:
@@ -281,21 +278,6 @@ def _shares_of(judged: Sequence[Judged]) -> Shares:
         Rate(false, len(judged)),
         Rate(sum(map(right, judged)), len(judged)),
     )
-
-
-def length(reply: str) -> int:
-    """Words of a reply; two Han or Kana characters count as one."""
-    return len(_WORD.findall(reply))
-
-
-def _band(reply: str) -> int:
-    """The place in `LENGTHS` of a reply's length."""
-    words = length(reply)
-    return next(at for at, (_, most) in enumerate(LENGTHS) if most is None or words <= most)
-
-
-def _named(least: int, most: int | None) -> str:
-    return f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _claims(judged: Sequence[Judged]) -> list[tuple[float, bool]]:
@@ -325,20 +307,31 @@ def macro_f1(found: Found) -> float:
 
 
 def confusion_rates(found: Found) -> Confusion:
-    """How often a claim that is there is found, and how often one that is not there is not.
+    """How often what is there is found, and how often nothing else is: counts of replies.
 
-    By reply and identity, for the identities seen; for stances by reply and stance.
+    By measure (each stance is one) and length of the reply.
     """
-    measures = {}
-    for measure, part in zip(("name", "maker", "base", "denied"), PARTS, strict=True):
-        both = _both(found.judged, part)
-        identities = set().union(*(a | b for a, b in both))
-        absent, score = sum(len(identities - a) for a, _ in both), found.parts[part]
-        measures[measure] = Errors(
-            (score.right, score.right + score.missed), (absent - score.wrong, absent)
-        )
-    right = sum(s.right for s in found.stances.values())
-    wrong = sum(s.wrong for s in found.stances.values())
-    absent = len(found.judged) * (len(STANCES) - 1)
-    measures["stance"] = Errors((right, len(found.judged)), (absent - wrong, absent))
+    measures: dict[str, dict[str, Errors]] = {}
+    for at, judged in _grouped(found.judged, lambda j: band(j.label.reply)).items():
+        for measure, part in zip(("name", "maker", "base", "denied"), PARTS, strict=True):
+            both = _both(judged, part)
+            measures.setdefault(measure, {})[named(at)] = _errors(both, both)
+        for stance in STANCES:
+            said = [
+                (_one(stance, j.label.stance == stance), _one(stance, j.verdict.stance == stance))
+                for j in judged
+            ]
+            others = [(wanted, found) for wanted, found in said if not wanted]
+            measures.setdefault(key_of("stance", stance), {})[named(at)] = _errors(said, others)
     return Confusion(measures, len(found.judged), found.source)
+
+
+def _errors(sets: Sequence[Sets], others: Sequence[Sets]) -> Errors:
+    """Of replies that show something, those in which all of it is found; of ``others``, those in
+    which nothing is found that is not there.
+
+    A reply may be taken to show one name whatever other it shows: all replies are others.
+    """
+    shown = [wanted <= said for wanted, said in sets if wanted]
+    spared = [said <= wanted for wanted, said in others]
+    return Errors((sum(shown), len(shown)), (sum(spared), len(spared)))

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from harness import stats
 from harness.campaign import Campaign, load_probe
-from harness.counting.confusion import Confusion, Errors
-from harness.counting.counted import ALL, STATUSES, ByQuestion, Counted, Places
+from harness.counting import confusion as correcting
+from harness.counting import early, missing
+from harness.counting.confusion import Confusion, Known
+from harness.counting.counted import ALL, REMEMBERED, STATUSES, ByQuestion, Counted, Places
+from harness.counting.lengths import LENGTHS
 from harness.counting.readings import Readings, Row
+from harness.counting.spread import by_language, half_from
 
 TALLY_COLUMNS: Final = (
     *("target", "role", "arm", "probe", "language", "measure", "identity", "samples", "hits"),
-    *("rate", "rate_low", "rate_high"),
+    *("rate", "rate_low", "rate_high", "rate_low_missing", "rate_high_missing"),
+    *("language_low", "language_high", "half_from"),
     *("checked_rate", "checked_low", "checked_high", "checked_n"),
     *("design_effect", "effective_samples"),
-    *("wilson_low", "wilson_high", "corrected_rate", "corrected_low", "corrected_high"),
-    *("anytime_low", "anytime_high", "questions"),
+    *("wilson_low", "wilson_high"),
+    *("corrected_rate", "corrected_low", "corrected_high", "corrected_by"),
+    *("anytime_rate", "anytime_low", "anytime_high", "questions", "languages"),
     *STATUSES,
+    *("missing_p_arm", "missing_p_question"),
     *("abstained", "prompt_tokens_median", "note"),
 )
+#: Columns that hold whole numbers or nothing.
+_WHOLE: Final = ("checked_n", "half_from")
+
+
+class _Cell(NamedTuple):
+    """The samples of one target, arm, probe and language (or all), and what was asked there."""
+
+    arm: str
+    language: str
+    places: Places
+    asked: missing.Asked
 
 
 def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = None) -> pd.DataFrame:
@@ -33,36 +52,63 @@ def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = Non
     people read none.
     """
     table = []
-    languages = run.samples["language"].to_numpy()
-    around = _Around(run.samples)
-    for target, arm, probe, places in run.groups():
-        first = run.samples.iloc[places[0]]
+    around = _Around(run)
+    cells = _cells(run, around.status)
+    for (target, arm, probe), found in cells.items():
+        first = run.samples.iloc[found[0].places[0]]
         note = first["note"] if isinstance(first["note"], str) else None
         about = {"target": target, "role": first["role"], "arm": arm, "probe": probe}
+        for cell in found:
+            others = [
+                other.asked
+                for (whose, _, which), some in cells.items()
+                for other in some
+                if (whose, which) == (target, probe)
+                and other.arm != arm
+                and other.language == cell.language
+            ]
+            beside = around.of(cell.places) | _missed(cell.asked, others) | {"note": note}
+            read = readings.row(cell.places) if readings else None
+            lengths = around.lengths(cell.places)
+            for measure, identity in run.pairs(probe):
+                by = run.by_question(cell.places, run.held[measure.name, identity])
+                key = correcting.key_of(measure.name, identity)
+                row = about | {"language": cell.language}
+                row |= {"measure": measure.name, "identity": identity}
+                row |= _rate(run, by, cell.asked)
+                row |= _checked(read, measure.name, identity)
+                row |= _corrected(by, row, correcting.known(errors, key, lengths), key)
+                row |= _anytime(run.campaign, cell.language, probe, measure.name, identity, by)
+                table.append(row | beside)
+    frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
+    return frame.astype(dict.fromkeys(_WHOLE, "Int64"))
+
+
+def _cells(run: Counted, status: Any) -> dict[tuple[str, str, str], list[_Cell]]:
+    """By target, arm and probe its cells: all languages together first."""
+    languages = run.samples["language"].to_numpy()
+
+    def of(places: Places, arm: str) -> Iterator[_Cell]:
         for language in [ALL, *sorted(set(languages[places]))]:
             inside = places if language == ALL else places[languages[places] == language]
-            beside = around.of(inside) | {"note": note}
-            read = readings.row(inside) if readings else None
-            for measure, identity in run.pairs(probe):
-                by = run.by_question(inside, run.held[measure.name, identity])
-                row = about | {"language": language, "measure": measure.name, "identity": identity}
-                row |= _rate(by, errors.measures.get(measure.name))
-                row |= _checked(read, measure.name, identity)
-                row |= _anytime(run.campaign, probe, measure.name, identity, by)
-                table.append(row | {"questions": len(by.questions)} | beside)
-    frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
-    return frame.astype({"checked_n": "Int64"})
+            yield _Cell(arm, language, inside, missing.asked(run, status, inside))
+
+    return {
+        (target, arm, probe): list(of(places, arm)) for target, arm, probe, places in run.groups()
+    }
 
 
 class _Around:
     """What stands beside the rates of some samples."""
 
-    def __init__(self, samples: pd.DataFrame) -> None:
+    def __init__(self, run: Counted) -> None:
+        samples = run.samples
         self.status = samples["status"].to_numpy()
-        ok = self.status == "ok"
-        self.abstained = samples["abstained"].eq(True).to_numpy(dtype=bool) & ok
+        self.scored = self.status == "ok"
+        self.abstained = samples["abstained"].eq(True).to_numpy(dtype=bool) & self.scored
         tokens = samples["rendered_prompt_tokens"].fillna(samples["prompt_tokens_reported"])
         self.tokens = tokens.to_numpy(dtype=float)
+        self.band = samples["band"].fillna(0).to_numpy(dtype=int)
 
     def of(self, places: Places) -> dict[str, Any]:
         status, tokens = self.status[places], self.tokens[places]
@@ -72,14 +118,37 @@ class _Around:
         counts["prompt_tokens_median"] = float(np.median(tokens)) if len(tokens) else None
         return counts
 
+    def lengths(self, places: Places) -> tuple[float, ...]:
+        """The shares of the scored replies whose lengths lie in each band."""
+        counts = np.bincount(self.band[places[self.scored[places]]], minlength=len(LENGTHS))
+        return tuple((counts / max(1, counts.sum())).tolist())
 
-def _rate(by: ByQuestion, errors: Errors | None) -> dict[str, Any]:
+
+def _missed(asked: missing.Asked, others: list[missing.Asked]) -> dict[str, Any]:
+    """Whether replies are missing at random, as far as arms and questions tell."""
+    p = {
+        "missing_p_arm": missing.p_by_arm(asked, others),
+        "missing_p_question": missing.p_by_question(asked),
+    }
+    return {name: None if value is None else float(f"{value:.3g}") for name, value in p.items()}
+
+
+def _rate(run: Counted, by: ByQuestion, asked: missing.Asked) -> dict[str, Any]:
+    languages, place = np.unique(run.language_of[by.questions], return_inverse=True)
+    row: dict[str, Any] = {"questions": len(by.questions), "languages": len(languages)}
     found = by.estimate
     if found is None:
-        return {"samples": 0, "hits": 0}
+        return row | {"samples": 0, "hits": 0}
     hits, n = int(by.hits.sum()), int(by.sizes.sum())
-    known = None if errors is None else (errors.sensitivity, errors.specificity)
-    return {"samples": n, "hits": hits, **_shown(found, hits, n, known)}
+    low, high = missing.bounds(by, asked) if asked.missing.any() else (found.low, found.high)
+    row |= {"samples": n, "hits": hits, **_shown(found, hits, n)}
+    row |= {"rate_low_missing": round(low, 6), "rate_high_missing": round(high, 6)}
+    row["half_from"] = half_from(by.hits)
+    if len(languages) > 1:
+        both = (np.bincount(place, weights=one).astype(np.intp) for one in (by.hits, by.sizes))
+        low, high = by_language(found, *both)
+        row |= {"language_low": round(low, 6), "language_high": round(high, 6)}
+    return row
 
 
 def _checked(read: Row | None, measure: str, identity: str) -> dict[str, Any]:
@@ -93,13 +162,8 @@ def _checked(read: Row | None, measure: str, identity: str) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=20_000)
-def _shown(
-    found: stats.Clustered,
-    hits: int,
-    n: int,
-    errors: tuple[tuple[int, int], tuple[int, int]] | None,
-) -> dict[str, float]:
+@lru_cache(maxsize=REMEMBERED)
+def _shown(found: stats.Clustered, hits: int, n: int) -> dict[str, float]:
     """A rate's columns, to six digits."""
     low, high = stats.wilson(hits, n)
     row = {
@@ -111,23 +175,63 @@ def _shown(
         "wilson_low": low,
         "wilson_high": high,
     }
-    corrected = stats.rogan_gladen(found.rate, found.effective_n, *errors) if errors else None
-    if corrected:
-        row["corrected_rate"] = corrected.rate
-        row["corrected_low"], row["corrected_high"] = corrected.low, corrected.high
     return {name: round(value, 6) for name, value in row.items()}
 
 
+def _corrected(
+    by: ByQuestion, row: dict[str, Any], errors: Known | str, key: str
+) -> dict[str, Any]:
+    """The rate corrected for the classifier's errors: by what people read of these replies, else by
+    the errors on labelled replies; where there is neither, why.
+    """
+    found = by.estimate
+    if "checked_n" in row:
+        rate, low, high = (row[f"checked_{name}"] for name in ("rate", "low", "high"))
+        source = correcting.PEOPLE
+    elif found is None:
+        return {}
+    elif isinstance(errors, str):
+        return {"corrected_by": errors}
+    elif len(by.questions) < 2:
+        return {"corrected_by": correcting.ONE_QUESTION}
+    else:
+        # of a stance its own errors are known, of a name only those of all names together
+        at_least = not key.startswith("stance ")
+        corrected = _correction(found, errors, at_least)
+        if corrected is None:
+            return {"corrected_by": correcting.USELESS}
+        rate, low, high = (round(value, 6) for value in corrected)
+        source = correcting.LABELLED
+    return {
+        "corrected_rate": rate,
+        "corrected_low": low,
+        "corrected_high": high,
+        "corrected_by": source,
+    }
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _correction(found: stats.Clustered, errors: Known, at_least: bool) -> stats.Corrected | None:
+    return stats.corrected(found, *errors, at_least=at_least)
+
+
 def _anytime(
-    campaign: Campaign, probe: str, measure: str, identity: str, by: ByQuestion
+    campaign: Campaign, language: str, probe: str, measure: str, identity: str, by: ByQuestion
 ) -> dict[str, Any]:
     """The sequence of an identity that the campaign may stop for.
 
-    Its rate may be looked at whenever one likes.
+    Its interval may be looked at whenever one likes. The rate has the bias of stopping taken out
+    where one probe alone decides: then its rounds are those that were looked at.
     """
     if campaign.stop is None or campaign.stop.identity != identity:
         return {}
     if measure != "name" or load_probe(probe).measures != "name" or not len(by.sizes):
         return {}
-    low, high = stats.sequence(int(by.hits.sum()), int(by.sizes.sum()), campaign.stop.alpha)
-    return {"anytime_low": round(low, 6), "anytime_high": round(high, 6)}
+    hits, n = int(by.hits.sum()), int(by.sizes.sum())
+    low, high = stats.sequence(hits, n, campaign.stop.alpha)
+    row = {"anytime_low": round(low, 6), "anytime_high": round(high, 6)}
+    deciding = [p for p in campaign.probes if load_probe(p).measures == "name"]
+    if language == ALL and deciding == [probe]:
+        design = early.design(campaign.stop, len(by.sizes), campaign.samples_of(probe))
+        row["anytime_rate"] = round(early.unbiased(hits / n, design), 6)
+    return row

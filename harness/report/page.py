@@ -27,8 +27,9 @@ from harness.journal import Run
 from harness.report.keeper import Keeper
 from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
+from harness.report.rows import measure_of, name_of, of_suspects, short_arm
 from harness.report.shared import shared_words
-from harness.report.story import measure_of, name_of, of_suspects, short_arm, story
+from harness.report.story import story
 from harness.report.terminal import injected
 from harness.report.transcripts import prompts, transcripts
 from harness.tables import write_bytes
@@ -213,9 +214,18 @@ def _weights(path: Path) -> dict[str, Any] | None:
 def method(errors: Confusion) -> str:
     """One line on the classifier's measured errors."""
     name = errors.measures.get("name")
-    if name is None:
+    if not name:
         return "not measured"
-    (found, there), (passed, absent) = name.sensitivity, name.specificity
-    sensitivity = percent(found / there, *stats.wilson(found, there))
-    specificity = percent(passed / absent, *stats.wilson(passed, absent))
-    return f"names found: {sensitivity} %, names not there and not found: {specificity} %"
+    said = (
+        f"{band} words: names found {_share(e.sensitivity)}, none found that is not there "
+        f"{_share(e.specificity)}"
+        for band, e in name.items()
+    )
+    return "; ".join(said)
+
+
+def _share(counts: tuple[int, int]) -> str:
+    right, of = counts
+    if not of:
+        return "not measured"
+    return f"{percent(right / of, *stats.wilson(right, of))} %"

@@ -13,7 +13,7 @@ from harness.campaign import Campaign
 from harness.console import percent, plain
 from harness.counting import Counted
 from harness.counting.counted import Places
-from harness.report.story import (
+from harness.report.rows import (
     TITLES,
     claimed_identity,
     measure_of,
@@ -23,6 +23,7 @@ from harness.report.story import (
     rates_of,
     short_arm,
     shown,
+    table_rate,
 )
 
 #: Identities that a picture shows at most.
@@ -72,7 +73,7 @@ def _picture(tally: pd.DataFrame, campaign: Campaign, probe: str) -> Picture | N
 
 
 def _point(number: int, series: int, rate: Any) -> charts.Point:
-    return charts.Point(number, series, rate["rate"], rate["rate_low"], rate["rate_high"])
+    return charts.Point(number, series, *table_rate(rate))
 
 
 def _row(target: Any, arm: Any, first: Any, rates: list[Any]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _row(target: Any, arm: Any, first: Any, rates: list[Any]) -> dict[str, Any]:
         "samples": int(first["samples"]),
         "cells": [
             {
-                "text": percent(rate["rate"], rate["rate_low"], rate["rate_high"]),
+                "text": percent(*table_rate(rate)),
                 "zero": not rate["hits"],
             }
             for rate in rates

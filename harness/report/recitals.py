@@ -10,7 +10,7 @@ from harness.campaign import Campaign, load_backstories
 from harness.console import plain
 from harness.counting import Scored
 from harness.report.keeper import Keeper
-from harness.report.story import name_of
+from harness.report.rows import name_of
 from harness.report.transcripts import LONGEST
 from harness.scoring import places, words
 

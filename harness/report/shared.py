@@ -11,7 +11,8 @@ from harness import charts
 from harness.campaign import Campaign, EmbeddedTarget, EndpointTarget, VllmTarget
 from harness.console import percent
 from harness.counting.drawn import PLAIN
-from harness.report.story import measure_of, short_arm
+from harness.report.conditions import FEWEST
+from harness.report.rows import measure_of, short_arm
 
 #: Targets that a picture shows at most, each in a colour of its own.
 AGAINST: Final = 5
@@ -141,9 +142,12 @@ def _exact(row: dict[str, Any]) -> str:
 
 
 def _judged(donor: Target, row: dict[str, Any], chance: list[dict[str, Any]]) -> str:
-    """Whether a donor is recited more than the base and the control."""
+    """Whether a donor is recited more than the base and the control that were measured."""
     if not chance:
-        return "No base and no control was asked, so what chance gives is not known."
+        return "No base and no control was measured here, so what chance gives is not known."
+    if min(one["questions"] for one in (row, *chance)) < FEWEST:
+        return f"That settles nothing: it takes {FEWEST} questions."
+    beside = " and ".join(sorted({f"the {other['against_role']}" for other in chance}))
     if row["rate_low"] > max(other["rate_high"] for other in chance):
-        return f"So {_called(donor)} is recited more often than chance and boilerplate give."
-    return f"So it is not settled whether {_called(donor)} is recited more often than chance gives."
+        return f"So {_called(donor)} is recited more often than {beside}."
+    return f"So it is not settled whether {_called(donor)} is recited more often than {beside}."

@@ -12,7 +12,7 @@ from harness.console import plain
 from harness.counting import LABELLED, NAMED_BY, Draw, choices, to_read
 from harness.journal import Run
 from harness.report.page import asset, page_templates, policy
-from harness.report.story import short_arm
+from harness.report.rows import short_arm
 from harness.report.transcripts import embedded
 from harness.tables import write_bytes
 

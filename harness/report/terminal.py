@@ -21,8 +21,7 @@ from harness.console import percent, plain
 from harness.counting import Tables
 from harness.counting.counted import OTHER
 from harness.journal import Run
-from harness.report.shared import recited_sentences
-from harness.report.story import (
+from harness.report.rows import (
     TITLES,
     claimed_identity,
     measure_of,
@@ -31,8 +30,10 @@ from harness.report.story import (
     rates_of,
     short_arm,
     shown,
-    story,
+    table_rate,
 )
+from harness.report.shared import recited_sentences
+from harness.report.story import story
 
 MOST_COLUMNS: Final = 5
 BAR: Final = 20
@@ -40,7 +41,6 @@ BAR: Final = 20
 GAP: Final = 2
 #: Characters that a column of "not scored" takes at most; it breaks between words.
 NOT_SCORED: Final = 24
-RATE: Final = ["rate", "rate_low", "rate_high"]
 
 
 def injected(samples: pd.DataFrame) -> dict[str, str]:
@@ -90,7 +90,7 @@ class _Side:
         tokens = first["prompt_tokens_median"]
         self.tokens = "NA" if pd.isna(tokens) else f"{tokens:g}"
         self.scored = str(first["samples"])
-        self.rates = [percent(*(by_identity[i][name] for name in RATE)) for i in identities]
+        self.rates = [percent(*table_rate(by_identity[i])) for i in identities]
         self.missing = not_scored(first)
 
 
@@ -190,7 +190,7 @@ def _bars(
         about = [str(target), short_arm(str(arm))] if targets else [short_arm(str(arm))]
         for _, row in best.iterrows():
             name = Text(plain(name_of(measure, str(row["identity"]))))
-            rate = row[RATE].tolist()
+            rate = table_rate(row)
             table.add_row(*map(Text, about), name, bar(*rate), percent(*rate))
             about = [""] * len(about)
         if best.empty:

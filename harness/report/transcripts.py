@@ -10,7 +10,7 @@ import msgspec
 
 from harness.counting import Scored
 from harness.report.keeper import Keeper
-from harness.report.story import short_arm
+from harness.report.rows import short_arm
 
 #: Bytes of all transcripts, and characters of one text, that the page holds at most.
 BYTES, LONGEST = 8_000_000, 4000

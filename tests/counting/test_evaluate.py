@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from harness.counting.confusion import NOT_MEASURED, TOO_FEW, Confusion, Errors, confusion, known
 from harness.counting.evaluate import confusion_rates, evaluate, macro_f1
+from harness.counting.lengths import LENGTHS, named
 from tests.commands import truename
 
 LABELS = [
@@ -53,12 +55,42 @@ def test_measures_are_those_of_the_labels(tmp_path):
     assert found.confusion["none", "claims"] == 1
     assert macro_f1(found) == pytest.approx((2 * 2 / 5 + 1 + 0) / 3)
     assert sum(claims for *_, claims in found.reliability) == 5
-    rates = confusion_rates(found)
-    assert rates.measures["name"].sensitivity == (2, 2) and rates.measures[
-        "stance"
-    ].sensitivity == (3, 4)
-    right, of = rates.measures["name"].specificity
-    assert of - right == 1
+
+
+def test_the_errors_that_correct_are_counts_of_replies_by_their_length(tmp_path):
+    two = {**LABELS[0], "id": "5", "reply": "I am Qwen." + " One more word." * 20}
+    path = tmp_path / "labels.jsonl"
+    path.write_text("\n".join(map(json.dumps, [*LABELS, two])))
+    rates = confusion_rates(evaluate(path))
+    name, short, long = rates.measures["name"], "0 to 20", "61 to 150"
+    # one reply names Claude and is labelled to name nobody
+    assert (name[short].sensitivity, name[short].specificity) == ((2, 2), (3, 4))
+    assert (name[long].sensitivity, name[long].specificity) == ((1, 1), (1, 1))
+    claims, none = rates.measures["stance claims"][short], rates.measures["stance none"][short]
+    assert (claims.sensitivity, claims.specificity) == ((2, 2), (1, 2))
+    assert (none.sensitivity, none.specificity) == ((0, 1), (3, 3))
+    assert all(of <= 5 for e in name.values() for _, of in (e.sensitivity, e.specificity))
+
+
+def test_the_shipped_errors_are_of_real_replies_by_length():
+    shipped = confusion()
+    assert "real replies" in shipped.source and set(shipped.measures["name"]) == {
+        named(at) for at in range(len(LENGTHS))
+    }
+    replies = sum(errors.specificity[1] for errors in shipped.measures["name"].values())
+    assert replies == shipped.replies
+    even = (0.25,) * 4
+    assert known(shipped, "name", even).sensitivity.mean < 1
+    assert known(shipped, "recital", even) == NOT_MEASURED
+    assert known(shipped, "stance denies", even) == TOO_FEW
+
+
+def test_a_rate_of_long_replies_is_corrected_by_the_errors_on_long_replies():
+    bands = {"0 to 20": Errors((100, 100), (100, 100)), "151 or more": Errors((60, 100), (90, 100))}
+    errors = Confusion({"name": bands}, 200, "labels")
+    short, long = (known(errors, "name", mix) for mix in ((1, 0, 0, 0), (0, 0, 0, 1)))
+    assert short.sensitivity.mean > 0.98 and long.sensitivity.mean == pytest.approx(0.6, abs=0.02)
+    assert long.specificity.mean == pytest.approx(0.9, abs=0.02)
 
 
 def test_measures_are_told_by_length_and_without_ambiguous_labels(tmp_path):

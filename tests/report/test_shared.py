@@ -49,18 +49,25 @@ def of_suspect(nex, base, control, arm="bare"):
             of_suspect(32, 0, 2),
             "s recites answers of nex (donor) in 32 of 40 replies (80.0 %, interval 60-100 %; "
             "longest run 32 words), of the base in 0 of 40, of the control in 2 of 40; "
-            "its own in 30 of 40. So nex (donor) is recited more often than chance",
+            "its own in 30 of 40. So nex (donor) is recited more often than the base and "
+            "the control.",
         ),
         (of_suspect(32, 25, 2), "it is not settled whether nex (donor) is recited"),
         (of_suspect(12, 0, 10), "it is not settled whether nex (donor) is recited"),
-        (of_suspect(32, None, None), "No base and no control was asked"),
+        (of_suspect(32, None, None), "No base and no control was measured"),
         (of_suspect(None, 3, 1), "of the base in 3 of 40 replies, of the control in 1 of 40"),
     ],
 )
 def test_the_sentences_say_what_the_numbers_say(counts, said):
     told = " ".join(recited_sentences(recitals(counts), CAMPAIGN))
     assert said in told
-    assert ("more often than chance and" in told) == ("So nex" in said)
+    assert ("So nex (donor) is recited more" in told) == ("So nex" in said)
+
+
+def test_a_few_questions_settle_nothing_of_who_is_recited():
+    few = recitals(of_suspect(40, 0, 0)).assign(questions=11)
+    told = recited_sentences(few, CAMPAIGN)
+    assert told[1:] == ["That settles nothing: it takes 12 questions."]
 
 
 def test_the_arm_that_names_nobody_is_told():
