@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from harness.counting.early import Design, unbiased
 from harness.stats import evidence_beyond
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 THRESHOLD, ALPHA, QUESTIONS, ROUNDS, ICC = 0.05, 0.01, 45, 40, 0.3
+OF = Design(THRESHOLD, ALPHA, QUESTIONS, ROUNDS)
 rng = np.random.default_rng(20261124)
 enough, known = math.log(1 / ALPHA), {}
 
@@ -69,13 +72,19 @@ def stopped(hits: np.ndarray, each: int) -> Stopped:
     return Stopped(None, len(hits))
 
 
+@cache
+def without_bias(rate: float) -> float:
+    return unbiased(rate, OF)
+
+
 def line(rate: float) -> str:
     decided = wrong = 0
-    used = []
+    used, shown = [], []
     for _ in range(RUNS):
         hits = rng.binomial(1, rates_of(rate, True), (ROUNDS, QUESTIONS)).sum(1)
         side, looks = stopped(np.cumsum(hits), QUESTIONS)
         used.append(looks * QUESTIONS)
+        shown.append(float(hits[:looks].sum() / used[-1]))
         decided += side is not None
         wrong += side is not None and (rate == THRESHOLD or (side == "below") != (rate < THRESHOLD))
     alone = [
@@ -88,7 +97,8 @@ def line(rate: float) -> str:
         single = f"{np.mean(alone):.0f}, {np.mean(alone) / max(1, math.ceil(bound)):.2f}"
     return (
         f"{rate:>6}{decided / RUNS:>10.1%}{wrong / RUNS:>8.1%}{np.mean(used):>14.0f}"
-        f"{np.mean(used) / (QUESTIONS * ROUNDS):>10.1%}{bound:>8.0f}{ratio:>7}   {single}"
+        f"{np.mean(used) / (QUESTIONS * ROUNDS):>10.1%}{bound:>8.0f}{ratio:>7}   {single:20}"
+        f"{np.mean(shown):>10.4f}{np.mean([without_bias(rate) for rate in shown]):>14.4f}"
     )
 
 
@@ -97,7 +107,7 @@ print(
     "at the threshold itself any decision is wrong"
 )
 print(f"{'rate':>6}{'decided':>10}{'wrong':>8}{'mean samples':>14}{'of fixed':>10}", end="")
-print(f"{'bound':>8}{'ratio':>7}   one question alone: mean, ratio")
+print(f"{'bound':>8}{'ratio':>7}   one question alone: mean, ratio  hits / samples, unbiased")
 for rate in (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.9, 1.0):
     print(line(rate))
 print("the ratio is to the bound, or to one whole round of questions where the bound is less")
