@@ -93,3 +93,6 @@ def test_sizes_are_printed_before_anything_is_spent():
     done = truename("size", "--rate", "0.8", "--width", "0.1", "--icc", "0.5")
     assert done.exit_code == 0 and "264" in done.output and "299 questions" in done.output
     assert truename("size", "--width", "0").exit_code == 2
+    done = truename("size", "--width", "0.4", "--languages", "3")
+    assert done.exit_code == 0 and "in 3 languages" in done.output
+    assert "no number of questions is enough: ask more languages" in done.output

@@ -151,8 +151,8 @@ def test_it_opens_without_errors_and_without_a_request(opened, report):
     assert opened.trouble == [] and opened.requests == [report.as_uri()]
     verdict = opened.locator(".verdict")
     assert (
-        "By its own word, the claim does not hold up." in verdict.inner_text()
-        and "0 of 36 replies" in verdict.inner_text()
+        "another name comes more often than the claimed one" in verdict.inner_text()
+        and "Rio in 0.0 % of replies (0 of 36" in verdict.inner_text()
     )
     assert (
         verdict.bounding_box()["y"] < 300 and opened.locator("figure svg").bounding_box()["y"] < 700
