@@ -1,104 +1,159 @@
-"""False alarms and delays of an audit's drift test, by simulation.
+"""False alarms and delays of an audit's judgement, by simulation.
 
-Years without any change, looked at every hour: how many are ever alarmed, at alpha = 0.01. Then
-changes: a swapped model, and traffic of which a fifth is swapped. Each audit asks 15 questions 3
-times; questions differ in their rates. The baseline is the first audit, or four times as large.
+Lives without any change: all questions scored, a third missing at random from some audit on, two
+of three languages cut by a budget from some audit on, and rates that wander. How many are ever
+alarmed, at alpha = 0.01? Then routers between two models or two fingerprints: how many events?
+And changes: how many audits until the alarm, with all questions and with a third missing? Each
+audit asks 15 questions 3 times; questions differ in their rates, and those of one language more.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
-from harness.audits.drift import Counts, change, greatest, log_weight, marginal, places
+from harness.audits.config import Audit
+from harness.audits.seen import ArmSeen, Asked, Entry, Seen
+from harness.audits.watching import Event, judge
 
-YEARS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-HOURS = int(sys.argv[2]) if len(sys.argv) > 2 else 8_760
-QUESTIONS, REPEATS, ALPHA = 15, 3, 0.01
-rng = np.random.default_rng(20261124)
-enough = -np.log(ALPHA)
+LIVES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+LOOKS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+QUESTIONS, REPEATS, QUIET = 15, 3, 20
+rng = np.random.default_rng(20261127)
+Hits = list[int | None]
+
+
+def audit(**alarm: object) -> Audit:
+    return Audit.model_validate(
+        {"audit": "a", "campaign": "c", "schedule": {"cron": "0 * * * *"}, "alarm": alarm}
+    )
 
 
 def questions(rate: float, icc: float = 0.3) -> np.ndarray:
+    """Rates of the questions; those of each third, a language, are shifted alike."""
     if rate in (0, 1):
         return np.full(QUESTIONS, rate)
-    return rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, QUESTIONS)
+    rates = rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, QUESTIONS)
+    languages = np.repeat(rng.normal(0, 1, 3), QUESTIONS // 3)
+    return moved(special.expit(special.logit(np.clip(rates, 1e-6, 1 - 1e-6)) + languages), rate)
 
 
-def audits(rates: np.ndarray, number: int) -> np.ndarray:
-    """Hits of some audits, all questions together."""
-    return rng.binomial(REPEATS, rates, (number, QUESTIONS)).sum(1)
+def moved(rates: np.ndarray, to: float) -> np.ndarray:
+    """The same questions at another mean rate: all odds by one factor."""
+    odds = special.logit(np.clip(rates, 1e-6, 1 - 1e-6))
+    return special.expit(
+        odds + optimize.brentq(lambda d: special.expit(odds + d).mean() - to, -40, 40)
+    )
 
 
-size = QUESTIONS * REPEATS
-most = size * (HOURS + 1) + 1
-halves = special.gammaln(np.arange(most + 1) + 0.5)
-logs = special.xlogy(np.arange(most + 1), np.arange(most + 1))
+def asked(rates: np.ndarray, scored: np.ndarray | None = None) -> Hits:
+    """Hits of each question, None where it went unscored."""
+    hits = rng.binomial(REPEATS, rates).tolist()
+    there = [True] * QUESTIONS if scored is None else scored.tolist()
+    return [h if is_there else None for h, is_there in zip(hits, there, strict=True)]
 
 
-def table_marginal(h: np.ndarray, n: int) -> np.ndarray:
-    """`marginal` by a table."""
-    return halves[h] + halves[n - h] - special.gammaln(n + 1) - special.betaln(0.5, 0.5)
+def entry(number: int, hits: Hits, fact: str = "f") -> Entry:
+    counts = {
+        f"q{i}": Asked(REPEATS, {"nex": h} if h else {}, 0, REPEATS)
+        for i, h in enumerate(hits)
+        if h is not None
+    }
+    samples = REPEATS * len(counts)
+    arm = ArmSeen(samples, {"nex": sum(h or 0 for h in hits)}, 0, samples, questions=counts)
+    seen = {"t": Seen({"absent": arm}, {"fingerprint": [fact]}, 0, "nex")}
+    return Entry(f"{number:06}", f"r{number}", None, seen if samples else {})
 
 
-def table_greatest(h: np.ndarray, n: int) -> np.ndarray:
-    """`greatest` by a table."""
-    return logs[h] + logs[n - h] - logs[n]
+def events(wanted: Audit, history: list[Hits], facts: str = "f") -> list[Event]:
+    entries = [entry(n, h, facts[n % len(facts)]) for n, h in enumerate(history)]
+    return judge(wanted, entries)
 
 
-assert np.allclose(table_marginal(np.arange(46), 45), marginal(np.arange(46), 45))
-assert np.allclose(table_greatest(np.arange(46), 45), greatest(np.arange(46), 45))
+def third() -> np.ndarray:
+    return rng.random(QUESTIONS) >= 1 / 3
 
 
-def alarmed(rate: float, years: int) -> int:
-    """In how many years without a change an alarm rang."""
-    each = np.array([questions(rate) for _ in range(years)])
-    base = rng.binomial(REPEATS, each).sum(1)
-    hits = np.zeros((HOURS + 1, years), dtype=np.int32)
-    rung = np.zeros(years, dtype=bool)
-    for look in range(1, HOURS + 1):
-        hits[look] = hits[look - 1] + rng.binomial(REPEATS, each).sum(1)
-        h = hits[look]
-        terms = [
-            log_weight(at)
-            + table_marginal(base + hits[at], size * (1 + at))
-            + table_marginal(h - hits[at], size * (look - at))
-            for at in places(look)
-        ]
-        quiet = table_greatest(base + h, size * (look + 1))
-        rung |= np.logaddexp.reduce(terms, axis=0) - quiet >= enough
-    return int(rung.sum())
+def one_language() -> np.ndarray:
+    return np.arange(QUESTIONS) < QUESTIONS // 3
 
 
-def delay_of(before: float, after: float | str, large: int) -> int:
-    """Audits from a change until the alarm, 200 at most."""
+def life(scored: Callable[[], np.ndarray] | None, rate: float) -> list[Hits]:
+    """Audits without a change; from some audit on not all questions are scored."""
+    rates, begins = questions(rate), int(rng.integers(0, LOOKS // 2))
+    return [
+        asked(rates, scored() if scored and look >= begins else None) for look in range(LOOKS + 1)
+    ]
+
+
+def wandering(low: float, high: float) -> list[Hits]:
+    """Every audit has a mean rate of its own in a band."""
+    rates = questions((low + high) / 2)
+    return [asked(moved(rates, rng.uniform(low, high))) for _ in range(LOOKS + 1)]
+
+
+def switching(*means: float) -> list[Hits]:
+    """Audits that meet one of two models in turn."""
+    rates = questions(means[0])
+    both = [moved(rates, mean) for mean in means]
+    return [asked(both[look % 2]) for look in range(LOOKS + 1)]
+
+
+def lives() -> Iterator[tuple[str, Audit, Callable[[], list[Hits]]]]:
+    plain, band = audit(), audit(wander=[0.8, 0.97])
+    for rate in (0.05, 0.5, 0.95):
+        yield f"rate {rate}, all scored", plain, lambda rate=rate: life(None, rate)
+        yield f"rate {rate}, a third missing", plain, lambda rate=rate: life(third, rate)
+        yield f"rate {rate}, languages cut", plain, lambda rate=rate: life(one_language, rate)
+    yield "wandering in 0.85 to 0.95", plain, lambda: wandering(0.85, 0.95)
+    yield "the same, wander: [0.8, 0.97]", band, lambda: wandering(0.85, 0.95)
+
+
+def routers() -> Iterator[tuple[str, Audit, Callable[[], list[Hits]], str]]:
+    steady = lambda: life(None, 0.95)  # noqa: E731
+    yield "rates 0.9 and 0.3 in turn", audit(), lambda: switching(0.9, 0.3), "f"
+    yield "with wander: [0.25, 0.93]", audit(wander=[0.25, 0.93]), lambda: switching(0.9, 0.3), "f"
+    yield "two fingerprints in turn", audit(watch=["rates", "fingerprint"]), steady, "ab"
+    yield "both in turn", audit(watch=["rates", "fingerprint"]), lambda: switching(0.9, 0.3), "ab"
+
+
+def delay_of(before: float, after: float | str, missing: bool, wanted: Audit) -> int:
+    """Audits from a change until the alarm, 60 at most; 0 is an alarm before there was one."""
     old = questions(before)
-    new = 0.8 * old if isinstance(after, str) else questions(after)
-    base = Counts(int(audits(old, large).sum()), size * large)
-    later = [Counts(int(h), size) for h in audits(old, 20)]
-    for delay in range(1, 201):
-        later.append(Counts(int(audits(new, 1)[0]), size))
-        if change(base, later).log_e >= enough:
-            return delay
-    return 200
+    new = 0.8 * old if isinstance(after, str) else moved(old, after)
+    history = [asked(old, third() if missing and n else None) for n in range(QUIET + 1)]
+    for delay in range(1, 61):
+        history.append(asked(new, third() if missing else None))
+        if delay in (1, 2, 3, 5, 10, 20, 40, 60) and (found := events(wanted, history)):
+            return max(0, int(found[0].due) - QUIET)
+    return 60
 
 
-print(f"{YEARS:,} years of {HOURS:,} looks without a change, alpha {ALPHA}:")
-for rate in (0.02, 0.95):
-    rang = sum(alarmed(rate, min(1000, YEARS - start)) for start in range(0, YEARS, 1000))
-    print(f"  mean rate {rate:>4}: {rang} alarmed, {100 * rang / YEARS:.3f} %", flush=True)
+print(f"lives of {LOOKS} looks without a change, alpha 0.01: alarmed of {LIVES}", flush=True)
+for name, wanted, made in lives():
+    rang = [events(wanted, made()) for _ in range(LIVES)]
+    most = max(map(len, rang))
+    print(f"  {name:34}{sum(map(bool, rang)):>6}   most events in one {most:>3}", flush=True)
 
-print("\nchanges after 20 quiet audits: audits until the alarm")
-print(f"{'before':>8}{'after':>8}{'baseline':>10}{'in 1':>8}{'in 2':>8}{'in 5':>8}", end="")
-print(f"{'median':>8}{'99 %':>6}")
-for before, after in ((0.95, 0.0), (0.0, 0.95), (0.95, 0.05), (0.95, "a fifth"), (0.0, 0.2)):
-    for large in (1, 4):
-        found = np.array([delay_of(before, after, large) for _ in range(1000)])
+few = max(1, LIVES // 10)
+print(f"\nrouters over {LOOKS} audits, {few} of each: events in one")
+for name, wanted, made, facts in routers():
+    numbers = Counter(len(events(wanted, made(), facts)) for _ in range(few))
+    said = ", ".join(f"{n} in {times}" for n, times in sorted(numbers.items()))
+    print(f"  {name:34}{said}", flush=True)
+
+print(f"\nchanges after {QUIET} quiet audits, {few} of each: found in so many audits")
+print(f"{'before':>8}{'after':>8}{'missing':>9}{'in 1':>8}{'in 2':>8}{'in 5':>8}{'in 20':>8}")
+for before, after in ((0.95, 0.05), (0.95, 0.7), (0.95, 0.85), (0.95, "a fifth"), (0.05, 0.2)):
+    for missing in (False, True):
+        found = np.array([delay_of(before, after, missing, audit()) for _ in range(few)])
         print(
-            f"{before:>8}{after:>8}{size * large:>10}"
-            + "".join(f"{(found <= n).mean():>8.1%}" for n in (1, 2, 5))
-            + f"{np.median(found):>8.0f}{np.percentile(found, 99):>6.0f}"
+            f"{before:>8}{after:>8}{'a third' if missing else 'none':>9}"
+            + "".join(f"{((found > 0) & (found <= n)).mean():>8.0%}" for n in (1, 2, 5, 20)),
+            flush=True,
         )
 print("a fifth: of the traffic is swapped for a model that never gives the name")

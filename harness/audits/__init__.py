@@ -2,7 +2,8 @@
 
 In: an audit's file and the history of its runs. Out: events, told once to whom they concern, and a
 page. Read `config.py` (what an audit is), then `audit.py` (one from beginning to end);
-`watching.py` judges with the tests of `drift.py`, `alarms.py` tells, `serve.py` keeps the schedule.
+`watching.py` judges what was seen (`seen.py`) with the tests of `drift.py`, `alarms.py` tells,
+`serve.py` keeps the schedule.
 """
 
 from harness.audits.audit import open_history, present, run_audit, told

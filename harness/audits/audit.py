@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 from harness.audits import alarms
 from harness.audits.config import Audit, LoadedAudit, OfRun
 from harness.audits.history import History, least, left, stamp, utcnow
-from harness.audits.watching import Event, Observer, Seen, judge
+from harness.audits.seen import Observer, Seen
+from harness.audits.watching import Event, judge
 from harness.campaign import Loaded, Plan
 from harness.counting import Scoring
 from harness.errors import AuditError, StoreError, TruenameError
@@ -175,7 +176,7 @@ def _finish(history: History, audit: Audit, due: str, sampled: _Sampled) -> None
 
 def _evidence(results: Path, history: History) -> Callable[[Event], str]:
     def where(event: Event) -> str:
-        if event.kind == "change":
+        if event.target is not None:
             return str(results / event.run / "report.html")
         return f"run {event.run}"
 

@@ -105,22 +105,37 @@ class OfRun(Strict):
     run: Name
 
 
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
 class Alarm(Strict):
     """What counts as an alarm.
 
-    ``alpha`` bounds the chance of ever a false one about rates, for each target.
+    ``alpha`` bounds the chance of ever a false one about rates, for each target and from one
+    change to the next; `drift.py` says what that rests on.
     """
 
     alpha: float = Field(0.01, gt=0, lt=0.5)
     watch: list[
         Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]
     ] = ["rates", "model", "template", "prompt_tokens", "silence"]
+    wander: tuple[Rate, Rate] | None = Field(
+        None,
+        description="rates that wander in this band, lowest and highest, are no change; "
+        "other rates may wander by as much in their odds",
+    )
     claimed_rate: float = Field(
         0.5,
         gt=0,
         lt=1,
         description="baseline: claim: the presented identity is given at least this often",
     )
+
+    @model_validator(mode="after")
+    def _is_band(self) -> Alarm:
+        if self.wander is not None and self.wander[0] >= self.wander[1]:
+            raise ValueError("wander is the lowest and the highest rate, such as [0.8, 0.95]")
+        return self
 
 
 def _address(text: str) -> str:

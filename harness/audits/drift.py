@@ -1,102 +1,190 @@
-"""Has a rate changed since the baseline? Tests that may be looked at after every audit.
+"""Has a rate changed since the baseline? A test that may be looked at after every audit.
 
-The null: all samples, those of the baseline too, have one rate per question. The alternative: since
-some audit they have another. With H of N hits in all, and B(h, n) the probability of a sequence
-under Jeffreys' prior,
+The null: each question has a rate of its own, and the odds of it stay within a band that was given
+beforehand (as wide as a factor ``odds``; 1 is a rate that does not move at all). The alternative:
+since some audit the questions' rates lie higher, or lower, than that.
 
-    E = sum over tau of w(tau) B(before tau) B(from tau on) / max over p of p^H (1 - p)^(N - H)
+Only replies to the same question are compared, so it does not matter which questions an audit could
+score. Of one question with ``m`` replies before and ``n`` since, and ``H`` hits in all, the hits
+since are hypergeometric under a rate that stays, whatever the rate is; the sum over questions
+is compared with the sum of those (the exact conditional test of stratified 2 x 2 tables: Gart 1970,
+Biometrika 57(3), doi:10.1093/biomet/57.3.471). For a band the hypergeometric is weighted by
+``odds^hits`` (Fisher's noncentral one: Cornfield 1956, Proc. Third Berkeley Symposium 4, pp.
+135-148). That is the worst case: if every rate before has odds of at least c and every rate since
+of at most ``odds`` c, the hits since are stochastically no more than under these two, for sums of
+independent trials keep their order of likelihood ratios (Shaked and Shanthikumar 2007, Stochastic
+Orders, theorem 1.C.9). So rates may wander in the band as they like.
 
-is at most an e-process: its denominator is at least the true likelihood (universal inference:
-Wasserman, Ramdas and Balakrishnan 2020, doi:10.1073/pnas.1922664117), its numerator a mixture of
-products of constant rates, and for questions that differ in their rates such a product is at most
-what equal rates would give. So the chance that E ever reaches 1/alpha without a change is at most
-alpha (Ville 1939), however often and for however long one looks.
+Audits since when a change may have begun are tried with Bonferroni's weights, and the n-th look
+spends ``1 / (n (n + 1))`` of the level; all these weights sum to one. So the chance of ever a
+p-value of alpha or less is at most alpha, however long one looks.
+
+What it rests on: replies to a question are independent given its rate, and whether a reply is
+missing does not depend on what it would have said (which questions are missing may be anything).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from harness.stats import holm
-
-Floats = npt.NDArray[np.floating[Any]]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+#: Standard errors that a sum of hits lies off at least, before the exact test is made.
+SCREEN: Final = 2.5
+#: Probabilities of one question's hits below this share of the greatest are left out; `SURE` is
+#: added for them.
+RARE: Final = 1e-40
+SURE: Final = 1e-30
 
 
 class Counts(NamedTuple):
-    """Hits among samples."""
+    """Hits among samples of some questions, in the same order."""
 
-    hits: int
-    samples: int
+    hits: Ints
+    samples: Ints
 
 
 class Change(NamedTuple):
     """The evidence of a change."""
 
-    #: Natural log of the e-value.
-    log_e: float
+    #: Over all places where it may have begun and all looks so far; it may be looked at any time.
+    p_value: float
     #: The audit since when it is likeliest: its place among the later ones.
     since: int
 
 
-def marginal(hits: Any, samples: Any) -> Any:
-    """Log probability of a sequence with so many hits, its rate drawn from Jeffreys' prior."""
-    return special.betaln(hits + 0.5, samples - hits + 0.5) - special.betaln(0.5, 0.5)
+NONE: Final = Change(1.0, 0)
 
 
-def greatest(hits: Any, samples: Any) -> Any:
-    """Log likelihood of a sequence under the rate that suits it best."""
-    misses, count = samples - hits, np.maximum(samples, 1)
-    return special.xlogy(hits, hits / count) + special.xlogy(misses, misses / count)
+class Series:
+    """Hits among samples of each question, audit by audit; the first one is the baseline."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, int] = {}
+        nothing = np.zeros(0, dtype=np.int64)
+        self._totals = [Counts(nothing, nothing)]
+
+    def add(self, audit: Mapping[str, tuple[int, int]]) -> None:
+        """The hits and samples of an audit by question."""
+        columns = [self._columns.setdefault(question, len(self._columns)) for question in audit]
+        total = self.until(len(self._totals) - 1)
+        for place, (hits, samples) in zip(columns, audit.values(), strict=True):
+            total.hits[place] += hits
+            total.samples[place] += samples
+        self._totals.append(total)
+
+    def until(self, audits: int) -> Counts:
+        """The totals of the first audits, the baseline among them."""
+        hits, samples = self._totals[audits]
+        fresh = np.zeros(len(self._columns) - len(hits), dtype=np.int64)
+        return Counts(np.concatenate((hits, fresh)), np.concatenate((samples, fresh)))
+
+    @property
+    def later(self) -> int:
+        """Audits after the baseline."""
+        return len(self._totals) - 2
+
+    def beside(self, audit: Mapping[str, tuple[int, int]], odds: float = 1.0) -> float:
+        """The p-value of one more audit against all before, looked at once."""
+        known = self.until(len(self._totals) - 1)
+        asked = [audit.get(question, (0, 0)) for question in self._columns]
+        now = np.array(asked, dtype=np.int64).reshape(-1, 2)
+        return p_value(known, Counts(now[:, 0], now[:, 1]), odds)
+
+    def change(self, odds: float = 1.0) -> Change:
+        """The evidence, after the last audit, that rates left the band of the baseline."""
+        if self.later < 1:
+            return NONE
+        looks, whole, found = self.later, self.until(self.later + 1), NONE
+        if not whole.hits.any() or np.array_equal(whole.hits, whole.samples):
+            return NONE
+        begun = places(looks)
+        until = [self.until(place + 1) for place in begun]
+        before = Counts(np.array([u.hits for u in until]), np.array([u.samples for u in until]))
+        since = Counts(whole.hits - before.hits, whole.samples - before.samples)
+        for rank in np.flatnonzero(_moved(before, since)).tolist():
+            then, now = (Counts(one.hits[rank], one.samples[rank]) for one in (before, since))
+            p = p_value(then, now, odds) * (rank + 1) * (rank + 2) * looks * (looks + 1)
+            if p < found.p_value:
+                found = Change(p, begun[rank])
+        return found
 
 
 def places(later: int) -> list[int]:
-    """Audits at which a change may have begun.
+    """Audits at which a change may have begun, the last first.
 
-    Seen from the last: that one, and 1, 2, 4, 8 ... before it. Fewer terms only make E smaller.
+    That one, and 1, 2, 4, 8 ... before it.
     """
     steps_back = (0, *(2**i for i in range(later.bit_length())))
-    return sorted({max(0, later - 1 - back) for back in steps_back})
+    return list(dict.fromkeys(max(0, later - 1 - back) for back in steps_back))
 
 
-def log_weight(place: int) -> float:
-    """Log of 1 / ((tau + 1)(tau + 2)), which sums to one over all places."""
-    return -math.log((place + 1) * (place + 2))
+def _moved(before: Counts, since: Counts) -> npt.NDArray[np.bool_]:
+    """Whether the hits since lie so far off that the exact test can say anything (last axis)."""
+    m, n = before.samples, since.samples
+    total, hits = m + n, before.hits + since.hits
+    counted = (m > 0) & (n > 0)
+    share = np.divide(n, total, out=np.zeros(m.shape), where=counted)
+    off = (np.where(counted, since.hits, 0) - share * hits).sum(-1)
+    rest = share * (1 - share) * hits * (total - hits)
+    variance = (rest / np.maximum(1, total - 1)).sum(-1)
+    return np.asarray(off * off > SCREEN * SCREEN * variance)
 
 
-def change(baseline: Counts, later: Sequence[Counts]) -> Change:
-    """The evidence, after the last of some audits, that a rate is no longer the baseline's."""
-    if not later or not sum(c.samples for c in later) or not baseline.samples:
-        return Change(0.0, 0)
-    hits = np.cumsum([0, *(c.hits for c in later)])
-    samples = np.cumsum([0, *(c.samples for c in later)])
-    null = greatest(baseline.hits + hits[-1], baseline.samples + samples[-1])
-    begun, logs = places(len(later)), []
-    for at in begun:
-        before = marginal(baseline.hits + hits[at], baseline.samples + samples[at])
-        since = marginal(hits[-1] - hits[at], samples[-1] - samples[at])
-        logs.append(log_weight(at) + float(before + since - null))
-    return Change(float(special.logsumexp(logs)), begun[int(np.argmax(logs))])
+def p_value(before: Counts, since: Counts, odds: float = 1.0) -> float:
+    """Whether the questions' rates since differ from those before by more than a factor of odds.
 
-
-def mixed(changes: Sequence[Change]) -> Change:
-    """The mean of several e-values of one question: an e-value again.
-
-    Such as one for each length that a reply may pass.
+    Two-sided: twice the smaller tail, 1 at most. Questions that one side lacks say nothing.
     """
-    best = max(changes, key=lambda c: c.log_e)
-    total = float(special.logsumexp([c.log_e for c in changes]))
-    return Change(total - math.log(len(changes)), best.since)
+    if not _moved(before, since):
+        return 1.0
+    m, n = before.samples, since.samples
+    seen, hits = since.hits, before.hits + since.hits
+    told = (m > 0) & (n > 0) & (hits > 0) & (hits < m + n)  # the others have one outcome only
+    m, n, seen, hits = m[told], n[told], seen[told], hits[told]
+    above = bool(seen.sum() > (n * hits / (m + n)).sum())
+    return min(1.0, 2 * _tail(m, n, hits, int(seen.sum()), odds if above else 1 / odds, above))
 
 
-def adjusted(changes: Sequence[Change]) -> list[float]:
-    """P-values 1/E, adjusted over all that is watched (Holm).
+def _tail(m: Ints, n: Ints, hits: Ints, seen: int, odds: float, above: bool) -> float:
+    """The chance of as many hits since, or more (``above``), or as few, or fewer."""
+    spread, least = np.ones(1), 0
+    for one_m, one_n, one_hits in zip(m.tolist(), n.tolist(), hits.tolist(), strict=True):
+        low, part = _hypergeometric(one_m, one_n, one_hits, odds)
+        spread, least = np.convolve(spread, part), least + low
+    place = seen - least
+    tail = spread[max(0, place) :] if above else spread[: max(0, place + 1)]
+    return float(tail.sum()) + SURE
 
-    They too may be looked at at any time.
-    """
-    return holm([min(1.0, math.exp(-min(c.log_e, 700.0))) for c in changes])
+
+def _hypergeometric(m: int, n: int, hits: int, odds: float) -> tuple[int, Floats]:
+    """The fewest hits that matter among the ``n`` since, and the chances from there on."""
+    x = np.arange(max(0, hits - m), min(n, hits) + 1)
+    log = x * math.log(odds) - _log_factorials(x) - _log_factorials(n - x)
+    log = log - _log_factorials(hits - x) - _log_factorials(m - hits + x)
+    chances = np.exp(log - log.max())
+    kept = np.flatnonzero(chances >= RARE)
+    chances = chances[kept[0] : kept[-1] + 1]
+    return int(x[kept[0]]), chances / chances.sum()
+
+
+def _log_factorials(n: Any) -> Any:
+    return special.gammaln(n + 1.0)
+
+
+def odds_between(low: float, high: float) -> float:
+    """How wide a band of rates is, as a factor of their odds."""
+    return high / (1 - high) * (1 - low) / low
+
+
+def over(p_values: Iterable[Change]) -> Change:
+    """The least of several p-values for one question, such as one for each length (Bonferroni)."""
+    found = list(p_values)
+    best = min(found, key=lambda change: change.p_value, default=NONE)
+    return Change(min(1.0, best.p_value * len(found)), best.since)

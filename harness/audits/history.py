@@ -16,7 +16,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
-from harness.audits.watching import Entry, Event, Seen
+from harness.audits.seen import Entry, Seen
+from harness.audits.watching import Event
 from harness.campaign import Budget
 from harness.errors import StoreError
 from harness.journal.database import insert_over

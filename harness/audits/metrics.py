@@ -8,7 +8,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from harness.audits.history import History
-from harness.audits.watching import ArmSeen, Seen, instant
+from harness.audits.seen import ArmSeen, Seen
+from harness.audits.watching import instant
 
 
 def registry(history: History) -> CollectorRegistry:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.audits.history import History
-from harness.audits.watching import Entry
+from harness.audits.seen import Entry
 from harness.console import plain
 
 #: Alarms that are listed, the newest last.

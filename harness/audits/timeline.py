@@ -17,7 +17,8 @@ import msgspec
 
 from harness import charts
 from harness.audits.history import History
-from harness.audits.watching import ArmSeen, Event, Seen, instant
+from harness.audits.seen import ArmSeen, Seen
+from harness.audits.watching import Event, instant
 from harness.console import percent, plain
 from harness.report.page import asset, page_templates, policy
 from harness.report.rows import name_of, short_arm

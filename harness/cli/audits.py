@@ -50,7 +50,7 @@ def run(
         click.echo(plain(f"not told yet, {problem}"), err=True)
     if found.state in ("silent", "stopped"):
         sys.exit(3)
-    if fail_on and any(event.kind != "recovered" for event in found.raised):
+    if fail_on and any(event.kind not in ("recovered", "settled") for event in found.raised):
         sys.exit(1)
 
 
