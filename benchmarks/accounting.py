@@ -12,7 +12,7 @@ import itertools
 import random
 import sys
 
-from harness.exposure import QUESTIONS, SYSTEMS, Account, Counted, account
+from harness.exposure import Account, Counted, account, probes
 
 HOSTS = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 rng = random.Random(20261124)
@@ -24,6 +24,11 @@ DISHONEST = (
     "zero",
     "missing",
     "noise",
+    "a little noise",
+    "up to 2",
+    "up to 8",
+    "up to 16",
+    "up to 64",
     "half price",
     "cached apart",
     "cached, not told",
@@ -44,6 +49,11 @@ def told(how: str, true: int, words: int, hidden: int, again: bool) -> tuple[int
             return None, 0
         case "noise":
             return true + rng.randint(-5, 5), 0
+        case "a little noise":
+            return true + rng.randint(0, 3), 0
+        case "up to 2" | "up to 8" | "up to 16" | "up to 64":
+            step = int(how.split()[-1])
+            return -(-true // step) * step, 0
         case "half price":
             return true // 2, 0
         case "cached apart":
@@ -56,8 +66,8 @@ def told(how: str, true: int, words: int, hidden: int, again: bool) -> tuple[int
 def counts(hidden: int, always: bool, exact: bool, how: str) -> list[Counted]:
     turn, system_turn = rng.randint(4, 14), rng.randint(0, 8)
     slope, bos = rng.choice((1, 1, 1, 2)), rng.choice((-1, 0, 0, 1))
-    found = []
-    for repeat, words, system in itertools.product(range(2), QUESTIONS, SYSTEMS):
+    found, asked = [], probes(rng.getrandbits(32))
+    for repeat, words, system in itertools.product(range(2), *asked):
         sent = turn + slope * words + (0 if system is None else system_turn + slope * system)
         true = sent + bos + (hidden if always or system is None else 0)
         said, cached = told(how, true, words + (system or 0), hidden, repeat > 0)
@@ -89,6 +99,16 @@ def hidden_prompts(exact: bool) -> None:
             print(f"{hidden:>10} {stands:>10} {shares(found, 8)} {held:>21}")
 
 
+def rounded() -> None:
+    """How many hidden prompts are found behind counts that are rounded, or differ a little."""
+    print(f"\nhidden prompts behind such counts\n{'count':>18} {'hidden':>7} {'found':>8}", end="")
+    print(f" {'clean':>8} {'nonsense':>9}   (with the tokenizer; then without)")
+    for how in ("a little noise", "up to 2", "up to 8", "up to 16", "up to 64"):
+        for hidden, exact in itertools.product((22, 100, 400), (True, False)):
+            found = [account(counts(hidden, False, exact, how)) for _ in range(HOSTS)]
+            print(f"{how:>18} {hidden:>7} {shares(found, 8)}")
+
+
 def dishonest_counts() -> None:
     """Whether clean hosts are accused that count in ways of their own."""
     print(f"\ndishonest counts of clean hosts\n{'count':>18} {'accused':>9} {'clean':>8}", end="")
@@ -104,3 +124,4 @@ print(f"{HOSTS} hosts a line, percent")
 for exact in (True, False):
     hidden_prompts(exact)
 dishonest_counts()
+rounded()

@@ -5,15 +5,13 @@ In: a target, or a folder of a model's files (`named.py` says what a user may na
 process of `watched.py`), token counts (`counts.py`) and recitals (`recited.py`).
 """
 
-from harness.exposure.counts import QUESTIONS, SYSTEMS, Account, Counted, account
+from harness.exposure.counts import Account, Counted, account, probes
 from harness.exposure.findings import Inspection, write
 from harness.exposure.injected import Injection
 from harness.exposure.inspect import inspect
 from harness.exposure.named import named
 
 __all__ = [
-    "QUESTIONS",
-    "SYSTEMS",
     "Account",
     "Counted",
     "Injection",
@@ -21,5 +19,6 @@ __all__ = [
     "account",
     "inspect",
     "named",
+    "probes",
     "write",
 ]

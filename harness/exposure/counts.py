@@ -1,16 +1,19 @@
 """Hidden prompts by the tokens that a host bills: its counts compared with what was sent.
 
 With the claimed model's template and tokenizer the comparison is exact; without them the counts of
-several lengths are compared with one another.
+several lengths are compared with one another. Lengths are drawn by a seed and share no divisor, so
+that a host that rounds its counts is seen to round, and is not told to hide what it rounds up.
+Counts say how many tokens there are, not where: what stands always may stand before the question or
+after it.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+import random
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 #: Words of the question, and of the system message (None: none was sent).
@@ -50,15 +53,44 @@ class Account(NamedTuple):
     high: int | None = None
 
 
-#: Requests to count: lengths of the question, and of the system message.
-QUESTIONS: Final = (1, 9, 33, 97)
-SYSTEMS: Final = (None, 1, 25)
+class Probes(NamedTuple):
+    """Words of the questions, and of the system messages (None: none is sent)."""
+
+    questions: tuple[int, ...]
+    systems: tuple[int | None, ...]
+
+
+#: Questions of different lengths, and words of the longest.
+LENGTHS: Final = 5
+LONGEST: Final = 120
+#: Words of the short and of the long system message, at least and at most.
+SHORT: Final = (1, 9)
+LONG: Final = (20, 40)
+#: Tokens by which counts of one prompt may differ and still be used.
+JITTER: Final = 12
 #: Counts differ by the marks of beginning and end, which hosts count or not; a prompt is longer.
 CONVENTION: Final = 2
 #: Tokens that a template writes for a system turn beside its text, and for a whole exchange: at
 #: least and at most, over published templates.
 SYSTEM_TURN: Final = (0, 8)
 EXCHANGE: Final = 45
+
+
+def probes(seed: int) -> Probes:
+    """Lengths drawn by a seed.
+
+    They share no divisor two by two, and leave different remainders by 8 and by 16, so that a count
+    that is rounded to 2, 4, 8, 16 ... tokens steps at other lengths than they do.
+    """
+    draw = random.Random(seed)
+    questions: list[int] = []
+    while len(questions) < LENGTHS:
+        fresh = draw.randint(1, LONGEST)
+        if all(math.gcd(fresh, k) == 1 and (fresh - k) % 8 for k in questions):
+            questions.append(fresh)
+        elif not draw.randrange(200):  # nothing may be left that fits
+            questions.clear()
+    return Probes(tuple(sorted(questions)), (None, draw.randint(*SHORT), draw.randint(*LONG)))
 
 
 def text_of(words_wanted: int) -> str:
@@ -68,6 +100,9 @@ def text_of(words_wanted: int) -> str:
 
 def account(counts: Sequence[Counted]) -> Account:
     """Judge reported prompt tokens: exactly where ``expected`` is known, else by differences.
+
+    Where counts are rounded, or those of one prompt differ a little, tokens are hidden only if more
+    are counted than that explains.
 
     By differences, with r(k, s) tokens for k words under a system message of s words: r must be
     linear in k and in s, and ``r(0, none) - r(0, 0) = hidden - (system turn)``. A hidden prompt
@@ -80,12 +115,29 @@ def account(counts: Sequence[Counted]) -> Account:
         by[c.words, c.system].add((c.reported or 0) + c.cached)
     if any(min(values) <= 0 for values in by.values()):
         return _nonsense("the host reports no tokens, or fewer, for prompts that hold words")
-    if any(len(values) > 1 for values in by.values()):
-        return _nonsense("the host reports other counts for the same prompt: they cannot be used")
-    reported = {lengths: next(iter(values)) for lengths, values in by.items()}
     expected = {(c.words, c.system): c.expected for c in counts}
     known = {lengths: n for lengths, n in expected.items() if n is not None}
+    jitter = max(_spread(list(values)) for values in by.values())
+    if jitter and (jitter > JITTER or len(known) < len(expected) or _drops(counts)):
+        return _nonsense("the host reports other counts for the same prompt: they cannot be used")
+    if jitter:
+        return _noisy(by, known, jitter)
+    reported = {lengths: next(iter(values)) for lengths, values in by.items()}
     return _exact(reported, known) if len(known) == len(expected) else _differences(reported)
+
+
+def _drops(counts: Sequence[Counted]) -> bool:
+    """Whether a prompt that was asked before is counted as shorter: a cache that is not told of."""
+    asked: dict[Lengths, list[int]] = defaultdict(list)
+    for c in counts:
+        asked[c.words, c.system].append((c.reported or 0) + c.cached)
+    return all(later < first for first, *rest in asked.values() for later in rest)
+
+
+def _step(reported: Iterable[int]) -> int:
+    """The number of tokens that counts are rounded to; 1 where they are not, 0 if all are equal."""
+    values = sorted(reported)
+    return math.gcd(*(value - values[0] for value in values))
 
 
 def _nonsense(sentence: str) -> Account:
@@ -101,6 +153,9 @@ def _exact(reported: dict[Lengths, int], expected: dict[Lengths, int]) -> Accoun
     absent = [n for (_, system), n in over.items() if system is None]
     given = [n for (_, system), n in over.items() if system is not None]
     if _spread(absent) > CONVENTION or _spread(given) > CONVENTION:
+        step = _step(reported.values())
+        if max(_spread(absent), _spread(given)) < step:
+            return _within(absent, given, step - 1, f"the host rounds its counts to {step} tokens")
         return _other_tokens(reported, expected)
     bare, more = round(statistics.median(absent)), round(statistics.median(given)) if given else 0
     if bare < -CONVENTION or more < -CONVENTION:
@@ -118,9 +173,53 @@ def _exact(reported: dict[Lengths, int], expected: dict[Lengths, int]) -> Accoun
         return _hidden(more, f"with a system message, {more} tokens are added that were not sent")
     return _hidden(
         bare,
-        f"{bare} tokens stand before every question that were not sent "
+        f"{bare} tokens are counted with every question that were not sent, before it or after it "
         f"({more} beside a system message)",
     )
+
+
+def _noisy(by: Mapping[Lengths, set[int]], expected: Mapping[Lengths, int], jitter: int) -> Account:
+    """Counts of one prompt that differ by some tokens: the least of all is the surest."""
+    over = [(s, n - expected[k, s]) for (k, s), values in by.items() for n in values]
+    absent = [n for system, n in over if system is None]
+    given = [n for system, n in over if system is not None]
+    step = _step(n for values in by.values() for n in values)
+    if max(_spread(absent), _spread(given)) > 2 * jitter + step:
+        return _nonsense("the host reports other counts for the same prompt: they cannot be used")
+    # some requests show a part of what the noise may be
+    doubt = 2 * max(_spread(absent), _spread(given), jitter + step - 1)
+    return _within(absent, given, doubt, f"the host's counts of one prompt differ by {jitter}")
+
+
+def _within(absent: Sequence[int], given: Sequence[int], doubt: int, why: str) -> Account:
+    """Judge tokens counted beyond those sent, of which up to ``doubt`` may be the count's own.
+
+    The most that was counted, less that, is surely there; the least, and that, is the most.
+    """
+    low, high = max(absent) - doubt, min(absent) + doubt
+    more = max(given) - doubt if given else 0
+    if low < -CONVENTION - 2 * doubt:
+        return _nonsense(f"the host reports {-high} tokens or more too few")
+    if max(low, more) <= CONVENTION:
+        unseen = max(0, high)
+        sentence = (
+            f"{why}; nothing is seen to be hidden, and up to {unseen} tokens would not be seen"
+        )
+        return Account("clean", sentence, 0, 0, unseen)
+    if low <= CONVENTION:
+        low, high = more, min(given) + doubt
+        said = f"with a system message, {low} to {high} tokens are added that were not sent"
+    elif more <= CONVENTION:
+        said = (
+            f"where no system message is sent, {low} to {high} tokens stand before the question "
+            "that were not sent"
+        )
+    else:
+        said = (
+            f"{low} to {high} tokens are counted with every question that were not sent, "
+            "before it or after it"
+        )
+    return Account("hidden", f"{why}; {said}", (low + high) // 2, low, high)
 
 
 def _spread(values: Sequence[int]) -> int:
@@ -143,64 +242,87 @@ def _other_tokens(reported: dict[Lengths, int], expected: dict[Lengths, int]) ->
     )
 
 
+class _Start(NamedTuple):
+    """Tokens of an exchange without words, at least and at most."""
+
+    low: int
+    high: int
+
+
 def _differences(reported: dict[Lengths, int]) -> Account:
-    starts: dict[int | None, float] = {}
-    for system in {system for _, system in reported}:
-        start = _without_words(sorted((k, n) for (k, s), n in reported.items() if s == system))
-        if start is None:
-            return _nonsense(
-                "the counts do not grow by whole tokens a word: they are estimated, or invented"
-            )
-        starts[system] = start
-    sizes = sorted(s for s in starts if s is not None)
-    if None not in starts or len(sizes) < 2:
+    step = _step(reported.values())
+    by_system: dict[int | None, list[tuple[int, int]]] = defaultdict(list)
+    for (words, system), tokens in reported.items():
+        by_system[system].append((words, tokens))
+    if None not in by_system or len(by_system) < 3:
         return Account("not known", "too few requests were counted")
-    slope = (starts[sizes[-1]] - starts[sizes[0]]) / (sizes[-1] - sizes[0])
-    if not 0.9 < slope < 4:
+    slope = _tokens_of_a_word(list(by_system.values()), step)
+    if slope is None:
+        return _nonsense(
+            "the counts do not grow by whole tokens a word: they are estimated, or invented"
+        )
+    starts = {system: _start(counted, slope, step) for system, counted in by_system.items()}
+    none = starts.pop(None)
+    low = max(start.low - slope * (system or 0) for system, start in starts.items())
+    high = min(start.high - slope * (system or 0) for system, start in starts.items())
+    if low > high:
         return _nonsense("system messages are not counted as what they are")
-    given = starts[sizes[0]] - slope * sizes[0]
-    return _ahead(round(starts[None] - given), given)
+    rounded = "" if none.low == none.high else f"the host rounds its counts to {step} tokens; "
+    return _ahead(none.low - high, none.high - low, (low, high), rounded)
 
 
-def _without_words(counted: Sequence[tuple[int, int]]) -> float | None:
-    """Tokens of an exchange without words, out of (words, tokens).
+def _rest(counted: Sequence[tuple[int, int]], slope: int) -> list[int]:
+    """Tokens beside those of the words."""
+    return [tokens - slope * words for words, tokens in counted]
 
-    None where the tokens do not grow by the same whole number for each word.
+
+def _tokens_of_a_word(by_system: Sequence[Sequence[tuple[int, int]]], step: int) -> int | None:
+    """The whole number of tokens by which counts grow with each word.
+
+    None where there is none, not even for counts that are rounded to a step: each then lies above
+    the true one, or below it, by less than the step.
     """
-    slopes = {(b - a) / (y - x) for (x, a), (y, b) in itertools.pairwise(counted)}
-    slope = max(slopes)
-    if slope - min(slopes) > 0.01 or not 0.9 < slope < 4 or abs(slope - round(slope)) > 0.01:
-        return None
-    words, tokens = counted[0]
-    return tokens - slope * words
+    off = {slope: max(_spread(_rest(some, slope)) for some in by_system) for slope in (1, 2, 3)}
+    best = min(off, key=lambda slope: off[slope])
+    return best if off[best] == 0 or best < step > off[best] else None
 
 
-def _ahead(ahead: int, given: float) -> Account:
-    """Judge what stands before a question only without a system message, and what stands always."""
-    if ahead > CONVENTION:
-        low, high = ahead + SYSTEM_TURN[0], ahead + SYSTEM_TURN[1]
+def _start(counted: Sequence[tuple[int, int]], slope: int, step: int) -> _Start:
+    rest = _rest(counted, slope)
+    doubt = step - 1 if _spread(rest) else 0
+    return _Start(max(rest) - doubt, min(rest) + doubt)
+
+
+def _ahead(low: int, high: int, given: tuple[int, int], rounded: str) -> Account:
+    """Judge what stands before a question only without a system message, and what stands always.
+
+    ``low`` to ``high`` tokens more than with one; ``given`` is an exchange with a system message.
+    """
+    if low > CONVENTION:
+        low, high = low + SYSTEM_TURN[0], high + SYSTEM_TURN[1]
         return Account(
             "hidden",
-            f"where no system message is sent, {low} to {high} tokens stand before the question "
-            "that were not sent",
+            f"{rounded}where no system message is sent, {low} to {high} tokens stand before the "
+            "question that were not sent",
             (low + high) // 2,
             low,
             high,
         )
-    if given > EXCHANGE:
-        low, high = math.ceil(given - EXCHANGE), math.ceil(given)
+    if given[0] > EXCHANGE:
+        least, most = given[0] - EXCHANGE, given[1]
         return Account(
             "hidden",
-            f"{low} to {high} tokens stand before every question that were not sent",
-            round(given - EXCHANGE / 2),
-            low,
-            high,
+            f"{rounded}{least} to {most} tokens are counted with every question that were not "
+            "sent, before it or after it",
+            (least + most) // 2 if rounded else given[0] - EXCHANGE // 2,
+            least,
+            most,
         )
-    unseen = max(0, round(given))
+    unseen, only = max(0, given[1]), SYSTEM_TURN[1] + max(0, high)
     return Account(
         "clean",
-        "nothing is seen to be hidden; without the claimed model's tokenizer, "
-        f"up to {SYSTEM_TURN[1]} tokens that stand only without a system message, "
+        f"{rounded}nothing is seen to be hidden; without the claimed model's tokenizer, "
+        f"up to {only} tokens that stand only without a system message, "
         f"and up to {unseen} that stand always, would not be seen",
         0,
         0,

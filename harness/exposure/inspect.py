@@ -8,6 +8,7 @@ asked to repeat it (`recited.py`). `findings.py` holds what was found.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from harness.campaign import (
     questions,
 )
 from harness.errors import RenderError, TargetError
-from harness.exposure.counts import QUESTIONS, SYSTEMS, Counted, account, text_of
+from harness.exposure.counts import Counted, account, probes, text_of
 from harness.exposure.findings import Inspection, told
 from harness.exposure.injected import (
     QUESTION,
@@ -180,8 +181,10 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> N
             return Counted(k, s, None, expected)
         return Counted(k, s, tokens, expected, cached)
 
+    drawn = probes(secrets.randbits(32))  # so that no host knows them beforehand
     for _ in range(2):
-        found.counts += await asyncio.gather(*(one(k, s) for k in QUESTIONS for s in SYSTEMS))
+        asked = (one(k, s) for k in drawn.questions for s in drawn.systems)
+        found.counts += await asyncio.gather(*asked)
     usable = [c for c in found.counts if not (c.system is not None and c.reported is None)]
     found.account = account(usable)
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 
 import pytest
 
-from harness.exposure.counts import QUESTIONS, SYSTEMS, Counted, account
+from harness.exposure.counts import Counted, account, probes
 
 
 def counts(
-    hidden=0, always=False, exact=True, said=lambda true, words, repeat: true, turn=9, system_turn=5
+    hidden=0,
+    always=False,
+    exact=True,
+    said=lambda true, words, repeat: true,
+    turn=9,
+    system_turn=5,
+    seed=0,
 ):
-    found = []
+    found, asked = [], probes(seed)
     for repeat in range(2):
-        for words in QUESTIONS:
-            for system in SYSTEMS:
+        for words in asked.questions:
+            for system in asked.systems:
                 sent = turn + words + (0 if system is None else system_turn + system)
                 found.append(
                     Counted(
@@ -63,3 +71,39 @@ def test_clean_hosts_are_not_accused_whatever_their_template():
 )
 def test_hosts_that_report_nonsense_are_said_to(said, findings, exact):
     assert account(counts(exact=exact, said=said)).finding in findings
+
+
+def test_lengths_are_drawn_by_a_seed_and_share_no_divisor():
+    drawn = [probes(seed) for seed in range(200)]
+    assert probes(7) == drawn[7] and len(set(drawn)) > 150
+    for questions, systems in drawn:
+        assert all(math.gcd(a, b) == 1 for a, b in itertools.combinations(questions, 2))
+        assert len({k % 8 for k in questions}) == len(questions) == 5
+        assert systems[0] is None and systems[1] < systems[2]
+
+
+def up_to(step):
+    return lambda true, *_: -(-true // step) * step
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("step", [2, 8, 16, 64])
+def test_a_host_that_rounds_is_not_told_to_hide_what_it_rounds_up(step, exact):
+    for seed in range(60):
+        shape = {"turn": 3 + seed % 15, "system_turn": seed % 7, "seed": seed, "exact": exact}
+        assert account(counts(said=up_to(step), **shape)).finding == "clean", seed
+        found = account(counts(400, said=up_to(step), **shape))
+        assert found.finding == "hidden" and found.low <= 400 <= found.high, (seed, found)
+
+
+def test_counts_of_one_prompt_that_differ_a_little_are_used_with_the_claimed_tokenizer():
+    rng = random.Random(6)
+
+    def jitter(true, *_):
+        return true + rng.randint(0, 4)
+
+    for seed in range(60):
+        assert account(counts(said=jitter, seed=seed)).finding == "clean"
+        found = account(counts(40, said=jitter, seed=seed))
+        assert found.finding == "hidden" and found.low <= 40 <= found.high
+        assert account(counts(said=jitter, seed=seed, exact=False)).finding == "nonsense"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from harness.exposure.counts import QUESTIONS, SYSTEMS
+from harness.exposure.counts import probes
 from harness.lab import build, export
 from tests.asking import served
 from tests.commands import truename
@@ -69,7 +69,50 @@ def test_an_endpoint_that_hides_a_prompt_is_caught_by_its_bill_and_by_its_model(
         and "no single recital is a fact" in done.output
     )
     table = pd.read_csv(tmp_path / "inspect-endpoint.csv")
-    assert len(table) == 2 * len(QUESTIONS) * len(SYSTEMS) and set(table["finding"]) == {"hidden"}
+    asked = probes(0)
+    assert len(table) == 2 * len(asked.questions) * len(asked.systems) and set(
+        table["finding"]
+    ) == {"hidden"}
+
+
+def usage(tokens):
+    return {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
+
+
+def up_to(step):
+    return lambda tokens, *_: -(-tokens // step) * step
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (lambda tokens, *_: tokens, "nothing is seen to be hidden"),
+        *((up_to(step), "rounds its counts to") for step in (8, 16, 64)),
+        (up_to(2), "nothing is seen to be hidden"),
+        (
+            lambda tokens, *_: tokens + 60,
+            "with every question that were not sent, before it or after",
+        ),
+        (lambda tokens, told, _: tokens + 22 * (not told), "stand before the question"),
+        (
+            lambda tokens, told, _: up_to(8)(tokens + 60 * (not told)),
+            "rounds its counts to 8 tokens; w",
+        ),
+        (lambda tokens, _, number: tokens + number * 7 % 11, "they cannot be used"),
+    ],
+)
+def test_hosts_that_round_add_hide_and_jitter_are_told_apart(serve, tmp_path, counted, said):
+    def answer(path, body, number):
+        if "messages" not in body:
+            return (404, {}, b"{}")
+        told = body["messages"][0]["role"] == "system"
+        tokens = 7 + sum(len(m["content"].split()) for m in body["messages"]) + 4 * told
+        return chat("Word.", usage=usage(counted(tokens, told, number)))
+
+    done = truename("inspect", serve(answer).url, "--model", "m", "--out", tmp_path, "--samples", 0)
+    assert done.exit_code == 0 and said in " ".join(done.output.split()), done.output
+    hides = "that were not sent" in " ".join(done.output.split())
+    assert hides == ("not sent" in said or "stand" in said or "; w" in said), done.output
 
 
 def test_a_llama_cpp_server_is_inspected_and_counted_exactly(tmp_path):
