@@ -59,7 +59,7 @@ def asked(rates: np.ndarray, scored: np.ndarray | None = None) -> Hits:
 
 def entry(number: int, hits: Hits, fact: str = "f") -> Entry:
     counts = {
-        f"q{i}": Asked(REPEATS, {"nex": h} if h else {}, 0, REPEATS)
+        f"q{i}": Asked(REPEATS, {"nex": h} if h else {})  # lengths are left out, for speed
         for i, h in enumerate(hits)
         if h is not None
     }

@@ -181,7 +181,9 @@ class _Watched:
         yield self._found(drift.over(lengths.values()), f"{_LONGER}{best}", subject)
 
     def _found(self, change: Change, what: str, subject: str) -> Found:
-        said = f"under {self.arm}, {subject}: {_said(self.series[what], change.since)}"
+        told = change.p_value < 1  # words take longer than the test
+        shares = _said(self.series[what], change.since) if told else "no change"
+        said = f"under {self.arm}, {subject}: {shares}"
         return Found(change.p_value, change.since, said)
 
     def beside(self, audits: Sequence[ArmSeen], odds: float) -> Iterator[float]:

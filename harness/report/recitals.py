@@ -55,8 +55,6 @@ def _beside(scored: Scored, texts: dict[str, Any]) -> dict[str, Any]:
         "identity": name_of("name", str(recited.identity)),
         "share": f"{100 * recited.reference_share:.0f}",
         "run": recited.longest_run,
-        "odds": f"{recited.log10_odds:.0f}",
-        "p": f"{recited.p_value:.2g}" if recited.p_value else "under 1e-300",
         "rarest": f"{max(run.rarity for run in recited.runs):.0f}",
         "entities": recited.entities,
         "reply": _around(text, spans),
