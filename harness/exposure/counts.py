@@ -256,11 +256,20 @@ def _differences(reported: dict[Lengths, int]) -> Account:
         by_system[system].append((words, tokens))
     if None not in by_system or len(by_system) < 3:
         return Account("not known", "too few requests were counted")
-    slope = _tokens_of_a_word(list(by_system.values()), step)
-    if slope is None:
+    slopes = _tokens_of_a_word(list(by_system.values()), step)
+    if not slopes:
         return _nonsense(
             "the counts do not grow by whole tokens a word: they are estimated, or invented"
         )
+    found = [_with_slope(by_system, slope, step) for slope in slopes]
+    # where more than one number of tokens a word fits, the one that hides nothing is believed
+    return next((account for account in found if account.finding == "clean"), found[0])
+
+
+def _with_slope(
+    by_system: Mapping[int | None, Sequence[tuple[int, int]]], slope: int, step: int
+) -> Account:
+    """What the counts say where each word has so many tokens."""
     starts = {system: _start(counted, slope, step) for system, counted in by_system.items()}
     none = starts.pop(None)
     low = max(start.low - slope * (system or 0) for system, start in starts.items())
@@ -276,15 +285,14 @@ def _rest(counted: Sequence[tuple[int, int]], slope: int) -> list[int]:
     return [tokens - slope * words for words, tokens in counted]
 
 
-def _tokens_of_a_word(by_system: Sequence[Sequence[tuple[int, int]]], step: int) -> int | None:
-    """The whole number of tokens by which counts grow with each word.
+def _tokens_of_a_word(by_system: Sequence[Sequence[tuple[int, int]]], step: int) -> list[int]:
+    """The whole numbers of tokens by which counts may grow with each word, the best first.
 
-    None where there is none, not even for counts that are rounded to a step: each then lies above
-    the true one, or below it, by less than the step.
+    Where counts are rounded to a step, each lies above the true one, or below, by less than that.
     """
     off = {slope: max(_spread(_rest(some, slope)) for some in by_system) for slope in (1, 2, 3)}
-    best = min(off, key=lambda slope: off[slope])
-    return best if off[best] == 0 or best < step > off[best] else None
+    exact = [slope for slope in off if off[slope] == 0]
+    return exact or sorted((s for s in off if s < step > off[s]), key=lambda s: off[s])
 
 
 def _start(counted: Sequence[tuple[int, int]], slope: int, step: int) -> _Start:
