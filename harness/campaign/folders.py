@@ -10,6 +10,7 @@ from typing import Final
 PACKAGE: Final = Path(__file__).parent.parent
 #: In a wheel the data folders lie inside the package; in a checkout beside it.
 SHIPPED: Final = PACKAGE / "_data" if (PACKAGE / "_data").is_dir() else PACKAGE.parent
+_shipped_too = [True]
 
 
 def candidates(relative: str | Path) -> Iterator[Path]:
@@ -18,8 +19,16 @@ def candidates(relative: str | Path) -> Iterator[Path]:
     ``relative`` is such as ``prompts/identity/en.j2``.
     """
     yield Path.cwd() / relative
-    if Path.cwd() != SHIPPED:
+    if _shipped_too[0] and Path.cwd() != SHIPPED:
         yield SHIPPED / relative
+
+
+def only_here() -> None:
+    """From now on this process reads the folders where it stands, and none that ship.
+
+    So what a run of before rested on is not mixed with what ships today.
+    """
+    _shipped_too[0] = False
 
 
 def find(relative: str | Path) -> Path | None:

@@ -54,10 +54,64 @@ def read_text(path: Path, error: type[TruenameError]) -> str:
         ) from None
 
 
+#: Letters of a file, its values once every alias is written out, and lists and mappings in each
+#: other: files may come from strangers.
+LETTERS, VALUES, DEPTH = 2_000_000, 200_000, 60
+
+
+def _check_depth(text: str) -> None:
+    """The composer calls itself for what stands in something else: too deep, and it crashes."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH:
+            raise ValueError(f"more than {DEPTH} lists and mappings stand in each other")
+
+
+def _check_size(node: yaml.Node) -> None:
+    """Few letters can stand for many values, by aliases of aliases, and for endless ones."""
+    known: dict[int, int] = {}
+
+    def values(node: yaml.Node, depth: int) -> int:
+        if depth > DEPTH:
+            raise ValueError(f"more than {DEPTH} lists and mappings stand in each other")
+        if id(node) not in known:
+            inner: list[yaml.Node] = []
+            if isinstance(node, yaml.SequenceNode):
+                inner = node.value
+            elif isinstance(node, yaml.MappingNode):
+                inner = [part for pair in node.value for part in pair]
+            known[id(node)] = 1 + sum(values(part, depth + 1) for part in inner)
+            if known[id(node)] > VALUES:
+                raise ValueError(f"its aliases stand for more than {VALUES:,} values")
+        return known[id(node)]
+
+    values(node, 0)
+
+
+def _load(text: str) -> Any:
+    """The value of a YAML text, within bounds."""
+    if len(text) > LETTERS:
+        raise ValueError(f"it has more than {LETTERS:,} letters")
+    _check_depth(text)
+    loader = _UniqueLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
 def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
     """The mapping that a YAML text holds."""
     try:
-        loaded = yaml.load(text, Loader=_UniqueLoader)  # noqa: S506  (a subclass of SafeLoader)
+        loaded = _load(text)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         raise error(
@@ -65,7 +119,7 @@ def parse(text: str, where: str, error: type[TruenameError]) -> dict[str, Any]:
             where=f"{where}, line {mark.line + 1}" if mark else where,
             next="mend that line",
         ) from None
-    except (yaml.YAMLError, ValueError, TypeError) as problem:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as problem:
         raise error(
             f"not valid YAML: {problem}", where=where, next="write it as plain UTF-8 YAML"
         ) from None
