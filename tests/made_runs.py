@@ -56,11 +56,11 @@ def keep(journal, place, where, *replies, asking="Who?", context=None):
     Writer(journal).save([Sampled(trial, response, Booked(1, 0, 0, 0))])
 
 
-def make(results: Path, name: str, said, model: str = "m-1") -> None:
+def make(results: Path, name: str, said, model: str = "m-1", registered: str | None = None) -> None:
     """A run of `TEXT`; ``said(trial, number)`` gives a reply's text, or None for a failure."""
     loaded = from_text(TEXT, "made.yaml", results)
     run = begin_run(loaded, name, results, None)
-    prepare(loaded, run.journal)
+    prepare(loaded, run.journal, registered=registered)
     run.journal.record.remember_target("suspect", Capabilities("endpoint", "m", notes=("a note",)))
     for trial in Plan(loaded):
         texts = [said(trial, number) for number in range(trial.samples)]

@@ -12,10 +12,11 @@ import click
 
 from harness.cli.audits import audit
 from harness.cli.campaigns import inspect, plan, run, size
+from harness.cli.evidence import bundle, keys, verify
 from harness.cli.lab import lab
 from harness.cli.labels import judge, label
 from harness.cli.replies import eval_classifier, score
-from harness.cli.results import bundle, checkpoint, compare, export_run, report, show, tally, verify
+from harness.cli.results import checkpoint, compare, export_run, report, show, tally
 from harness.cli.weights import weights
 
 #: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
@@ -46,6 +47,7 @@ for _command in (
         compare,
         bundle,
         verify,
+        keys,
         export_run,
         checkpoint,
         size,

@@ -8,16 +8,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import RESULTS, STORE, console, told_plainly
 
+if TYPE_CHECKING:
+    from harness.campaign import Loaded
+
 
 @click.command()
 @click.argument("campaign")
+@click.option(
+    "--register",
+    is_flag=True,
+    help="Write digests of plan, prompts, thresholds, decision rule, references and software into "
+    "the run's plan.json, before its first sample.",
+)
+@click.option("--run", "name", metavar="NAME", help="With --register: the run that it is for.")
+@RESULTS
 @told_plainly
-def plan(campaign: str) -> None:
+def plan(campaign: str, register: bool, name: str | None, results: Path) -> None:
     """Print trials, requests and the worst case in tokens and money.
 
     Validates everything; calls nothing.
@@ -30,14 +42,20 @@ def plan(campaign: str) -> None:
     loaded = load_campaign(campaign)
     title = f"{loaded.campaign.campaign}: worst case"
     table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
-        table.add_column(name, justify="right")
+    for column in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
+        table.add_column(column, justify="right")
     for p in worst_case(loaded):
         counts = (p.trials, p.samples, p.requests, p.prompt_tokens, p.completion_tokens)
         money = "no price given" if p.money is None else f"{p.money:.2f}"
         table.add_row(p.target, *(f"{n:,}" for n in counts), money)
     console(100).print(table)
     check(loaded.campaign.targets)
+    if register:
+        from harness.report import register as write_plan
+
+        path, digest = write_plan(loaded, name, results)
+        click.echo(f"registered: {path}\nSHA-256 {digest} (publish it, or have it time stamped)")
+        click.echo(f"next: truename run {campaign}" + (f" --run {name}" if name else ""))
 
 
 @click.command()
@@ -90,8 +108,9 @@ def run(
     from harness.campaign import load_campaign
     from harness.sampling import Sitting, sit
 
+    loaded = load_campaign(campaign)
     sitting = Sitting(
-        load_campaign(campaign),
+        loaded,
         name,
         results,
         store,
@@ -99,6 +118,7 @@ def run(
         retry_failed=retry_failed,
         live=sys.stdout.isatty() if live is None else live,
         log=log_file,
+        registered=_registered(loaded, results / (name or loaded.campaign.campaign), anew),
     )
     gc.freeze()
     gc.enable()
@@ -107,6 +127,15 @@ def run(
         click.echo(f"{done.stopped}\nto go on: truename run {campaign} --run {done.run}")
         sys.exit(3)
     click.echo(f"next: truename tally {done.run}")
+
+
+def _registered(loaded: Loaded, folder: Path, anew: bool) -> str | None:
+    """The digest of the plan that was registered for a run; a run begun anew has none."""
+    if not (folder / "plan.json").is_file() or (anew and (folder / "campaign.yaml").is_file()):
+        return None
+    from harness.report import to_begin_with
+
+    return to_begin_with(loaded, folder)
 
 
 def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""Commands about what a run found: tables, report, samples, two runs, evidence for others."""
+"""Commands about what a run found: tables, report, samples, two runs."""
 
 from __future__ import annotations
 
@@ -192,60 +192,6 @@ def compare(
         write_bytes(counting.junit(found, before, after), junit)
     if fail_on and drifted:
         sys.exit(1)
-
-
-@click.command()
-@click.argument("run")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write it; default: RUN.bundle.zip where you stand.",
-)
-@RESULTS
-@STORE
-@told_plainly
-def bundle(run: str, out: Path | None, results: Path, store: str | None) -> None:
-    """Pack a run as evidence in one archive, without keys and header values.
-
-    It holds campaign, prompts, samples, tables, report and hashes.
-    """
-    from harness.journal import find_run
-    from harness.report import bundle as pack
-
-    opened = find_run(run, results, store)
-    to = out or Path(f"{opened.name}.bundle.zip")
-    fingerprint = pack(opened, to)
-    click.echo(f"{to}\nSHA-256 {fingerprint}\nto check it: truename verify {to}")
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@told_plainly
-def verify(file: Path) -> None:
-    """Check a bundle against its hashes, score and count its samples anew.
-
-    Exits with 1 where something differs.
-    """
-    from harness.console import plain
-    from harness.report import verify as check
-
-    found = check(file)
-    made_by = plain(found.manifest.versions.get("truename", "?"))
-    click.echo(
-        f"run {plain(found.manifest.run)}, {found.manifest.samples} samples, "
-        f"{len(found.manifest.files)} files, made by truename {made_by}"
-    )
-    click.echo(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
-    for name in found.changed:
-        click.echo(f"CHANGED: {plain(name)}")
-    for table in found.recounted:
-        click.echo(f"counted again with this truename, {table}.csv differs")
-    if found.changed or found.recounted:
-        sys.exit(1)
-    click.echo(
-        "every file is as it was packed, and counting its samples again gives the same tables "
-        "to the byte"
-    )
 
 
 @click.command(name="export")

@@ -8,12 +8,13 @@ writer, `ending.py` says what a signal does, `stopping.py` ends an arm once its 
 
 from harness.sampling.ending import first_of, stop_at_signals
 from harness.sampling.progress import Counts, Progress
-from harness.sampling.resume import prepare, versions
+from harness.sampling.resume import REGISTERED_AS, prepare, versions
 from harness.sampling.sampler import Sampler
 from harness.sampling.sitting import Sat, Sitting, sit
 from harness.sampling.watch import Watch
 
 __all__ = [
+    "REGISTERED_AS",
     "Counts",
     "Progress",
     "Sampler",

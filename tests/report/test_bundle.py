@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
-import shutil
+import base64
+import sqlite3
+import subprocess
+import sys
 import zipfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from harness.campaign import public_text
 from harness.errors import RunError
-from harness.report.bundle import MARK, _sealed, verify
+from harness.report import verify
+from harness.report.evidence.recount import _difference
 from tests.commands import truename
 from tests.made_runs import SECRET, TEXT
+from tests.report.forging import files_of, forged, hashed, manifest_of
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def packed(results, tmp_path_factory):
 def test_a_bundle_is_verified_and_counted_again(packed):
     done = truename("verify", packed)
     assert done.exit_code == 0, done.output
-    assert "same tables to the byte" in done.output
+    assert "same tables" in done.output and "report.html" not in done.output
 
 
 def test_the_merge_check_is_in_it(packed):
@@ -41,8 +45,7 @@ def test_the_merge_check_is_in_it(packed):
 
 
 def test_secrets_and_local_paths_are_not_in_it(packed, results):
-    with zipfile.ZipFile(packed) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
+    content = files_of(packed)
     for word in (SECRET, "hunter2", "token=abc", str(results)):
         assert not [name for name, body in content.items() if word.encode() in body], word
     assert (
@@ -51,69 +54,173 @@ def test_secrets_and_local_paths_are_not_in_it(packed, results):
     assert "https://host.example/v1" in public_text(TEXT)
 
 
-def test_changing_one_byte_anywhere_is_found(packed, tmp_path):
-    whole = packed.read_bytes()
-    rng, copy = random.Random(7), tmp_path / "changed.zip"
-    for _ in range(60):
-        at = rng.randrange(len(whole))
-        copy.write_bytes(
-            whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :]
-        )
-        try:
-            found = verify(copy)
-        except RunError as refused:
-            assert "changed or damaged" in str(refused), at
-        else:
-            assert found.changed, at
+def test_a_bundle_of_before_is_verified(tmp_path):
+    """Made by the truename of format 2: its bytes hold, its journal is read, the replies are the
+    same. What is counted of them may be counted otherwise since; then the columns are named.
+    """
+    path = tmp_path / "old.zip"
+    path.write_bytes(base64.b64decode(Path(__file__).with_name("format-2.bundle.b64").read_text()))
+    found = verify(path)
+    assert found.changed == [] and found.wrong == []
+    facts = ("trial", "target", "arm", "reply", "status", "messages", "sent")
+    said = " ".join(found.recounted).replace(",", "").split()
+    assert not {*facts} & {*said} and "rows" not in said
 
 
 def test_a_changed_file_is_named_though_the_archive_is_sealed_again(packed, tmp_path):
-    copy = tmp_path / "forged.zip"
-    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(copy, "w") as to:
-        for name in source.namelist():
-            body = source.read(name)
-            to.writestr(
-                name, body.replace(b"I am Rio.", b"I am Nex.") if name == "journal.sqlite" else body
-            )
-    done = truename("verify", copy)
+    files = files_of(packed)
+    files["journal.sqlite"] = files["journal.sqlite"].replace(b"I am Rio.", b"I am Nex.")
+    done = truename("verify", forged(tmp_path / "forged.zip", files))
     assert done.exit_code == 1 and "CHANGED: journal.sqlite" in done.output
 
 
-@pytest.mark.parametrize(("table", "was"), [("tally", b",1.0,"), ("recitals", b",0.0,")])
-def test_tables_that_do_not_follow_from_the_samples_are_found(packed, tmp_path, table, was):
-    copy = tmp_path / "forged.zip"
-    with zipfile.ZipFile(packed) as source:
-        content = {name: source.read(name) for name in source.namelist()}
-    forged = f"{table}.csv"
-    content[forged] = content[forged].replace(was, b",0.5,", 1)
-    manifest = json.loads(content["manifest.json"])
-    manifest["files"][forged] = hashlib.sha256(content[forged]).hexdigest()
-    content["manifest.json"] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(copy, "w") as to:
-        to.comment = MARK + b"0" * 64
-        for name, body in content.items():
-            to.writestr(name, body)
-    copy.write_bytes(copy.read_bytes()[:-64] + _sealed(copy).encode())
-    done = truename("verify", copy)
-    assert done.exit_code == 1 and f"{forged} differs" in done.output
+def _replaced(files, name, was, now):
+    assert was in files[name], name
+    return files | {name: files[name].replace(was, now, 1)}
+
+
+def test_tables_and_pages_that_do_not_follow_from_the_samples_are_found(packed, tmp_path):
+    files = _replaced(files_of(packed), "tally.csv", b",1.0,", b",0.5,")
+    files = _replaced(files, "recitals.csv", b",0.0,", b",0.5,")
+    files = _replaced(files, "samples.csv", b"I am Nex", b"I am Rio")
+    files = _replaced(files, "report.html", b"does not call itself Rio", b"calls itself Rio")
+    files = _replaced(files, "campaign.yaml", b"samples: 2", b"samples: 3")
+    done = truename("verify", forged(tmp_path / "forged.zip", hashed(files, samples=7)))
+    assert done.exit_code == 1
+    for table in ("tally", "recitals", "samples"):
+        assert f"differs: {table}.csv in " in done.output, done.output
+    for wrong in ("report.html is not the page", "campaign.yaml is not", "counts 7 samples"):
+        assert f"WRONG: {wrong}" in done.output or wrong in done.output, done.output
+
+
+def test_a_question_that_was_not_asked_is_found(packed, tmp_path):
+    """The journal says other words than the campaign and its prompts give."""
+    journal = tmp_path / "journal.sqlite"
+    files = files_of(packed)
+    journal.write_bytes(files["journal.sqlite"])
+    with closing(sqlite3.connect(journal)) as database:
+        asked = "UPDATE trials SET messages = replace(messages, 'you', 'you, Rio') WHERE position=1"
+        database.execute(asked)
+        database.commit()
+    files["journal.sqlite"] = journal.read_bytes()
+    found = verify(forged(tmp_path / "forged.zip", hashed(files)))
+    assert any("1 trials of its journal are not what its campaign asks" in w for w in found.wrong)
+
+
+def test_a_book_of_the_forgers_own_is_told(packed, tmp_path):
+    """Counting is by the bundle's own book: one that calls Nex by the name of Rio is named."""
+    name = "probes/identities/families.yaml"
+    files = files_of(packed)
+    assert b"aliases: [Rio" in files[name]
+    files = _replaced(files, name, b"aliases: [Rio", b"aliases: [Riox, Rio")
+    found = verify(forged(tmp_path / "forged.zip", hashed(files)))
+    assert any("not as they ship" in note and name in note for note in found.notes)
+
+
+@pytest.mark.parametrize("run", ["--help", "../../x", "/tmp/truename-forged"])
+def test_a_run_name_is_no_option_and_no_path(packed, tmp_path, run):
+    """The same bundle, and a manifest that asks for help: it was once certified."""
+    files = _replaced(files_of(packed), "tally.csv", b",1.0,", b",0.5,")
+    path = forged(tmp_path / "forged.zip", hashed(files, run=run))
+    before = {*tmp_path.parent.rglob("*")}
+    done = truename("verify", path, folder=tmp_path)
+    assert done.exit_code == 2 and "no run can be called" in done.output and "next:" in done.output
+    assert {*tmp_path.parent.rglob("*")} == before and not Path("/tmp/truename-forged").exists()
+
+
+def test_an_endless_view_is_refused_before_anything_is_read_of_it(packed, tmp_path):
+    journal = tmp_path / "journal.sqlite"
+    files = files_of(packed)
+    journal.write_bytes(files["journal.sqlite"])
+    with closing(sqlite3.connect(journal)) as database:
+        database.execute("DROP TABLE contexts")
+        database.execute(
+            "CREATE VIEW contexts AS "
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+            "SELECT 1 run, x context, '{}' content FROM c"
+        )
+        database.commit()
+    files["journal.sqlite"] = journal.read_bytes()
+    done = truename("verify", forged(tmp_path / "forged.zip", hashed(files)))
+    assert done.exit_code == 2 and "view 'contexts', which truename does not make" in done.output
+
+
+def test_aliases_of_aliases_in_a_journals_campaign_are_refused(packed, tmp_path):
+    journal = tmp_path / "journal.sqlite"
+    files = files_of(packed)
+    journal.write_bytes(files["journal.sqlite"])
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    with closing(sqlite3.connect(journal)) as database:
+        database.execute("UPDATE runs SET campaign_source = campaign_source || ?", [bomb])
+        database.commit()
+    files["journal.sqlite"] = journal.read_bytes()
+    done = truename("verify", forged(tmp_path / "forged.zip", hashed(files)))
+    assert done.exit_code == 2 and "aliases stand for more than" in done.output
+
+
+LIMITED = """
+from harness.report.evidence.checking import limit
+limit({seconds}, {memory})
+{work}
+"""
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.py", "/etc/evil", "harness/cli.py", "probes/../../evil.yaml"]
+    ("seconds", "memory", "work", "ends"),
+    [
+        (0, 2_000_000_000, "while True: pass", -24),
+        (60, 1_000_000_000, "bytearray(3_000_000_000)", 1),
+    ],
 )
-def test_a_hostile_archive_is_refused(packed, tmp_path, name):
-    copy = tmp_path / "hostile.zip"
-    shutil.copy(packed, copy)
-    with zipfile.ZipFile(copy, "a") as to:
-        to.writestr(name, b"x")
-    done = truename("verify", copy)
-    assert done.exit_code == 2 and "next:" in done.output
-    assert not (tmp_path / "evil.py").exists()
+def test_the_process_that_checks_has_limits(seconds, memory, work, ends):
+    source = LIMITED.format(seconds=seconds, memory=memory, work=work)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)
+    assert done.returncode == ends, done.stderr
+    assert ends < 0 or b"MemoryError" in done.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + b"\0" * 18])
-def test_what_is_no_bundle(tmp_path, content):
-    (tmp_path / "x.zip").write_bytes(content)
-    for path in (tmp_path / "x.zip", tmp_path / "none.zip"):
+def test_a_check_that_breaks_off_is_told_plainly(tmp_path):
+    from harness.report.evidence.checking import Refused
+    from harness.report.evidence.verify import _answer
+
+    for ended in (-24, -9, -11, 1, 0):
+        found = _answer(tmp_path / "answer.json", ended)
+        assert isinstance(found, Refused)
+        assert ("more time or memory" in found.refused) == (ended in (-24, -9))
+
+
+def test_columns_that_came_later_are_passed_over(tmp_path):
+    before, after = tmp_path / "before.csv", tmp_path / "after.csv"
+    before.write_text("a,c\n1,2\n3,4\n")
+    after.write_text("a,b,c\n1,x,2\n3,y,4\n")
+    assert _difference(before, after) == ""
+    after.write_text("a,b,c\n1,x,2\n3,y,5\n")
+    assert _difference(before, after) == " in c"
+    assert _difference(after, before) == " in b, which this truename does not count"
+    after.write_text("a,b,c\n1,x,2\n")
+    assert _difference(before, after) == ": other rows"
+
+
+def test_a_bundle_that_nobody_could_check_is_not_made(results, tmp_path):
+    """A prompt that is larger than any bundle's is named when it is packed, not by who checks."""
+    large = tmp_path / "prompts" / "identity" / "xx.j2"
+    large.parent.mkdir(parents=True)
+    large.write_bytes(b"x" * 2_000_000)
+    done = truename("bundle", "made", "--results", results, folder=tmp_path)
+    assert done.exit_code == 2 and "xx.j2" in done.output
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_what_is_no_bundle(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"not a zip")
+    for path in (tmp_path / "x.zip", tmp_path / "none.zip", tmp_path):
         done = truename("verify", path)
         assert done.exit_code == 2 and "next:" in done.output
+    with pytest.raises(RunError, match="no such bundle"):
+        verify(tmp_path / "none.zip")
+
+
+def test_the_manifest_says_with_what_it_was_made(packed):
+    made = manifest_of(files_of(packed))["versions"]
+    assert {"truename", "python", "matplotlib", "code"} <= made.keys()
