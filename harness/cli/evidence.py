@@ -55,7 +55,7 @@ def bundle(run: str, out: Path | None, key: Path | None, results: Path, store: s
     help="PEM file of the time stamping authority that the stamp on the plan has to lead to.",
 )
 @click.option(
-    "--largest", type=Size(), default="2GB", show_default=True, help="Refuse what unpacks to more."
+    "--largest", type=Size(), default="1GB", show_default=True, help="Refuse what unpacks to more."
 )
 @told_plainly
 def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) -> None:

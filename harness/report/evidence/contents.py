@@ -28,7 +28,7 @@ REGISTERED, STAMP = "plan.json", "plan.tsr"
 ALWAYS: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
 MB: Final = 1_000_000
 #: Bytes that all files of a bundle may have together, unless more is allowed.
-LARGEST: Final = 2_000 * MB
+LARGEST: Final = 1_000 * MB
 #: Files that a bundle may have.
 MOST: Final = 5_000
 
