@@ -99,8 +99,8 @@ def test_a_question_that_was_not_asked_is_found(packed, tmp_path):
     files = files_of(packed)
     journal.write_bytes(files["journal.sqlite"])
     with closing(sqlite3.connect(journal)) as database:
-        asked = "UPDATE trials SET messages = replace(messages, 'you', 'you, Rio') WHERE position=1"
-        database.execute(asked)
+        said = "messages = replace(messages, 'you', 'you, Rio'), checksum = NULL"
+        database.execute(f"UPDATE trials SET {said} WHERE position = 1")
         database.commit()
     files["journal.sqlite"] = journal.read_bytes()
     found = verify(forged(tmp_path / "forged.zip", hashed(files)))
