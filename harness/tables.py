@@ -6,6 +6,7 @@ Whole files or none, NA for what is missing, and text that no spreadsheet runs.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,11 +15,17 @@ from typing import IO, Any, Final
 import pandas as pd
 
 from harness.errors import RunError
+from harness.masking import hide, hide_bytes
 
 #: Formats by name, and how their files end. CSV is always written.
 FORMATS: Final = {"csv": "csv", "json": "jsonl", "markdown": "md", "parquet": "parquet"}
 #: What starts a formula in a spreadsheet.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: A formula within a text, where a spreadsheet may begin a new cell: after a semicolon or a tab,
+#: and after a bar or a line break, where a list's dash, a rule and a Markdown table are none.
+_FORMULA_WITHIN: Final = re.compile(
+    r"""[;\t][ "]*(?=[=+\-@＝＋－＠])|[|\r\n][ "]*(?=[=@＝＠]|[+\-＋－]+[\w.("'$])"""
+)
 #: What can mean something in Markdown.
 _MARKUP: Final = "\\`*_{}[]<>()#!|~$&"
 
@@ -26,12 +33,15 @@ _MARKUP: Final = "\\`*_{}[]<>()#!|~$&"
 def neutral(value: Any) -> Any:
     """Text that a spreadsheet shows and does not run.
 
-    What would start a formula gets a leading apostrophe (OWASP, "CSV Injection"). The journal keeps
-    the text as it was.
+    What would start a formula gets a leading apostrophe, also within a text, where a program that
+    takes another separator would begin a cell (OWASP, "CSV Injection"). The journal keeps the text
+    as it was.
     """
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    if value.lstrip(" ").startswith(_FORMULA_STARTS):
+        value = f"'{value}"
+    return _FORMULA_WITHIN.sub(lambda found: f"{found.group()}'", value)
 
 
 def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
@@ -127,7 +137,7 @@ def write_bytes(content: bytes, path: Path) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
+        scratch.write_bytes(hide_bytes(content))
         os.replace(scratch, path)
     except OSError as problem:
         raise RunError(
@@ -155,7 +165,9 @@ def _csv(path: Path, files: ExitStack) -> Adder:
         said = [not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]
         for column in safe.columns[said]:
             safe[column] = safe[column].map(neutral)
-        safe.to_csv(out, index=False, header=out.tell() == 0, na_rep="NA", lineterminator="\n")
+        safe.columns = safe.columns.map(neutral)
+        head = out.tell() == 0
+        out.write(hide(safe.to_csv(index=False, header=head, na_rep="NA", lineterminator="\n")))
 
     return add
 
@@ -163,7 +175,11 @@ def _csv(path: Path, files: ExitStack) -> Adder:
 def _json(path: Path, files: ExitStack) -> Adder:
     """One object a line; text as it was, for no spreadsheet reads it."""
     out = _text(path, files)
-    return lambda frame: frame.to_json(out, orient="records", lines=True, force_ascii=True)
+
+    def add(frame: pd.DataFrame) -> None:
+        out.write(hide(frame.to_json(orient="records", lines=True, force_ascii=True)))
+
+    return add
 
 
 def _markdown(path: Path, files: ExitStack) -> Adder:
@@ -174,7 +190,7 @@ def _markdown(path: Path, files: ExitStack) -> Adder:
             out.write("| " + " | ".join(frame.columns) + " |\n")
             out.write("|" + "---|" * len(frame.columns) + "\n")
         for row in frame.astype(object).itertuples(index=False):
-            out.write("| " + " | ".join(_cell(value) for value in row) + " |\n")
+            out.write(hide("| " + " | ".join(_cell(value) for value in row) + " |\n"))
 
     return add
 
@@ -206,6 +222,10 @@ def _parquet(path: Path, files: ExitStack) -> Adder:
             fields = [pa.field(name, _arrow_type(pa, plain[name])) for name in plain.columns]
             opened = pq.ParquetWriter(path, pa.schema(fields), compression="zstd")
             writer.append(files.enter_context(opened))
+        for name in plain.columns[[not pd.api.types.is_numeric_dtype(k) for k in plain.dtypes]]:
+            plain[name] = plain[name].map(
+                lambda said: hide(said) if isinstance(said, str) else said
+            )
         table = pa.Table.from_pandas(plain, schema=writer[0].schema, preserve_index=False)
         writer[0].write_table(table)
 

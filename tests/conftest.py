@@ -14,7 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from harness import guarded
+from harness import guarded, masking
 from tests import ROOT
 from tests.misbehaving import Misbehaving
 from tests.openai_server import FakeHost
@@ -25,6 +25,13 @@ hypothesis.settings.register_profile(
     "truename", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("truename")
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test() -> Iterator[None]:
+    """The masker is the process's: what one test made known is nothing to the next."""
+    yield
+    masking.forget()
 
 
 @pytest.fixture(scope="session")

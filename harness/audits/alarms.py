@@ -27,6 +27,7 @@ from harness.audits.config import Audit, Command, Email, Slack, Webhook
 from harness.audits.history import History
 from harness.audits.watching import Event
 from harness.errors import AuditError, TargetError
+from harness.masking import hide, know
 from harness.targets import Refused
 
 ATTEMPTS: Final = 3
@@ -72,8 +73,9 @@ def tell(audit: Audit, history: History, evidence: Callable[[Event], str]) -> li
         try:
             _tell(channels[name], event, evidence(event))
         except NotTold as problem:
-            history.note_delivery(event.event, name, str(problem)[:500])
-            problems.append(f"{channels[name].kind}: {problem}")
+            said = hide(str(problem))
+            history.note_delivery(event.event, name, said[:500])
+            problems.append(f"{channels[name].kind}: {said}")
         else:
             history.note_delivery(event.event, name, None)
     return problems
@@ -95,6 +97,7 @@ def check(audit: Audit) -> None:
                     where=f"audit {audit.audit}, notify, {channel.kind}",
                     next=f"export {variable}=...",
                 )
+            know(os.environ[variable])
         url = getattr(channel, "url", "")
         if url.startswith("$") and not _is_address(os.environ[url[1:]]):
             raise AuditError(
@@ -215,5 +218,5 @@ def _command(channel: Command, event: Event, where: str) -> None:
             raise NotTold(str(problem)) from None
         if done.returncode:
             told.seek(0)
-            said = told.read(4 * TOLD).decode("utf-8", "replace")[:TOLD]
+            said = hide(told.read(4 * TOLD).decode("utf-8", "replace"))[:TOLD]
             raise NotTold(f"exit code {done.returncode}: {said}")

@@ -24,7 +24,6 @@ from harness.campaign.campaign import (
     from_text,
     load_campaign,
     parse_arm,
-    public_text,
 )
 from harness.campaign.folders import cache_folder
 from harness.campaign.identities import Backstory, Book, load_backstories, load_book
@@ -36,6 +35,7 @@ from harness.campaign.plan import (
     sample_seed,
     worst_case,
 )
+from harness.campaign.private import in_address, public_text, without_credentials
 from harness.campaign.probes import Probe, load_probe
 from harness.campaign.prompts import questions
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
@@ -66,6 +66,7 @@ __all__ = [
     "deciding",
     "folders",
     "from_text",
+    "in_address",
     "load_backstories",
     "load_book",
     "load_campaign",
@@ -78,5 +79,6 @@ __all__ = [
     "read_text",
     "sample_seed",
     "validate",
+    "without_credentials",
     "worst_case",
 ]

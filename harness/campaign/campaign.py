@@ -1,7 +1,7 @@
 """A campaign: one YAML file with targets, arms, probes, languages, samples, sampling and budget.
 
 Unknown keys are refused with a suggestion. Secrets are names of environment variables, never
-values.
+values (`private.py`).
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
-import yaml
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from harness.campaign import folders
+from harness.campaign import folders, private
 from harness.campaign.identities import load_book
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 from harness.errors import CampaignError, did_you_mean
@@ -109,7 +107,9 @@ class EndpointTarget(_Target):
     headers: dict[str, str] = Field(
         {}, description="extra headers; '$NAME' is read from the environment"
     )
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field(
+        {}, description="further fields of each body; '$NAME' is read from the environment"
+    )
     provider: dict[str, Any] | None = Field(
         None, description="provider pinning, sent as the body field `provider`"
     )
@@ -342,7 +342,7 @@ def deciding(campaign: Campaign) -> dict[str, Any]:
 
 
 class Loaded(NamedTuple):
-    """A campaign with the text it was read from and the folder that its paths start from."""
+    """A campaign, its text less what looks like a credential, and the folder that it lies in."""
 
     campaign: Campaign
     source: str
@@ -361,11 +361,13 @@ def load_campaign(name: str) -> Loaded:
     Raises
     ------
     CampaignError
-        The file is missing, is not YAML, has an unknown key, or does not fit together.
+        The file is missing, is not YAML, has an unknown key, does not fit together, or holds what
+        looks like a credential.
     """
     path = _path_of(name)
-    source = read_text(path, CampaignError)
-    return from_text(source, str(path), path.parent)
+    loaded = from_text(read_text(path, CampaignError), str(path), path.parent)
+    private.refuse(loaded.campaign, str(path))
+    return loaded._replace(source=private.kept_text(loaded.source))
 
 
 def _path_of(name: str) -> Path:
@@ -390,39 +392,3 @@ def from_text(source: str, where: str, folder: Path) -> Loaded:
         if naming and naming.identity:
             book.require_family(naming.identity, where)
     return Loaded(campaign, source, folder)
-
-
-def public_text(source: str) -> str:
-    """A campaign's text as it may be shown to others.
-
-    Values of headers are left out (but for names of variables), and passwords and queries in
-    addresses.
-    """
-    root = yaml.compose(source, Loader=yaml.SafeLoader)
-    cuts = [
-        (node.start_mark.index, node.end_mark.index, text)
-        for targets in _entries(root, "targets")
-        for target in (targets.value if isinstance(targets, yaml.SequenceNode) else [])
-        for node, text in _not_public(target)
-    ]
-    for start, end, text in sorted(cuts, reverse=True):
-        source = source[:start] + text + source[end:]
-    return source
-
-
-def _not_public(target: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
-    """What must not be shown of a target's entry, and what stands there instead."""
-    for headers in _entries(target, "headers"):
-        for _, value in headers.value:
-            if not str(value.value).startswith("$"):
-                yield value, '"[header value]"'
-    for address in _entries(target, "base_url"):
-        plain = re.sub(r"//[^/@]*@", "//", address.value).split("?")[0]
-        if plain != address.value:
-            yield address, json.dumps(plain)
-
-
-def _entries(node: yaml.Node | None, key: str) -> list[Any]:
-    if not isinstance(node, yaml.MappingNode):
-        return []
-    return [value for name, value in node.value if name.value == key]

@@ -1,4 +1,8 @@
-"""Where `probes/` and `prompts/` lie: a user's own folders first, then those that ship."""
+"""Where `probes/` and `prompts/` lie: a user's own folders first, then those that ship.
+
+Nothing is read from outside them: what is read of prompts is sent to hosts, and a campaign, or a
+folder with a link in it, may be a stranger's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from harness.errors import PromptError
 
 PACKAGE: Final = Path(__file__).parent.parent
 #: In a wheel the data folders lie inside the package; in a checkout beside it.
@@ -32,8 +38,31 @@ def only_here() -> None:
 
 
 def find(relative: str | Path) -> Path | None:
-    """The first existing path of ``relative``, or None."""
-    return next((path for path in candidates(relative) if path.exists()), None)
+    """The first existing path of ``relative``, or None. Raises as `kept_within`."""
+    found = next((path for path in candidates(relative) if path.exists()), None)
+    return found and kept_within(Path(relative).parts[0], found)
+
+
+def kept_within(folder: str, path: Path) -> Path:
+    """The path, which really lies below the user's or the shipped ``folder``.
+
+    Raises
+    ------
+    PromptError
+        It leads elsewhere, by `..` or by a link.
+    """
+    roots = list(candidates(folder))
+    # what ships may be made of links: some installers do that
+    if path.is_relative_to(roots[-1]) and ".." not in path.parts and len(roots) > 1:
+        return path
+    real = path.resolve()
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
+        raise PromptError(
+            f"the file lies outside {folder}/; nothing is read from there",
+            where=str(path),
+            next=f"copy it into {folder}/ of the folder that you are in, and name it from there",
+        )
+    return path
 
 
 def every(folder: str, pattern: str) -> list[Path]:
@@ -44,6 +73,7 @@ def every(folder: str, pattern: str) -> list[Path]:
     found: dict[str, Path] = {}
     for root in reversed(list(candidates(folder))):
         for path in sorted(root.glob(pattern)):
+            kept_within(Path(folder).parts[0], path)
             found[str(path.relative_to(root))] = path
     return [found[name] for name in sorted(found)]
 

@@ -58,9 +58,17 @@ def questions(probe_folder: str, language: str, variables: Mapping[str, str]) ->
 def system_prompt(path: str, variables: Mapping[str, str], base: Path | None = None) -> str:
     """The text of a named system prompt.
 
-    It is named by a path from the campaign's folder, or as a file under `prompts/`.
+    It is named as a file under `prompts/`, or by a path that leads there from the campaign's
+    folder.
+
+    Raises
+    ------
+    PromptError
+        It lies outside `prompts/`, or cannot be rendered.
     """
     own = (base or Path.cwd()) / path
+    if own.is_file() or Path(path).is_absolute() or ".." in Path(path).parts:
+        folders.kept_within("prompts", own)
     if own.is_file():
         text: str = _made("text", str(own), variables, path=str(own))
     else:

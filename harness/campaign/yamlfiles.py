@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.campaign.private import without_credentials
+from harness.encodings import text_of
 from harness.errors import TruenameError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -45,12 +47,10 @@ _UniqueLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 def read_text(path: Path, error: type[TruenameError]) -> str:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+        return text_of(path, error)
+    except OSError as problem:
         raise error(
-            f"cannot read the file: {problem}",
-            where=str(path),
-            next="check the path and that the file is UTF-8 text",
+            f"cannot read the file: {problem}", where=str(path), next="check the path"
         ) from None
 
 
@@ -153,8 +153,11 @@ def _explain(model: type[BaseModel], entry: Any) -> str:
         return f"unknown key '{path}': {did_you_mean(key, _keys_at(model, entry['loc'][:-1]))}"
     if entry["type"] == "missing":
         return f"the key '{path}' is missing"
-    said, found = entry["msg"].removeprefix("Value error, "), str(entry["input"])[:80]
-    return f"'{path}': {said} (found: {found!r})"
+    said, found = (
+        entry["msg"].removeprefix("Value error, "),
+        without_credentials(str(entry["input"])),
+    )
+    return f"'{path}': {said} (found: {found[:80]!r})"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:

@@ -7,6 +7,7 @@ quick.
 from __future__ import annotations
 
 import gc
+import sys
 
 import click
 
@@ -18,6 +19,7 @@ from harness.cli.labels import judge, label
 from harness.cli.replies import eval_classifier, score
 from harness.cli.results import checkpoint, compare, export_run, report, show, tally
 from harness.cli.weights import weights
+from harness.masking import show_traceback
 
 #: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
 #: start.
@@ -33,6 +35,7 @@ def main() -> None:
     which system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it,
     `show` opens one sample. `score` classifies replies that you have already.
     """
+    sys.excepthook = show_traceback
 
 
 for _command in (

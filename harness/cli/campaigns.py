@@ -37,7 +37,8 @@ def plan(campaign: str, register: bool, name: str | None, results: Path) -> None
     from rich.table import Table
 
     from harness.campaign import load_campaign, worst_case
-    from harness.targets import check
+    from harness.console import plain
+    from harness.targets import check, reach
 
     loaded = load_campaign(campaign)
     title = f"{loaded.campaign.campaign}: worst case"
@@ -49,6 +50,8 @@ def plan(campaign: str, register: bool, name: str | None, results: Path) -> None
         money = "no price given" if p.money is None else f"{p.money:.2f}"
         table.add_row(p.target, *(f"{n:,}" for n in counts), money)
     console(100).print(table)
+    for line in reach(loaded.campaign.targets):
+        click.echo(plain(line))
     check(loaded.campaign.targets)
     if register:
         from harness.report import register as write_plan

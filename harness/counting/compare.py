@@ -19,6 +19,7 @@ from harness.counting.compact import COUNTED
 from harness.counting.counted import Counted, Places, counted
 from harness.counting.pairs import ADJUSTED, COMPARED_COLUMNS, adjust, compared
 from harness.counting.tally import counted_columns
+from harness.encodings import open_text, refused
 from harness.errors import RunError
 from harness.journal import Run, campaign_of, find_run
 
@@ -71,7 +72,10 @@ def read_samples(path: Path) -> pd.DataFrame:
         The file is none.
     """
     try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=["NA"], dtype=str)
+        with open_text(path) as stored:
+            frame = pd.read_csv(stored, keep_default_na=False, na_values=["NA"], dtype=str)
+    except UnicodeDecodeError as problem:
+        raise refused(path, problem, RunError) from None
     except (OSError, ValueError) as problem:
         raise RunError(
             f"the baseline cannot be read: {problem}",

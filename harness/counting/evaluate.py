@@ -18,6 +18,7 @@ from harness.console import percent
 from harness.counting.confusion import Confusion, Errors, key_of
 from harness.counting.counted import STANCES
 from harness.counting.lengths import band, named
+from harness.encodings import text_of
 from harness.errors import ScoreError
 from harness.scoring import Verdict, finder, normalize, verdicts
 from harness.stats import wilson
@@ -129,7 +130,7 @@ def read(path: Path) -> list[Label]:
         A line is no label: which, and why.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = text_of(path, ScoreError).split("\n")
     except OSError as problem:
         raise ScoreError(
             f"the labels cannot be read: {problem.strerror}", where=str(path), next="check the path"
@@ -146,7 +147,7 @@ def read(path: Path) -> list[Label]:
     return labels
 
 
-def _label(line: bytes, where: str) -> Label:
+def _label(line: str, where: str) -> Label:
     try:
         label = msgspec.json.decode(line, type=Label)
     except msgspec.DecodeError as problem:

@@ -19,12 +19,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from harness.campaign import Campaign, load_campaign
+from harness.console import plain
 from harness.counting.drawn import all_whole, draw, stored_draw
 from harness.counting.hearing import Hearing
 from harness.counting.judged import JUDGED
 from harness.errors import CampaignError, did_you_mean
 from harness.journal import Lock, Run, campaign_of
-from harness.targets import check
+from harness.targets import check, reach
 
 #: Reasons that are told; the others are in the file.
 TOLD: Final = 5
@@ -66,7 +67,10 @@ def judge(run: Run, wanted: Wanted, say: Callable[[str], None]) -> Found:
     own = campaign_of(run)
     campaign = load_campaign(wanted.campaign).campaign if wanted.campaign else own
     _known_target(campaign, wanted)
-    check([campaign.target(wanted.target)])
+    judging = [campaign.target(wanted.target)]
+    for line in reach(judging):
+        say(plain(line))
+    check(judging)
     with Lock(run.folder):
         hearing = Hearing(run, campaign, wanted.target)
         owed = _owed(hearing, own, wanted)

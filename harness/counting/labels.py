@@ -20,6 +20,7 @@ import msgspec
 from harness.campaign import load_book
 from harness.counting.counted import STANCES
 from harness.counting.drawn import Draw
+from harness.encodings import text_of
 from harness.errors import ScoreError
 
 LABELS: Final = "labels.jsonl"
@@ -265,7 +266,7 @@ def add_labels(folder: Path, drawn: Draw, path: Path) -> int:
                 where=str(path),
                 next="give a file that the page of truename label --html saved",
             )
-        content = path.read_bytes()
+        content = text_of(path, ScoreError).encode()
     except OSError as problem:
         raise ScoreError(
             f"the labels cannot be read: {problem.strerror}", where=str(path), next="check the path"

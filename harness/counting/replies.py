@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from harness.counting.samples import (
     reasoning_columns,
     verdict_columns,
 )
+from harness.encodings import open_text, refused
 from harness.errors import ScoreError, did_you_mean
 from harness.scoring import Overlap, Verdict, published, verdicts
 from harness.tables import write_csv
@@ -31,6 +33,8 @@ CHUNK: Final = 2000
 #: Keys that tools commonly give the text of a reply, tried in this order.
 USUAL: Final = ("reply", "response", "output", "completion", "text", "content", "answer")
 
+#: Bytes that are no UTF-8, as they are read.
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
 #: Columns of the output that are not the input's.
 _OWN: Final = ("status", "error", *SCORE_COLUMNS, "rest_json")
 
@@ -57,7 +61,7 @@ def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
     Raises
     ------
     ScoreError
-        The file cannot be read, is of another kind, or no row has the column.
+        The file cannot be read, is of another kind or encoding, or no row has the column.
     """
     if path.suffix not in (".jsonl", ".ndjson", ".csv"):
         raise ScoreError(
@@ -71,6 +75,8 @@ def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
         raise ScoreError(
             f"the file cannot be read: {problem.strerror}", where=str(path), next="check the path"
         ) from None
+    except UnicodeDecodeError as problem:
+        raise refused(path, problem, ScoreError) from None
 
 
 def _column(keys: list[str], column: str | None, where: str) -> str:
@@ -105,9 +111,13 @@ def _text(fields: dict[str, Any], column: str) -> tuple[Row, str | None]:
 
 def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
     chosen = None
-    with path.open("rb") as lines:
+    with open_text(path, "surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
+                continue
+            if strange := _NO_TEXT.search(line):
+                byte = ord(strange.group()) - 0xDC00
+                yield Row({"line": number}, f"not UTF-8: it holds the byte 0x{byte:02X}"), None
                 continue
             try:
                 # the standard library's, for it reads lone surrogates too
@@ -125,7 +135,7 @@ def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
 
 def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
     csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+    with open_text(path) as lines:
         table = csv.DictReader(line.replace("\0", "\ufffd") for line in lines)
         chosen = _column(list(table.fieldnames or ()), column, f"{path}:1")
         for fields in table:

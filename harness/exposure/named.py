@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.campaign import EmbeddedTarget, EndpointTarget, Settings, load_campaign
+from harness.campaign import (
+    EmbeddedTarget,
+    EndpointTarget,
+    Settings,
+    in_address,
+    load_campaign,
+    without_credentials,
+)
 from harness.errors import CampaignError, TargetError, did_you_mean
 
 
@@ -36,8 +43,15 @@ def named(
             )
         return found
     if target.startswith(("http://", "https://")):
+        shown = without_credentials(target)
         if not model:
-            raise TargetError("a URL needs the model's name", where=target, next="add --model NAME")
+            raise TargetError("a URL needs the model's name", where=shown, next="add --model NAME")
+        if in_address(target):
+            raise TargetError(
+                "the URL holds what looks like a credential",
+                where=shown,
+                next="give the URL without it, and --api-key-env with the name of a variable",
+            )
         return EndpointTarget(
             name="endpoint",
             role="suspect",

@@ -16,8 +16,9 @@ from sqlalchemy.dialects import sqlite
 
 from harness.errors import StoreError
 from harness.journal import migrations
-from harness.journal.address import shown, without_passwords
+from harness.journal.address import passwords, shown, without_passwords
 from harness.journal.schema import metadata
+from harness.masking import know
 
 #: What SQLite says of a file that is damaged.
 _DAMAGED: Final = ("malformed", "not a database", "corrupt")
@@ -36,6 +37,8 @@ def open_engine(url: str) -> Engine:
     engine = None
     try:
         engine = sa.create_engine(url, hide_parameters=True)
+        for password in passwords(url):
+            know(password)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _sqlite_pragmas)
         try:

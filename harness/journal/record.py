@@ -12,6 +12,7 @@ from harness.errors import StoreError
 from harness.journal.database import checkpoint, insert_over
 from harness.journal.schema import SCHEMA_VERSION, runs, targets
 from harness.journal.text import now, to_json
+from harness.masking import hide
 
 #: What databases say of a table that has no such column.
 _NO_COLUMN: Final = ("no such column", "no such table", "does not exist")
@@ -75,7 +76,7 @@ class Record:
             "schema_version": SCHEMA_VERSION,
             "created": now(),
             "campaign_sha256": campaign_sha256,
-            "campaign_source": source,
+            "campaign_source": hide(source),
             "campaign_folder": folder,
             "plan_sha256": plan_sha256,
             "versions": to_json(versions),
@@ -101,7 +102,7 @@ class Record:
 
         What decides the samples is the same; budget and pace may differ.
         """
-        self._change(campaign_source=source, campaign_folder=folder)
+        self._change(campaign_source=hide(source), campaign_folder=folder)
 
     def _change(self, **values: str) -> None:
         with self.engine.begin() as connection:

@@ -14,6 +14,7 @@ from harness.journal.address import shown
 from harness.journal.database import open_engine, sqlite_url
 from harness.journal.journal import Journal
 from harness.journal.lock import Lock
+from harness.masking import hide
 
 DEFAULT_RESULTS = Path("results")
 
@@ -52,7 +53,7 @@ def begin_run(loaded: Loaded, name: str, results: Path, store: str | None) -> Ru
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "campaign.yaml").exists():
             scratch = folder / f".campaign.{os.getpid()}"
-            scratch.write_text(loaded.source, "utf-8")
+            scratch.write_text(hide(loaded.source), "utf-8")
             os.replace(scratch, folder / "campaign.yaml")
     except OSError as problem:
         raise RunError(

@@ -1,4 +1,7 @@
-"""Text and JSON as any database takes them: lone surrogates and NUL become U+FFFD."""
+"""Text and JSON as any database takes them, and as anybody may read them.
+
+Lone surrogates and NUL become U+FFFD, secrets that this process knows are hidden.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import re
 from typing import Any
 
 import msgspec
+
+from harness.masking import hide
 
 _UNSTORABLE = re.compile("[\ud800-\udfff\0]")
 _encode = msgspec.json.Encoder().encode
@@ -22,17 +27,19 @@ def to_json(value: Any) -> str:
     try:
         said = _encode(value).decode("utf-8")
     except UnicodeEncodeError:  # lone surrogates
-        return _encode(_clean_deep(msgspec.to_builtins(value))).decode("utf-8")
+        said = _encode(_clean_deep(msgspec.to_builtins(value))).decode("utf-8")
     if "\\u0000" in said:
-        return _encode(_clean_deep(msgspec.json.decode(said))).decode("utf-8")
-    return said
+        said = _encode(_clean_deep(msgspec.json.decode(said))).decode("utf-8")
+    return hide(said)
 
 
 def clean(text: str | None) -> str | None:
-    """Text without lone surrogates and NUL."""
-    if not text or (text.isascii() and "\0" not in text):
+    """Text without lone surrogates, NUL and secrets."""
+    if not text:
         return text
-    return _UNSTORABLE.sub("\ufffd", text)
+    if not text.isascii() or "\0" in text:
+        text = _UNSTORABLE.sub("\ufffd", text)
+    return hide(text)
 
 
 def _clean_deep(value: Any) -> Any:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.campaign import Loaded, Plan
+from harness.console import plain
 from harness.errors import StoreError
 from harness.journal import Lock, begin_run, checkpoint, set_aside
+from harness.masking import hide
 from harness.sampling.resume import prepare
 from harness.sampling.sampler import Sampler
 from harness.sampling.stopping import NamesIn
 from harness.sampling.watch import Watch
-from harness.targets import check
+from harness.targets import check, reach
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
         The campaign, a target or the journal cannot be used; what was committed is kept.
     """
     loaded, results, store = sitting.loaded, sitting.results, sitting.store
+    for line in reach(loaded.campaign.targets):
+        say(hide(plain(line)))
     check(loaded.campaign.targets)
     name = sitting.name or loaded.campaign.campaign
     if sitting.anew and (kept := set_aside(name, results, store)):

@@ -14,6 +14,7 @@ from typing import IO, Any
 import msgspec
 
 from harness.errors import RunError
+from harness.masking import hide, hide_bytes
 from harness.sampling.progress import Counts, Progress
 
 LINE_EVERY_S = 5.0
@@ -76,7 +77,7 @@ class Watch:
         print(self.line(), flush=True)
         for name, counts in self.progress.targets.items():
             if counts.gate and (waits := counts.gate.said()):
-                print(f"  {name}: {waits}", flush=True)
+                print(hide(f"  {name}: {waits}"), flush=True)
 
     def _told(self, target: str, said: str) -> None:
         """A wait and its end: on a plain line at once; a live view shows it by itself."""
@@ -88,7 +89,7 @@ class Watch:
         if self._log is not None:
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
             line = msgspec.json.encode({"time": now, "event": event, **about})
-            self._log.write(line + b"\n")
+            self._log.write(hide_bytes(line) + b"\n")
             self._log.flush()
 
     def _totals(self) -> dict[str, Any]:

@@ -5,8 +5,8 @@ In: requests (`Request`). Out: responses (`Response`), whatever the model, host 
 `vllm_server.py`; `endpoint.py` with `bodies.py`, `answers.py`, `side_routes.py`, `host.py` and
 `credentials.py`), `transport.py` (the wire), `received.py` (what a host sends, read within bounds),
 `pace.py`, `spending.py` and `ledger.py` (patience, caps, and what counts after a kill),
-`problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends) and
-`templates.py` (chat templates).
+`problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends),
+`templates.py` (chat templates) and `reach.py` (what a stranger's campaign would reach for).
 """
 
 from harness.campaign import Settings
@@ -25,6 +25,7 @@ from harness.targets.protocol import (
     no_reply,
     status_of,
 )
+from harness.targets.reach import reach
 from harness.targets.reasoning import split_reasoning
 from harness.targets.spending import Booked, BudgetReached, Spending, Stopped, cost
 from harness.targets.templates import ChatTemplate, template_from_folder
@@ -56,6 +57,7 @@ __all__ = [
     "no_reply",
     "open_target",
     "pace_of",
+    "reach",
     "split_reasoning",
     "status_of",
     "template_from_folder",

@@ -16,10 +16,15 @@ write = msgspec.json.Encoder().encode
 
 
 class Bodies:
-    """The bodies of one target, as its entry wants them."""
+    """The bodies of one target, as its entry wants them.
 
-    def __init__(self, settings: EndpointTarget) -> None:
+    ``extra_body`` is the entry's own with the contents of its variables; without it their names
+    stay, as in what is kept of a body.
+    """
+
+    def __init__(self, settings: EndpointTarget, extra_body: dict[str, Any] | None = None) -> None:
         self.settings = settings
+        self.extra_body = settings.extra_body if extra_body is None else extra_body
 
     def chat(self, request: Request, samples: int, seed: int | None) -> dict[str, Any]:
         return {**self.fields(request.sampling, samples, seed), "messages": request.messages}
@@ -55,7 +60,7 @@ class Bodies:
         fields = {
             "model": self.settings.model,
             **self._renamed(parameters),
-            **self.settings.extra_body,
+            **self.extra_body,
         }
         if self.settings.provider:
             fields["provider"] = self.settings.provider

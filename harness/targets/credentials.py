@@ -1,25 +1,38 @@
-"""The key and headers of a host, read from the environment, and hidden in all that is kept."""
+"""The key, headers and body fields of a host, read from the environment, and made known as secret.
+
+`$NAME` in a campaign, alone or after a scheme such as `Bearer`, is the variable of that name.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Final
-
-import msgspec
+import re
+import urllib.request
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from harness.campaign import EndpointTarget
 from harness.errors import TargetError
+from harness.masking import PART, know
 
-HIDDEN: Final = "[key]"
 #: Headers that the `openai` package takes from the environment beside the key.
 _OPENAI_HEADERS: Final = {
     "OpenAI-Organization": "OPENAI_ORG_ID",
     "OpenAI-Project": "OPENAI_PROJECT_ID",
 }
+_VARIABLE: Final = re.compile(r"((?:[A-Za-z]+ )?)\$(\w+|\{\w+\})")
+#: Headers whose values, where a campaign gives them plainly, are known to everybody.
+_PUBLIC: Final = frozenset(
+    (
+        *("accept", "accept-language", "content-type", "user-agent", "anthropic-version"),
+        *("http-referer", "referer", "x-title", "openai-beta"),
+    )
+)
 
 
 class Credentials:
-    """What a target's entry says of its key and headers, read from the environment.
+    """What a target's entry says of its key, headers and body, read from the environment.
 
     Raises
     ------
@@ -31,33 +44,44 @@ class Credentials:
         self.key = _key(settings)
         own = _headers(settings)
         self.headers = own | ({"authorization": f"Bearer {self.key}"} if self.key else {})
-        read = [own[name] for name in own if settings.headers.get(name, "").startswith("$")]
-        #: What must never be kept: the key, and headers' values that come from the environment.
-        self.secrets = tuple(secret for secret in (self.key, *read) if secret)
-
-    def hide(self, text: str) -> str:
-        """A text without the secrets."""
-        for secret in self.secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
-
-    def hide_in(self, body: bytes) -> bytes:
-        """An answer without the secrets, however their letters are escaped."""
-        for secret in self.secrets:
-            if secret.encode() in body or b"\\u00" in body:
-                body = _without(body, secret)
-        return body
+        where = f"target {settings.name}, extra_body"
+        self.extra_body: dict[str, Any] = _filled(settings.extra_body, where)
+        for name, value in settings.headers.items():
+            if len(value) >= PART and name.lower() not in _PUBLIC and not _VARIABLE.search(value):
+                know(value)
+        for proxy in urllib.request.getproxies().values():
+            know_address(proxy)
 
 
-def _without(body: bytes, secret: str) -> bytes:
-    body = body.replace(secret.encode(), HIDDEN.encode())
+def variables_of(settings: EndpointTarget) -> list[str]:
+    """The variables of the environment whose contents are sent to the target's host."""
+    found = [settings.api_key_env] if settings.api_key_env else []
+    if settings.api_key_env == "OPENAI_API_KEY":
+        found += [name for name in _OPENAI_HEADERS.values() if os.environ.get(name)]
+    return list(dict.fromkeys([*found, *_named([settings.headers, settings.extra_body])]))
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The variables that a value of the campaign names, at any depth."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from _named(inner)
+    elif isinstance(value, str) and (named := _VARIABLE.fullmatch(value)):
+        yield named[2].strip("{}")
+
+
+def know_address(url: str) -> None:
+    """Make a password known that a URL of the environment holds."""
     try:
-        plain = msgspec.json.encode(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):
-        return body
-    if secret.encode() not in plain:
-        return body
-    return plain.replace(secret.encode(), HIDDEN.encode())
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    if parts.password:
+        know(parts.password)
+        know(unquote(parts.password))
+        know(f"{parts.username}:{parts.password}")
 
 
 def _key(settings: EndpointTarget) -> str | None:
@@ -71,28 +95,39 @@ def _key(settings: EndpointTarget) -> str | None:
             where=f"target {settings.name}",
             next=f"export {variable}=..., or write 'api_key_env: null' if the host wants no key",
         )
+    know(key)
     return key
 
 
 def _headers(settings: EndpointTarget) -> dict[str, str]:
-    """Extra headers; a value that starts with $ names an environment variable."""
+    """Extra headers, with those of `openai`'s own variables."""
     headers = {}
     if settings.api_key_env == "OPENAI_API_KEY":
         for name, variable in _OPENAI_HEADERS.items():
             if found := os.environ.get(variable):
+                know(found)
                 headers[name] = found
     for name, value in settings.headers.items():
-        headers[name] = _of_environment(value, name, settings) if value.startswith("$") else value
+        headers[name] = _filled(value, f"target {settings.name}, header {name}")
     return headers
 
 
-def _of_environment(value: str, header: str, settings: EndpointTarget) -> str:
-    variable = value[1:]
+def _filled(value: Any, where: str) -> Any:
+    """A value of the campaign, at any depth, with its variables' contents."""
+    if isinstance(value, dict):
+        return {name: _filled(inner, f"{where}.{name}") for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, where) for inner in value]
+    named = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if named is None:
+        return value
+    variable = named[2].strip("{}")
     found = os.environ.get(variable)
     if found is None:
         raise TargetError(
             f"the environment variable {variable} is not set",
-            where=f"target {settings.name}, header {header}",
+            where=where,
             next=f"export {variable}=...",
         )
-    return found
+    know(found)
+    return named[1] + found

@@ -41,7 +41,8 @@ class Endpoint:
         self.block, self.paced = settings.samples_per_request, True
         self.pace = pace or pace_of(settings, Limits(), Spending(Budget()))
         self.host = Host(settings, self.pace)
-        self.bodies = Bodies(settings)
+        self.bodies = Bodies(settings, self.host.credentials.extra_body)
+        self.kept = Bodies(settings)
         self.routes = SideRoutes(self.host)
         self.template: ChatTemplate | None = None
         if settings.tokenizer:
@@ -206,7 +207,7 @@ class Endpoint:
         place = (request.key if self.template is not None else "", samples)
         if (known := self._contexts.get(place)) is not None:
             return known
-        made = await self._made(request, self.bodies.fields(request.sampling, samples, None))
+        made = await self._made(request, self.kept.fields(request.sampling, samples, None))
         if len(self._contexts) >= KEPT_CONTEXTS:
             self._contexts.clear()
         self._contexts[place] = made

@@ -1,25 +1,22 @@
 """A host as it is spoken to: one attempt, then as many as patience allows, each booked.
 
-Nothing that leaves this room, neither an answer's bytes nor a refusal's words, holds a secret.
+Nothing that comes in by the wire, neither an answer's bytes nor a refusal's words, holds a secret.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from harness.campaign import EndpointTarget
 from harness.errors import TargetError
 from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
-from harness.targets.credentials import Credentials
+from harness.targets.credentials import Credentials, know_address
 from harness.targets.pace import Pace, Tries
 from harness.targets.problems import PROBLEMS, Refused
+from harness.targets.reach import address_of
 from harness.targets.transport import Transport
-
-#: Where a target's entry names no address.
-OPENAI: Final = "https://api.openai.com/v1"
 
 
 class Outcome(NamedTuple):
@@ -37,7 +34,8 @@ class Host:
     def __init__(self, settings: EndpointTarget, pace: Pace) -> None:
         self.settings, self.pace = settings, pace
         self.credentials = Credentials(settings)
-        self.url = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+        self.url = address_of(settings)
+        know_address(self.url)
         self.root = self.url.removesuffix("/v1")
         self.chat_url, self.raw_url = self.url + "/chat/completions", self.url + "/completions"
         self._wire: Transport | None = None
@@ -87,17 +85,12 @@ class Host:
 
     async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
         """One attempt. Raises `Refused` with what became of it."""
-        try:
-            got, wait = await self.wire.post(url, body)
-        except Refused as refused:
-            refused.reason = self.credentials.hide(refused.reason)
-            raise
+        got, wait = await self.wire.post(url, body)
         if wait:
             self.pace.gate.hold(wait, "the host's rate limit is used up")
-        got = self.credentials.hide_in(got)
         answer = read_completion(got)
         if isinstance(answer, str):
-            raise Refused(self.credentials.hide(answer), PROBLEMS["json"])
+            raise Refused(answer, PROBLEMS["json"])
         if not answer.choices:
             raise Refused("the answer holds no choices", PROBLEMS["choices"])
         return answer, got

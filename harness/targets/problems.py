@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+from harness.masking import hide
+
 Fate = Literal["retry", "fail", "stop"]
 
 
@@ -80,7 +82,7 @@ class Refused(Exception):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(reason)
-        self.reason, self.problem = reason, problem
+        self.reason, self.problem = hide(reason), problem
+        super().__init__(self.reason)
         self.status, self.retry_after = status, retry_after
         self.attempts: list[str] = []

@@ -1,8 +1,9 @@
 """The wire: one HTTP POST or GET through pyreqwest, and every way in which it can go wrong, named.
 
 TLS is verified, proxies are taken from the environment, redirects are not followed (they could
-carry the key to another host), and a reply longer than the limit is cut. What an answer's head and
-error page say is read in `received.py`.
+carry the key to another host), and a reply longer than the limit is cut. What comes in holds no
+secret: it is hidden here, before anything is cut, read or kept. What an answer's head and error
+page say is read in `received.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pyreqwest.client import ClientBuilder
 from pyreqwest.http import Url
 
 from harness.errors import TargetError
+from harness.masking import hide_bytes
 from harness.targets import received
 from harness.targets.problems import PROBLEMS, Refused, problem_of
 
@@ -83,7 +85,7 @@ class Transport:
     async def _send(self, request: Any) -> Answer:
         try:
             async with request.build_streamed() as response:
-                body = await self._read(response)
+                body = hide_bytes(await self._read(response))
                 if 200 <= response.status < 300:
                     return Answer(body, received.until_more(response))
                 raise _refusal(response, body)
@@ -103,7 +105,7 @@ class Transport:
             pieces.append(bytes(piece))
             size += len(pieces[-1])
             if size > self.max_bytes:
-                start = b"".join(pieces)[:80].decode("utf-8", "replace")
+                start = hide_bytes(b"".join(pieces)[:4096])[:80].decode("utf-8", "replace")
                 raise Refused(
                     f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; "
                     f"it begins: {start}",

@@ -1,0 +1,223 @@
+"""What must never be written: the secrets that this process knows, hidden in all that leaves it.
+
+There is one masker, and it stands at the border of the process. A secret is made known (`know`)
+where it is read from the environment. What a host sends is hidden as it comes in, before anything
+of it is cut; the journal, tables, reports, logs and errors hide once more as they go out.
+
+Hidden are, all found first and then replaced in one pass, so that no secret within another leaves
+a piece of it:
+
+- a secret, wherever it stands, also with letters escaped as JSON, HTML or an address does it;
+- its other spellings: base64 (at each of three places), hexadecimal, upper and lower case,
+  reversed;
+- a part of it of `PART` letters or more that holds a digit, wherever it stands; one without a digit
+  where a text was cut: at its ends, beside a quotation mark, an ellipsis or a star.
+
+But: a secret shorter than `PART` is hidden only as a word of its own and if it holds a letter and a
+digit. `none`, `EMPTY` and `test` are what people give to hosts that want no key, and are words of
+replies and tables.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from itertools import chain
+from types import TracebackType
+from typing import Final, NamedTuple
+
+HIDDEN: Final = "[key]"
+#: The least that is hidden of a secret that was cut.
+PART: Final = 8
+#: Whatever its place, a part of eight letters holds four that begin at a multiple of five.
+_SEED: Final = 4
+_STRIDE: Final = PART - _SEED + 1
+#: What stands beside a text that was cut, but for the text's own ends.
+_CUT: Final = frozenset("\"'\\*\u2026")
+#: Escapes of what needs none; each begins with letters that are found quickly.
+_ESCAPES: Final = tuple(map(re.compile, (r"\\u00[2-7]", r"%(?:25)*[2-7][0-9A-Fa-f]", r"&#[0-9xX]")))
+_DIGIT: Final = re.compile("[0-9]")
+#: Escapes of what may need one.
+_NEEDED: Final = {
+    **{'"': ('\\"', "&quot;"), "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",)},
+    **{"\\": ("\\\\",), "/": ("\\/",), "'": ("\\'",)},
+}
+
+
+class _Seed(NamedTuple):
+    """Four letters of a secret, and where they stand in it."""
+
+    letters: str
+    at: int
+    secret: str
+
+
+class Masker:
+    """The secrets that are known, and how they are found."""
+
+    def __init__(self) -> None:
+        self._secrets: frozenset[str] = frozenset()
+        self._seeds: tuple[_Seed, ...] = ()
+        self._spellings: tuple[str, ...] = ()
+        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._words: tuple[re.Pattern[str], ...] = ()
+        self._needed: frozenset[str] = frozenset()
+
+    def know(self, secret: str | None) -> None:
+        """Hide a secret from now on."""
+        for said in _said_of(secret or ""):
+            if said not in self._secrets:
+                self._add(said)
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self.__init__()  # type: ignore[misc]
+
+    def _add(self, secret: str) -> None:
+        self._secrets |= {secret}
+        if len(secret) < PART:
+            word = rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])"
+            self._words += (re.compile(word),)
+            return
+        starts = range(0, len(secret) - _SEED + 1, _STRIDE)
+        self._seeds += tuple(_Seed(secret[at : at + _SEED], at, secret) for at in starts)
+        spellings = dict.fromkeys((*self._spellings, *_spellings(secret)))
+        self._spellings = tuple(spellings)
+        self._needed |= {escape for letter in secret for escape in _NEEDED.get(letter, ())}
+        self._patterns += (re.compile("".join(map(_any_escape, secret))),)
+
+    def hide(self, text: str) -> str:
+        """A text without the secrets."""
+        if not self._secrets or not (spans := sorted(self._found(text))):
+            return text
+        pieces, done = [], 0
+        first, end = spans[0]
+        for start, stop in chain(spans[1:], [(len(text) + 1, 0)]):
+            if start > end:
+                pieces += [text[done:first], HIDDEN]
+                done, first = end, start
+            end = max(end, stop)
+        return "".join([*pieces, text[done:]])
+
+    def hide_bytes(self, body: bytes) -> bytes:
+        """Bytes without the secrets."""
+        if not self._secrets:
+            return body
+        text = body.decode("latin-1")
+        hidden = self.hide(text)
+        return body if hidden is text else hidden.encode("latin-1")
+
+    def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where something is to be hidden; places may overlap."""
+        yield from self._parts(text)
+        for spelling in self._spellings:
+            at = text.find(spelling)
+            while at >= 0:
+                yield at, at + len(spelling)
+                at = text.find(spelling, at + len(spelling))
+        patterns = self._words
+        if self._escaped(text):
+            patterns += self._patterns
+        for pattern in patterns:
+            yield from (found.span() for found in pattern.finditer(text))
+
+    def _escaped(self, text: str) -> bool:
+        """Whether letters of a secret may stand in a text as escapes."""
+        return any(escape in text for escape in self._needed) or any(
+            escape.search(text) for escape in _ESCAPES
+        )
+
+    def _parts(self, text: str) -> Iterator[tuple[int, int]]:
+        """Secrets and parts of them: seeds, made as long as text and secret agree."""
+        agreed: dict[tuple[str, int], int] = {}
+        for seed in self._seeds:
+            at = text.find(seed.letters)
+            while at >= 0:
+                place = seed.secret, at - seed.at  # where the secret would begin
+                if at >= agreed.get(place, 0):
+                    start, stop = _agreeing(text, at, seed)
+                    agreed[place] = stop
+                    if stop - start >= PART and _tells(text, start, stop, seed.secret):
+                        yield start, stop
+                at = text.find(seed.letters, at + 1)
+
+
+def _said_of(secret: str) -> Iterator[str]:
+    """What is secret in a value: all of it, what follows a scheme, what a Basic scheme holds."""
+    secret = secret.strip()
+    scheme, _, rest = secret.partition(" ")
+    values = [secret, rest.strip()] if scheme.isalpha() else [secret]
+    if scheme.lower() == "basic":
+        try:
+            pair = base64.b64decode(rest, validate=True).decode()
+        except ValueError:
+            pair = ""
+        values += [pair, pair.partition(":")[2]]
+    for value in values:
+        letters, digits = re.search("[A-Za-z]", value), re.search("[0-9]", value)
+        if len(value) >= PART or (len(value) >= _SEED and letters and digits):
+            yield value
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Other spellings of a secret, each of `PART` letters or more."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    found = [secret.upper(), secret.lower(), secret[::-1], raw.hex(), raw.hex().upper()]
+    if not secret.isascii():
+        found.append(raw.decode("latin-1"))
+    for shift in range(3):
+        # only the letters that hang on nothing but the secret
+        first, last = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
+        padded = base64.b64encode(b"\0" * shift + raw + b"\0\0").decode()[first:last]
+        found += [padded, padded.replace("+", "-").replace("/", "_")]
+    return (spelling for spelling in found if len(spelling) >= PART and spelling != secret)
+
+
+def _any_escape(letter: str) -> str:
+    """A pattern of one letter, written as JSON, an address or HTML may write it."""
+    number, itself = ord(letter), re.escape(letter)
+    needed = _NEEDED.get(letter, ())
+    ways = [itself, *(rf"\\+{itself}" if way.startswith("\\") else way for way in needed)]
+    ways += [rf"\\+u(?i:{number:04x})", rf"&#(?:0*{number}|[xX]0*(?i:{number:x}));"]
+    ways.append("".join(f"%(?:25)*(?i:{byte:02x})" for byte in letter.encode("utf-8", "replace")))
+    return "(?:" + "|".join(ways) + ")"
+
+
+def _agreeing(text: str, at: int, seed: _Seed) -> tuple[int, int]:
+    """How far text and secret agree around a seed, both ways."""
+    secret, shift = seed.secret, at - seed.at
+    if shift >= 0 and text.startswith(secret, shift):
+        return shift, shift + len(secret)
+    start, stop = at, at + _SEED
+    while start > max(0, shift) and text[start - 1] == secret[start - 1 - shift]:
+        start -= 1
+    most = min(len(text), shift + len(secret))
+    while stop < most and text[stop] == secret[stop - shift]:
+        stop += 1
+    return start, stop
+
+
+def _tells(text: str, start: int, stop: int, secret: str) -> bool:
+    """Whether a piece that a text and a secret share is more than a word that both hold."""
+    if stop - start == len(secret) or _DIGIT.search(text, start, stop):
+        return True
+    before, after = text[start - 1 : start], text[stop : stop + 3]
+    return (
+        not before or not after or before in _CUT or after[0] in _CUT or after == "..."
+    ) or text[max(0, start - 3) : start] == "..."
+
+
+#: The process's own.
+_MASKER: Final = Masker()
+know, forget = _MASKER.know, _MASKER.forget
+hide, hide_bytes = _MASKER.hide, _MASKER.hide_bytes
+
+
+def show_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """`sys.excepthook` for what nobody foresaw: even that says no secret."""
+    sys.stderr.write(hide("".join(traceback.format_exception(kind, error, trace))))

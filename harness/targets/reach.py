@@ -1,0 +1,61 @@
+"""What a campaign reaches for: addresses, variables of the environment, programs and files.
+
+A campaign may be a stranger's. It can name any variable and any address, and both together send
+the one to the other. So this is told by `truename plan`, and before anything is sent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from harness.campaign import (
+    EmbeddedTarget,
+    EndpointTarget,
+    Settings,
+    VllmTarget,
+    without_credentials,
+)
+from harness.targets.credentials import variables_of
+
+#: Where a target's entry names no address.
+OPENAI: Final = "https://api.openai.com/v1"
+
+
+def address_of(settings: EndpointTarget) -> str:
+    """Where a target's requests go."""
+    return (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+
+
+def reach(wanted: Iterable[Settings]) -> list[str]:
+    """A line for each target that reaches out of this process, but for the lab's models."""
+    return [f"{target.name}: {'; '.join(said)}" for target in wanted if (said := [*_said(target)])]
+
+
+def _said(target: Settings) -> Iterator[str]:
+    if isinstance(target, EndpointTarget):
+        yield f"sends to {without_credentials(address_of(target))}"
+        if variables := variables_of(target):
+            yield "sends there what it reads from " + ", ".join(map(_variable, variables))
+        if target.tokenizer:
+            yield f"reads {target.tokenizer}"
+        return
+    if not target.model.startswith("lab:"):
+        yield f"reads the model {target.model}"
+    if isinstance(target, EmbeddedTarget):
+        return
+    yield from _started(target)
+
+
+def _started(target: VllmTarget) -> Iterator[str]:
+    if target.python:
+        yield f"starts the program {target.python}"
+    if target.arguments:
+        yield "starts vLLM with " + without_credentials(" ".join(target.arguments))
+    if target.options:
+        yield "gives vLLM " + ", ".join(sorted(target.options))
+
+
+def _variable(name: str) -> str:
+    return f"${name}" if name in os.environ else f"${name} (not set)"
