@@ -70,7 +70,7 @@ def test_a_secret_within_another_leaves_no_piece():
 def test_no_whole_secret_is_left_in_any_text(secrets, around):
     secrets = [secret for secret in (s.strip() for s in secrets) if len(secret) >= PART]
     known = masker(*secrets)
-    text = around[0] + "".join(secret + between for secret, between in zip(secrets, around[1:] * 3))
+    text = "".join(f"{between}{secret}" for secret in secrets for between in around)
     left = known.hide(text)
     assert not [secret for secret in secrets if secret in left and secret not in HIDDEN]
 
@@ -94,7 +94,9 @@ def test_words_that_a_secret_shares_with_a_reply_are_left(text):
     )
 
 
-@pytest.mark.parametrize("text", ["my-local", '{"a": "my-local"}', "key: my-local...", "my-local**"])
+@pytest.mark.parametrize(
+    "text", ["my-local", '{"a": "my-local"}', "key: my-local...", "my-local**"]
+)
 def test_a_cut_part_without_digits_is_hidden(text):
     assert HIDDEN in masker("my-local-assistant-key").hide(text)
 

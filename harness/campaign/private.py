@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -31,7 +31,7 @@ _NAMED: Final = re.compile(
     r"|(?:api|access|auth|bearer|refresh|session|secret|id|hf|hub|user)[-_. ]?token"
     r"|secret|passw(?:or)?d|passwd|pwd|passphrase|(?:proxy-)?authori[sz]ation|credentials?|bearer"
     r"|cookie|signature)(?:$|[^a-z])"
-    r"|^(?:token|key|auth|pass|sig)$"
+    r"|^(?:x[-_])?(?:token|key|auth|pass|sig)$"
 )
 #: How keys and tokens of well-known services begin.
 _KNOWN: Final = re.compile(
@@ -62,6 +62,8 @@ _SHOWN: Final = frozenset(
         *("api_key_env", "probes", "languages", "arms", "revision", "commit", "sha256", "digest"),
     )
 )
+#: Fields of a target's entry that are sent to its host.
+_SENT: Final = ("base_url", "headers", "extra_body", "provider")
 #: The least share of neighbours in a word that differ in kind, for it to look like chance.
 _CHANGING: Final = 0.3
 
@@ -97,9 +99,16 @@ def _by_chance(word: str) -> bool:
 
 
 def is_credential_name(name: str) -> bool:
-    """Whether a field of this name holds a credential."""
+    """Whether a field of this name holds a credential, and not the name of a variable."""
+    if name.endswith("_env"):
+        return False
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return _NAMED.search(apart.lower()) is not None
+
+
+def may_hold(place: Sequence[object]) -> bool:
+    """Whether a credential may stand at a place of a campaign, given by the names on the way."""
+    return any(str(name) in _SENT or is_credential_name(str(name)) for name in place)
 
 
 def refuse(campaign: Campaign, where: str) -> None:
@@ -129,7 +138,7 @@ def _held(target: Settings) -> Iterator[tuple[str, str]]:
             "write the address without it, and 'headers: {authorization: $NAME}' with a variable "
             "that holds 'Basic ...' or 'Bearer ...', or 'api_key_env: NAME'",
         )
-    sent = {name: getattr(target, name, None) for name in ("headers", "extra_body", "provider")}
+    sent = {name: getattr(target, name, None) for name in _SENT if name != "base_url"}
     for place, name, value in _leaves(sent, ""):
         if _is_held(name, value):
             yield place, "export NAME=... and write '$NAME' there"
@@ -179,10 +188,12 @@ def in_address(url: str) -> bool:
 
 
 def kept_text(source: str) -> str:
-    """A campaign's text as it lies beside its run: what looks like a credential outside values
-    (in comments) is left out.
+    """A campaign's text as it lies beside its run.
+
+    What decides the samples stands as it was; of comments and the description, what looks like a
+    credential is left out.
     """
-    pieces, at = [], 0
+    source, pieces, at = _with(_cuts(source, "description"), source), [], 0
     for start, end in sorted({(n.start_mark.index, n.end_mark.index) for _, n in _scalars(source)}):
         if start < at:
             continue
@@ -197,16 +208,21 @@ def public_text(source: str) -> str:
     Values of headers are left out (but for names of variables), passwords and queries in addresses,
     and whatever else looks like a credential.
     """
-    cuts = {_Cut(*found) for found in _cuts(source)}
-    text = source
-    for cut in sorted(cuts, reverse=True):
-        text = text[: cut.start] + cut.text + text[cut.end :]
-    return kept_text(text)
+    return kept_text(_with(_cuts(source), source))
 
 
-def _cuts(source: str) -> Iterator[tuple[int, int, str]]:
+def _with(cuts: Iterable[_Cut], source: str) -> str:
+    for cut in sorted(set(cuts), reverse=True):
+        source = source[: cut.start] + cut.text + source[cut.end :]
+    return source
+
+
+def _cuts(source: str, of: str | None = None) -> Iterator[_Cut]:
+    """What is not shown of a campaign's values, or of those under one name alone."""
     for path, node in _scalars(source):
         name, value = (path[-1] if path else ""), node.value
+        if of is not None and path != (of,):
+            continue
         if not value or value.startswith("$") or name in _SHOWN:
             continue
         if name == "base_url":
@@ -219,7 +235,7 @@ def _cuts(source: str) -> Iterator[tuple[int, int, str]]:
             shown = without_credentials(value)
         if shown != value:
             ends = "\n" if node.style in ("|", ">") else ""
-            yield node.start_mark.index, node.end_mark.index, json.dumps(shown) + ends
+            yield _Cut(node.start_mark.index, node.end_mark.index, json.dumps(shown) + ends)
 
 
 def _scalars(source: str) -> Iterator[tuple[tuple[str, ...], yaml.ScalarNode]]:

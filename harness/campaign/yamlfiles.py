@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.campaign.private import without_credentials
+from harness.campaign.private import may_hold, without_credentials
 from harness.encodings import text_of
 from harness.errors import TruenameError, did_you_mean
 
@@ -153,11 +153,10 @@ def _explain(model: type[BaseModel], entry: Any) -> str:
         return f"unknown key '{path}': {did_you_mean(key, _keys_at(model, entry['loc'][:-1]))}"
     if entry["type"] == "missing":
         return f"the key '{path}' is missing"
-    said, found = (
-        entry["msg"].removeprefix("Value error, "),
-        without_credentials(str(entry["input"])),
-    )
-    return f"'{path}': {said} (found: {found[:80]!r})"
+    said = entry["msg"].removeprefix("Value error, ")
+    if may_hold(entry["loc"]):
+        return f"'{path}': {said}"
+    return f"'{path}': {said} (found: {without_credentials(str(entry['input']))[:80]!r})"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:

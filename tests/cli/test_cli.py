@@ -34,7 +34,15 @@ NOBODY = "engine: endpoint, model: m, base_url: 'http://127.0.0.1:9/v1'"
             BASE.replace(EMBEDDED, f"{NOBODY}, api_key_env: null"),
             "no connection to http://127.0.0.1:9/v1",
         ),
-        (BASE + "arms: ['given:hostile.j2']\n", "reaches for Python internals"),
+        (BASE + "arms: ['given:prompts/hostile.j2']\n", "reaches for Python internals"),
+        (BASE + "arms: ['given:../../etc/hostname']\n", "lies outside prompts/"),
+        (BASE + "arms: ['decoy:/etc/hostname']\n", "lies outside prompts/"),
+        (BASE + "arms: ['given:c.yaml']\n", "lies outside prompts/"),
+        (BASE + "arms: ['given:prompts/linked.j2']\n", "lies outside prompts/"),
+        (
+            BASE.replace(EMBEDDED, f"{NOBODY}, headers: {{x-token: abc}}"),
+            "'headers.x-token' holds what looks like a credential",
+        ),
         (BASE.replace(EMBEDDED, "engine: vllm, model: ./no-model"), "the folder holds no model"),
         ("\x00\x01", "not valid YAML"),
         ("", "the file holds no keys"),
@@ -43,7 +51,9 @@ NOBODY = "engine: endpoint, model: m, base_url: 'http://127.0.0.1:9/v1'"
 def test_bad_input_is_one_clear_message_and_exit_code_2(tmp_path, monkeypatch, campaign, said):
     (tmp_path / "c.yaml").write_text(campaign)
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\x00" * 64)
-    (tmp_path / "hostile.j2").write_text("{{ ''.__class__.__mro__ }}")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "hostile.j2").write_text("{{ ''.__class__.__mro__ }}")
+    (tmp_path / "prompts" / "linked.j2").symlink_to("/etc/hostname")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     done = truename("run", "c.yaml", folder=tmp_path)
     assert done.exit_code == 2, done.output

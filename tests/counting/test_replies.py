@@ -74,6 +74,40 @@ def test_bad_files_are_one_clear_message_and_leave_nothing(tmp_path, name, conte
     assert not (tmp_path / "out.csv").exists() and not list(tmp_path.glob(".out*"))
 
 
+SAID = "reply,who\nI am Qwen — made by Alibaba.,Zoë\n"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]
+)
+def test_the_encoding_of_a_file_is_recognised(tmp_path, encoding):
+    lines = json.dumps({"reply": "I am Qwen — made by Alibaba.", "who": "Zoë"}, ensure_ascii=False)
+    for name, said in (("a.csv", SAID), ("a.jsonl", lines + "\n")):
+        (tmp_path / name).write_bytes(said.encode(encoding))
+        done = truename("score", tmp_path / name, "--out", tmp_path / "out.csv")
+        assert done.exit_code == 0, done.output
+        out = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+        assert (out["names"][0], out["makers"][0], out["who"][0]) == ("qwen", "alibaba", "Zoë")
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"reply,who\nI am Qwen.,a\n" + "I am Kimi.,Zoë\n".encode("cp1252"))
+    done = truename("score", path, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 2 and not (tmp_path / "out.csv").exists()
+    assert "no UTF-8 text: byte 0xEB" in done.output and "line 3" in done.output
+    assert "iconv -f WINDOWS-1252 -t UTF-8 a.csv" in done.output
+
+
+def test_a_line_of_json_in_another_encoding_is_a_row_that_failed(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"reply": "I am Qwen."}\n' + '{"reply": "Zoë"}\n'.encode("cp1252"))
+    assert truename("score", path, "--out", tmp_path / "out.csv").exit_code == 0
+    out = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert list(out["status"]) == ["ok", "failed"]
+    assert out["error"][1] == "not UTF-8: it holds the byte 0xEB"
+
+
 def test_the_output_never_overwrites_the_input(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("reply\nI am Qwen.\n")
