@@ -24,13 +24,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from harness.masking import hide
+
 
 class TruenameError(Exception):
-    """An error that a user can mend: `what` is wrong, `where`, and the `next` thing to type."""
+    """An error that a user can mend: `what` is wrong, `where`, and the `next` thing to type.
+
+    None of them holds a secret.
+    """
 
     def __init__(self, what: str, *, where: str | None = None, next: str | None = None) -> None:
-        super().__init__(what)
-        self.what, self.where, self.next = what, where, next
+        self.what = hide(what)
+        self.where, self.next = where and hide(where), next and hide(next)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         lines = [self.what]

@@ -70,7 +70,7 @@ def system_prompt(path: str, variables: Mapping[str, str], base: Path | None = N
     if own.is_file() or Path(path).is_absolute() or ".." in Path(path).parts:
         folders.kept_within("prompts", own)
     if own.is_file():
-        text: str = _made("text", str(own), variables, path=str(own))
+        text: str = _made("text", str(own), variables, path=str(own.absolute()))
     else:
         text = _made("text", f"prompts/{path}", variables, name=path)
     return text.strip()

@@ -45,12 +45,11 @@ def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from harness.errors import TruenameError
-        from harness.masking import hide
 
         try:
             return command(*args, **kwargs)
         except TruenameError as error:
-            click.echo(hide(f"truename: {error}"), err=True)
+            click.echo(f"truename: {error}", err=True)
             sys.exit(2)
         except BrokenPipeError:
             sys.stderr.close()

@@ -67,3 +67,15 @@ def test_plan_and_run_tell_it_before_anything_is_sent(tmp_path, host, monkeypatc
         done = truename(command, "c.yaml", folder=tmp_path)
         assert said in done.stdout and done.exit_code == 2
     assert served.heads == []
+
+
+def test_the_password_of_an_address_in_the_environment_is_shown_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://alice:pass-word-1@127.0.0.1:9/v1")
+    (tmp_path / "c.yaml").write_text(
+        "campaign: c\narms: [absent]\nlimits: {attempts: 1}\ntargets:\n"
+        "  - {name: t, role: suspect, engine: endpoint, model: m, api_key_env: SOME}\n"
+    )
+    done = truename("run", "c.yaml", "--log-file", "log.jsonl", folder=tmp_path)
+    assert done.exit_code == 2 and "127.0.0.1:9/v1" in done.stderr
+    left = [done.output.encode(), *(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())]
+    assert not [one for one in left if b"pass-word-1" in one]
