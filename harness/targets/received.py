@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from harness.masking import hide
+
 T = TypeVar("T")
 #: Tokens that one request can have been billed for at most; a larger count is none.
 MOST_TOKENS: Final = 10**9
@@ -59,7 +61,7 @@ def field(head: Head, name: str) -> str | None:
         found = head.get_header(name)
     except ValueError:  # bytes that are no visible ASCII
         return None
-    return found if found is None else found[:LONGEST_FIELD]
+    return found if found is None else hide(found)[:LONGEST_FIELD]
 
 
 def json_of(body: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T | Unreadable:
