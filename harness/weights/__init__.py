@@ -9,7 +9,8 @@ In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a 
 -> `matching` (the same tensor in each)
 -> `fit` (sums, ratios, intervals)
 -> `signs` (what single tensors show)
--> `methods` (which way of merging fits)
+-> `methods` and `parts` (which way of merging fits matrices; which of them share a ratio)
+-> `story` (one sentence for all of them, or one for each part)
 -> `check` (the whole) -> `output` (its files) -> `run` (from places to files).
 """
 

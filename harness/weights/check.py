@@ -27,8 +27,9 @@ from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
 from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
-from harness.weights.methods import Tensor, Verdict, decide
+from harness.weights.methods import Tensor, Verdict
 from harness.weights.signs import Look, kind_of, look
+from harness.weights.story import decide
 
 #: Stored bytes of the suspect that one task reads at most; less where the memory setting asks so.
 BLOCK: Final = 8_000_000
@@ -73,7 +74,7 @@ class Checked(NamedTuple):
     parents: list[Checkpoint]
     matched: Matched
     tensors: list[Tensor]
-    looks: list[Look]
+    looks: dict[str, Look]
     verdict: Verdict
     sample: float
     bytes_read: int
@@ -112,6 +113,7 @@ def check(
     # a whole checkpoint is not kept a second time
     cache = settings.cache if settings.sample < 1 or settings.budget else None
     mine, *theirs = (open_checkpoint(place, cache) for place in (suspect, *parents))
+    _not_twice(theirs)
     mine, *theirs = _apart([mine, *theirs])
     depths = {layers.count(one) for one in (mine, *theirs)}
     stacked = layers.aligned(mine, theirs) if len(depths) > 1 else None
@@ -124,6 +126,20 @@ def check(
     if journal is not None:
         journal.unlink(missing_ok=True)
     return checked
+
+
+def _not_twice(parents: Sequence[Checkpoint]) -> None:
+    """Parents that are one and the same file say nothing of a blend."""
+    seen: set[str] = set()
+    for one in parents:
+        place = one.where if one.remote else os.path.realpath(one.where)
+        if place in seen:
+            raise WeightsError(
+                f"{one.label} is given twice as a parent: a blend needs two that differ",
+                where=one.where,
+                next="write --parents DONOR BASE",
+            )
+        seen.add(place)
 
 
 def _apart(all_of_them: list[Checkpoint]) -> list[Checkpoint]:
@@ -157,7 +173,8 @@ def _checked(
     fits, read = _fits(jobs, threads, _Journal(journal, key), tell)
     tensors = [_tensor(m, fit) for m, fit in zip(matched.matches, fits, strict=True)]
     looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
-    verdict = decide(tensors, looks, [one.label for one in theirs], stacked, mine.label)
+    labels = [one.label for one in theirs]
+    verdict = decide(tensors, looks, labels, stacked, mine.label, matched.compared)
     return Checked(
         mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed
     )
@@ -414,8 +431,8 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
 
 def _looks(
     matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None
-) -> tuple[list[Look], int]:
-    """A second look at some matrices; with the bytes that it read.
+) -> tuple[dict[str, Look], int]:
+    """A second look at some matrices, by name; with the bytes that it read.
 
     They are spread over the model, and differ from base and donors.
     """
@@ -441,5 +458,5 @@ def _looks(
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:
-        looks = list(pool.map(one, chosen))
+        looks = dict(zip((m.name for m, _ in chosen), pool.map(one, chosen), strict=True))
     return looks, sum(m.bytes_of(rows_of(m, ranks)) for m, ranks in chosen)

@@ -18,7 +18,15 @@ import numpy.typing as npt
 from harness.errors import WeightsError
 from harness.weights.decode import RAW, READABLE, SIGNIFICAND, Real, decode
 from harness.weights.headers import Stored, read_header
-from harness.weights.quantised import BitsAndBytes, Quantised, four_bit, int8, read_gguf
+from harness.weights.quantised import (
+    BitsAndBytes,
+    Quantised,
+    Scale,
+    four_bit,
+    int8,
+    read_gguf,
+    scaled_integers,
+)
 from harness.weights.sources import Missing, Source, is_url, open_source, plain_url, read_json
 
 INDEX: Final = "model.safetensors.index.json"
@@ -34,23 +42,6 @@ WRAPPERS: Final = (
     "model.",
 )
 PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
-
-
-class Scale(NamedTuple):
-    """What an eight-bit matrix is multiplied with.
-
-    A table of numbers, each for a block of so many rows and columns.
-    """
-
-    values: npt.NDArray[np.float32]
-    rows: int
-    columns: int
-
-    def apply(self, out: Real, first: int) -> None:
-        """Scale rows ``first`` on of a matrix, in place."""
-        down = np.arange(first, first + len(out)) // self.rows
-        across = np.arange(out.shape[1]) // self.columns
-        np.multiply(out, self.values[down][:, across], out=out)
 
 
 def _scale(tensor: Stored, scale: Stored) -> Scale | None:
@@ -166,6 +157,14 @@ class Opened(NamedTuple):
             self.scale.apply(out, self.first + (part.start or 0))
 
 
+class LeftOut(NamedTuple):
+    """A tensor that is not read: why, its shape, and whether it may hold weights."""
+
+    why: str
+    shape: tuple[int, ...]
+    weights: bool
+
+
 class Checkpoint(NamedTuple):
     """Matrices by their plain names; what was left out, with the reason.
 
@@ -175,7 +174,7 @@ class Checkpoint(NamedTuple):
     label: str
     where: str
     pieces: dict[str, Piece]
-    left_out: dict[str, str]
+    left_out: dict[str, LeftOut]
     digest: str
     sources: tuple[Source, ...]
 
@@ -352,19 +351,19 @@ def _digest(tensors: Iterable[Stored | Quantised], sources: list[Source]) -> str
     return hashlib.sha256(repr([names, files]).encode()).hexdigest()
 
 
-def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], dict[str, str]]:
+def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], dict[str, LeftOut]]:
     """Matrices, put back together from what belongs to them; and what was left out.
 
     Scales belong to eight-bit ones, and what bitsandbytes stored apart.
     """
     pieces: dict[str, Piece] = {}
-    left_out: dict[str, str] = {}
+    left_out: dict[str, LeftOut] = {}
     used: set[str] = set()
     for name, tensor in stored.items():
         found = _put_together(tensor, stored, where)
         used |= found.used
         if isinstance(found.made, str):
-            left_out[name] = found.made
+            left_out[name] = LeftOut(found.made, tensor.shape, tensor.dtype not in _NO_WEIGHTS)
         else:
             pieces[name] = found.made
     pieces = {name: piece for name, piece in pieces.items() if name not in used}
@@ -373,7 +372,7 @@ def _pieces(stored: dict[str, Stored], where: str) -> tuple[dict[str, Piece], di
     if packed:
         raise WeightsError(
             "the checkpoint is quantised in a way that is not read exactly here "
-            f"(GPTQ, AWQ or packed: {packed[0]!r})",
+            f"(GPTQ, AWQ, MXFP4 or packed: {packed[0]!r})",
             where=where,
             next="give the checkpoint as it was before quantisation, or a GGUF file",
         )
@@ -398,6 +397,9 @@ def _put_together(tensor: Stored, stored: dict[str, Stored], where: str) -> _Tog
     if tensor.dtype == "I8" and scb is not None:
         eight = int8(BitsAndBytes(name, _whole(tensor), {"SCB": _whole(scb)}), tensor.shape)
         return _Together(_piece(eight), {scb.name, f"{plain}.weight_format"})
+    by_row = stored.get(f"{name}_scale")
+    if tensor.dtype == "I8" and by_row is not None and (found := _integers(tensor, stored)):
+        return found
     if tensor.dtype in READABLE:
         return _scaled(tensor, stored)
     if tensor.dtype[0] in "IUB":
@@ -405,12 +407,33 @@ def _put_together(tensor: Stored, stored: dict[str, Stored], where: str) -> _Tog
     return _Together(f"{tensor.dtype} is not read", set())
 
 
+def _integers(tensor: Stored, stored: dict[str, Stored]) -> _Together | None:
+    """Eight-bit integers as compressed-tensors stores them: (weight - zero point) * scale.
+
+    None, where it is not clear which scale belongs to which number.
+    """
+    scale, zero = stored[f"{tensor.name}_scale"], stored.get(f"{tensor.name}_zero_point")
+    names = [scale.name, f"{tensor.name}_shape"]
+    if len(tensor.shape) != 2 or scale.dtype not in READABLE:
+        return None
+    fitting = _scale(tensor, scale)
+    if fitting is None or (zero is not None and (zero.dtype, zero.shape) != ("I8", scale.shape)):
+        return None
+    shift = None
+    if zero is not None:
+        names.append(zero.name)
+        values = _whole(zero).astype(np.float32).reshape(fitting.values.shape)
+        shift = fitting._replace(values=values)
+    return _Together(_piece(scaled_integers(tensor.name, _whole(tensor), fitting, shift)), {*names})
+
+
 def _scaled(tensor: Stored, stored: dict[str, Stored]) -> _Together:
     """A matrix of floating-point numbers; with its scales, where eight-bit ones have any."""
     scale = None
     if tensor.dtype.startswith("F8"):
-        beside = (stored.get(f"{tensor.name}{suffix}") for suffix in ("_scale_inv", "_scale"))
-        scale = next((found for found in beside if found is not None), None)
+        plain = tensor.name.removesuffix(".weight")
+        names = [f"{tensor.name}_scale_inv", f"{tensor.name}_scale", f"{plain}.scale"]
+        scale = next((stored[found] for found in names if found in stored), None)
     if scale is None:
         return _Together(_piece(tensor), set())
     fitting = _scale(tensor, scale)
@@ -420,8 +443,10 @@ def _scaled(tensor: Stored, stored: dict[str, Stored]) -> _Together:
     return _Together(_piece(tensor)._replace(scale=fitting), {scale.name})
 
 
+#: Masks and positions.
+_NO_WEIGHTS: Final = ("BOOL", "I64")
 #: How names end that only checkpoints have whose numbers are packed in ways not read here.
-_PACKED: Final = (".qweight", ".weight_packed", ".qzeros")
+_PACKED: Final = (".qweight", ".weight_packed", ".qzeros", "_blocks")
 _FOUR_BIT: Final = (
     "absmax",
     "quant_map",

@@ -60,7 +60,8 @@ def first_guess(s: Real, parents: list[Real], b: Real) -> npt.NDArray[np.float64
     if not sound.all():
         y, x = y[sound], x[:, sound]
     inverse = np.linalg.pinv((x @ x.T).astype(np.float64), rcond=1e-10, hermitian=True)
-    guess = np.asarray(inverse @ (x @ y).astype(np.float64), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers without sense are told later
+        guess = np.asarray(inverse @ (x @ y).astype(np.float64), np.float64)
     near = np.rint(guess)
     return np.where(np.abs(guess - near) < 1e-6, near, guess)
 
@@ -219,6 +220,12 @@ class Worker:
         self, sums: Sums, decoded: list[Real], t: Real, guess: npt.NDArray[np.float64], bits: int
     ) -> bool:
         """Add one chunk, overwriting it; False, and nothing added, where a sum is not finite."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
+            return self._summed(sums, decoded, t, guess, bits)
+
+    def _summed(
+        self, sums: Sums, decoded: list[Real], t: Real, guess: npt.NDArray[np.float64], bits: int
+    ) -> bool:
         e, *x, b = decoded
         noise = rounding(e, bits, t) if bits else grid(e)
         np.subtract(e, b, out=e)
@@ -281,6 +288,8 @@ class Fit(NamedTuple):
     elements: int
     read: int
     not_finite: int
+    #: The suspect's length by the base's.
+    size: float
     #: Coefficient of each donor on (donor - base), and standard errors.
     a: tuple[float, ...]
     se: tuple[float, ...]
@@ -340,6 +349,7 @@ def solved(
         elements=elements,
         read=sums.n + sums.bad,
         not_finite=sums.bad,
+        size=_share(ss, sums.bb),
         a=tuple(map(float, a + moved.add)),
         se=tuple(float(math.sqrt(max(v, f, 0.0) + m**2)) for v, f, m in errors),
         correction=tuple(map(float, moved.add)),

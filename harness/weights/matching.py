@@ -20,10 +20,11 @@ T = TypeVar("T")
 FUSED: Final = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
     "gate_up_proj": ("gate_proj", "up_proj"),
+    "W_pack": ("q_proj", "k_proj", "v_proj"),
 }
 _STACKED: Final = re.compile(r"(.*\.experts)\.([a-z_]+(?:\.weight)?)")
 _EXPERT: Final = re.compile(r"\.experts\.\d+\.")
-_LAYER: Final = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
+LAYER: Final = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.")
 
 
 class Match(NamedTuple):
@@ -52,12 +53,31 @@ class Match(NamedTuple):
         return math.ceil(self.row_bytes * rows)
 
 
+class Compared(NamedTuple):
+    """How much of the suspect has a counterpart in every parent: numbers, and matrices."""
+
+    numbers: int
+    of_numbers: int
+    matrices: int
+    of_matrices: int
+
+    @property
+    def share(self) -> float:
+        return self.numbers / max(1, self.of_numbers)
+
+    @property
+    def least(self) -> float:
+        """The smaller of the shares of the numbers and of the matrices."""
+        return min(self.share, self.matrices / self.of_matrices if self.of_matrices else 1.0)
+
+
 class Matched(NamedTuple):
     """What can be compared, what cannot (with the reason), and what was done to make names meet."""
 
     matches: list[Match]
     unmatched: dict[str, str]
     renamed: list[str]
+    compared: Compared
 
 
 def match(
@@ -96,7 +116,7 @@ def match(
         extra = [name for name in pieces if name not in mine] if layers is None else []
         unmatched |= {f"{name} ({one.label})": f"not in {suspect.label}" for name in extra}
     for one in everyone:
-        unmatched |= {f"{name} ({one.label})": why for name, why in one.left_out.items()}
+        unmatched |= {f"{name} ({one.label})": left.why for name, left in one.left_out.items()}
     if not matches:
         first, reason = next(iter(unmatched.items()), ("", "nothing is in it"))
         raise WeightsError(
@@ -105,7 +125,19 @@ def match(
             where=suspect.where,
             next="give checkpoints of one architecture and size",
         )
-    return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed)
+    compared = _compared(matches, mine, suspect)
+    return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed, compared)
+
+
+def _compared(matches: Sequence[Match], mine: dict[str, Piece], suspect: Checkpoint) -> Compared:
+    left = [one.shape for one in suspect.left_out.values() if one.weights]
+    matched = [m.suspect for m in matches]
+    return Compared(
+        sum(p.rows * p.columns for p in matched),
+        sum(p.rows * p.columns for p in mine.values()) + sum(map(math.prod, left)),
+        sum(p.columns > 1 for p in matched),
+        sum(p.columns > 1 for p in mine.values()) + sum(len(shape) > 1 for shape in left),
+    )
 
 
 def _alike(everyone: Sequence[Checkpoint], renamed: list[str]) -> list[dict[str, Piece]]:
@@ -145,7 +177,7 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 
 def layer_of(name: str) -> int | None:
     """The number of the layer that a tensor belongs to."""
-    found = _LAYER.search(name)
+    found = LAYER.search(name)
     return int(found[1]) if found else None
 
 
@@ -179,7 +211,7 @@ def _moved(name: str, layers: dict[int, tuple[int, ...]] | None, parent: int) ->
     layer = layer_of(name)
     if layers is None or layer is None or layer not in layers:
         return name
-    return _LAYER.sub(lambda m: m[0].replace(m[1], str(layers[layer][parent])), name, count=1)
+    return LAYER.sub(lambda m: m[0].replace(m[1], str(layers[layer][parent])), name, count=1)
 
 
 def _unstack(

@@ -1,20 +1,23 @@
-"""Which way of making the suspect fits best: rules, tried one after the other.
+"""Ways of making a suspect, or a part of it: rules, tried one after the other.
 
-Each answers with a sentence, its evidence and its limits.
+Each answers with a sentence, its evidence and its limits. Which matrices share one story is
+decided in `story`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from scipy import special
 
+from harness.weights import parts
 from harness.weights.fit import Fit
-from harness.weights.signs import CLOSE, DROPPED, EXACT, FOUND, Kind, Look, arc
+from harness.weights.parts import Placed, Ratio, listed
+from harness.weights.signs import DROPPED, EXACT, FOUND, Kind, Look, arc
 
 #: What no combination of the parents explains, as a share of a tensor's length, up to which the
 #: suspect is related to them.
@@ -31,7 +34,7 @@ AWAY: Final = 0.1
 AT: Final = 0.02
 
 Method = Literal[
-    "independent",
+    "not related",
     "base itself",
     "donor itself",
     "fine-tune of the base",
@@ -47,6 +50,8 @@ Method = Literal[
     "LoRA on the donor",
     "quantised copy",
     "linear merge, changed afterwards",
+    "different parts",
+    "no working weights",
     "cannot tell",
 ]
 
@@ -121,6 +126,9 @@ class Verdict(NamedTuple):
     ratios: list[float]
 
 
+#: Of these nothing can be told: the parents are too near to one another there.
+SILENT: Final = ("parents equal", "too close")
+
 LIMITS: Final = [
     "Numbers show of what a checkpoint is made, not who made it, when, or by whose leave.",
     "A ratio near 0 speaks of these parents alone: another parent that was not given may be in it.",
@@ -128,29 +136,47 @@ LIMITS: Final = [
 
 
 class Case:
-    """All that the rules look at. Typical values are medians over tensors, weighted by size."""
+    """All that the rules look at. Typical values are medians over tensors, weighted by size.
+
+    ``looks`` are by the names of tensors.
+    """
 
     def __init__(
         self,
         tensors: Sequence[Tensor],
-        looks: Sequence[Look],
+        looks: Mapping[str, Look],
         labels: Sequence[str],
         stacked: dict[int, tuple[int, ...]] | None,
         suspect: str,
     ) -> None:
         *self.donors, self.base = labels
-        self.suspect, self.labels, self.looks, self.stacked = suspect, list(labels), looks, stacked
+        self.suspect, self.labels, self.stacked = suspect, list(labels), stacked
+        self.tensors, self.looked = tensors, looks
         self.matrices = [t for t in tensors if t.matrix] or list(tensors)
-        self.telling = [t for t in self.matrices if t.kind not in ("parents equal", "too close")]
+        self.telling = [t for t in self.matrices if t.kind not in SILENT]
         self.quantised = any(t.quantised for t in self.telling)
+
+    def only(self, *kinds: Kind) -> Case:
+        """The same of its matrices of some kinds alone."""
+        some = [t for t in self.matrices if t.kind in kinds]
+        return Case(some, self.looked, self.labels, self.stacked, self.suspect)
+
+    @cached_property
+    def looks(self) -> list[Look]:
+        return [self.looked[t.name] for t in self.telling if t.name in self.looked]
+
+    @cached_property
+    def placed(self) -> list[Placed]:
+        """Where each matrix lies between its parents."""
+        return [_placed(t) for t in self.telling]
 
     def share(self, *kinds: Kind) -> float:
         """Share of the numbers that are in tensors of some kinds."""
         of_kinds = sum(t.fit.elements for t in self.telling if t.kind in kinds)
-        return of_kinds / sum(t.fit.elements for t in self.telling)
+        return of_kinds / max(1, sum(t.fit.elements for t in self.telling))
 
     def typical(self, of: Callable[[Fit], float]) -> float:
-        return _typical([of(t.fit) for t in self.telling], [t.fit.elements for t in self.telling])
+        return typical([of(t.fit) for t in self.telling], [t.fit.elements for t in self.telling])
 
     @cached_property
     def ratios(self) -> list[float]:
@@ -218,52 +244,8 @@ class Case:
         ]
 
 
-def decide(
-    tensors: Sequence[Tensor],
-    looks: Sequence[Look],
-    labels: Sequence[str],
-    stacked: dict[int, tuple[int, ...]] | None,
-    suspect: str,
-) -> Verdict:
-    """The way of making the suspect that fits best. ``labels`` name the donors, then the base."""
-    case = Case(tensors, looks, labels, stacked, suspect)
-    found = next(verdict for rule in RULES if (verdict := rule(case)) is not None)
-    return found
-
-
-def _too_close(c: Case) -> Verdict | None:
-    if sum(t.fit.elements for t in c.telling) >= 0.2 * sum(t.fit.elements for t in c.matrices):
-        return None
-    sizes = [t.fit.elements for t in c.matrices]
-    apart = _typical([max(t.fit.parents_in_rounding) for t in c.matrices], sizes)
-    far = _typical([t.fit.base_in_rounding for t in c.matrices], sizes)
-    sentence = (
-        f"{_and(c.labels)} differ by hardly more than the rounding of their numbers; "
-        f"{c.suspect} cannot be placed between them."
-    )
-    said = (
-        f"donor and base differ by {apart:.2g} times the rounding of the stored type, "
-        f"{c.suspect} and {c.base} by {far:.2g} times; a ratio takes {CLOSE:g} times"
-    )
-    return Verdict("cannot tell", sentence, [said], list(LIMITS), [])
-
-
-def _independent(c: Case) -> Verdict | None:
-    if c.share("unrelated") <= 0.5:
-        return None
-    return c.says(
-        "independent",
-        f"{c.suspect} shares nothing with {_and(c.labels)}: "
-        "no combination of them is nearer to it than chance.",
-        f"{100 * c.share('unrelated'):.0f} % of its numbers "
-        "are in tensors unrelated to every parent",
-    )
-
-
-def _low_rank(c: Case) -> Verdict | None:
+def low_rank(c: Case) -> Verdict | None:
     """A LoRA: most matrices that changed differ from one parent by a low rank."""
-    if c.share("near", "unrelated") <= 0.3:
-        return None
     ranks = {
         c.base: [one.base_rank for one in c.looks if one.base_rank is not None],
         c.donors[0]: [one.donor_rank for one in c.looks if one.donor_rank is not None],
@@ -290,41 +272,54 @@ def _hardly_related(c: Case) -> Verdict | None:
     if c.unexplained > RELATED:
         return c.says(
             "cannot tell",
-            f"{c.suspect} is neither clearly related to {_and(c.labels)} "
+            f"{c.suspect} is neither clearly related to {listed(c.labels)} "
             "nor clearly apart from them.",
         )
     return None
 
 
-def _stacked(c: Case) -> Verdict | None:
-    copied = c.share("same as base", "same as donor")
-    either = min(c.share("same as base"), c.share("same as donor"))
-    if c.stacked is None and (copied <= 0.95 or either <= 0.02):
+def stacking(c: Case) -> Verdict | None:
+    """Whole layers of several parents, each the same as its owner's."""
+    copies = {"same as base", "same as donor"}
+    if any(t.kind not in copies for t in c.telling):
         return None
-    layers = _stack(c.telling, c.stacked, c.donors, c.base)
+    owners: dict[int, set[Ratio]] = {}
+    for one in c.placed:
+        if one.layer is not None:
+            owners.setdefault(one.layer, set()).add(one.ratio)
+    if any(len(found) > 1 for found in owners.values()):
+        return None
+    if c.stacked is None and len(set.union(set(), *owners.values())) < 2:
+        return None
     return c.says(
         "layer stacking",
-        f"{c.suspect} is stacked from whole layers of {_and(c.labels)}: {layers}.",
-        f"{100 * copied:.0f} % of its numbers are in tensors copied unchanged",
+        f"{c.suspect} is stacked from whole layers of {listed(c.labels)}: {runs(c)}.",
+        "its matrices are copied unchanged",
     )
 
 
 def _the_same(c: Case) -> Verdict | None:
-    donor, base = c.share("same as donor"), c.share("same as base")
-    if donor > 0.95:
-        far = [sum(t.fit.donors_in_rounding[i] for t in c.telling) for i in range(len(c.donors))]
+    """A parent itself: all matrices, and what else was compared, the same to the bit."""
+    ratio = c.placed[0].ratio
+    if any(t.kind not in ("same as base", "same as donor") for t in c.telling):
+        return None
+    if any(one.ratio != ratio for one in c.placed):
+        return None
+    whose = c.base if not any(ratio) else c.donors[ratio.index(1.0)]
+    kind: Kind = "same as donor" if any(ratio) else "same as base"
+    same = (kind, *SILENT)
+    apart = [t for t in c.tensors if not t.matrix and t.kind not in same]
+    method: Method = "donor itself" if any(ratio) else "base itself"
+    if apart:
         return c.says(
-            "donor itself",
-            f"{c.suspect} is {c.donors[int(np.argmin(far))]}: {100 * donor:.0f} % of its numbers "
-            "are in tensors that are the same to the bit.",
+            method,
+            f"all matrices of {c.suspect} are those of {whose}, the same to the bit; "
+            f"{len(apart)} of its vectors (such as {apart[0].name}) are not.",
         )
-    if base > 0.95:
-        return c.says(
-            "base itself",
-            f"{c.suspect} is {c.base}: {100 * base:.0f} % of its numbers "
-            "are in tensors that are the same to the bit.",
-        )
-    return None
+    return c.says(
+        method,
+        f"{c.suspect} is {whose}: its matrices are the same to the bit.",
+    )
 
 
 def _sparse(c: Case) -> Verdict | None:
@@ -354,7 +349,7 @@ def _sparse(c: Case) -> Verdict | None:
     return c.says(
         method,
         f"{c.suspect} is {c.base} with {100 * density:.0f} % of its difference to "
-        f"{_and(c.donors)} put in ({method}{times}), the rest left as in {c.base}.",
+        f"{listed(c.donors)} put in ({method}{times}), the rest left as in {c.base}.",
         f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; "
         f"they are {which} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding",
         limit="Where a tool drops numbers and rescales the rest, the weight it was given and its "
@@ -365,8 +360,7 @@ def _sparse(c: Case) -> Verdict | None:
 def _on_an_arc(c: Case) -> Verdict | None:
     if c.share("arc") <= 0.5:
         return None
-    found = [(on.t, t.fit.elements) for t in c.telling if (on := arc(t.fit))]
-    place = _typical([v for v, _ in found], [n for _, n in found])
+    place = parts.middle(c.placed)[0]
     return c.says(
         "SLERP",
         f"{c.suspect} lies on the arc between {c.base} and {c.donors[0]} (SLERP) "
@@ -377,11 +371,11 @@ def _on_an_arc(c: Case) -> Verdict | None:
     )
 
 
-def _on_the_line(c: Case) -> Verdict | None:
-    """Exact blends: a copy, a mixture, or more than a mixture."""
-    certain = c.share("blend", "arc", "same as base", "same as donor")
-    if certain <= 0.8:
-        return None
+def on_the_line(c: Case) -> Verdict:
+    """Exact blends of one ratio: a copy, a mixture, or more than a mixture."""
+    if (found := _the_same(c) or _on_an_arc(c)) is not None:
+        return found
+    certain = c.share(*ON_THE_LINE)
     a = c.ratios
     from_either = min(abs(a[0]), abs(a[0] - 1))
     if c.near_one and c.quantised and from_either < AWAY / 2:
@@ -391,7 +385,7 @@ def _on_the_line(c: Case) -> Verdict | None:
         )
     margin = max(0.01, 4 * max(p.se for p in c.pooled))
     if sum(a) > 1 + margin or min(a) < -margin:
-        said = _and(
+        said = listed(
             [f"{one:.3f} times the difference of {d}" for one, d in zip(a, c.donors, strict=True)]
         )
         return c.says(
@@ -401,15 +395,51 @@ def _on_the_line(c: Case) -> Verdict | None:
         )
     if c.near_one and from_either < AT:
         return c.says("quantised copy", f"{c.suspect} is {c.near_one}, rounded to another type.")
-    shares = zip((*a, 1 - sum(a)), (*c.donors, c.base), strict=True)
-    mixture = " + ".join(f"{share:.3f} {whose}" for share, whose in shares)
     return c.says(
         "linear merge",
-        f"{c.suspect} is a linear merge, {mixture}, exact to the rounding of its stored type "
-        f"in {100 * certain:.0f} % of its numbers.",
-        limit="A linear merge and task arithmetic with the same weights give the same numbers; "
-        "so does SLERP where parents are nearly parallel.",
+        f"{c.suspect} is a linear merge, {parts.shares(tuple(a), c.labels, exact=False)}, "
+        f"exact to the rounding of its stored type in {100 * certain:.0f} % of its numbers.",
+        limit=SAME_NUMBERS,
     )
+
+
+def in_parts(c: Case) -> Verdict:
+    """Exact blends whose ratio is not the same everywhere."""
+    told = parts.described(c.placed, lambda ratio: parts.shares(ratio, c.labels))
+    return c.says(
+        "different parts",
+        f"{c.suspect} is made of {listed(c.labels)}, in each part differently, "
+        f"exact to rounding: {told}.",
+        limit=SAME_NUMBERS,
+    )
+
+
+SAME_NUMBERS: Final = (
+    "A linear merge and task arithmetic with the same weights give the same numbers; "
+    "so does SLERP where parents are nearly parallel."
+)
+#: Kinds of matrices that are exact combinations of the parents.
+ON_THE_LINE: Final[tuple[Kind, ...]] = ("blend", "arc", "same as base", "same as donor")
+
+
+def _placed(t: Tensor) -> Placed:
+    on = arc(t.fit) if t.kind == "arc" else None
+    ratio = (on.t,) if on else t.fit.a
+    if t.kind == "same as base":
+        ratio = (0.0,) * len(ratio)
+    elif t.kind == "same as donor":
+        nearest = int(np.argmin(t.fit.donors_in_rounding))
+        ratio = tuple(float(i == nearest) for i in range(len(ratio)))
+    elif t.quantised and len(ratio) == 1 and min(abs(ratio[0]), abs(ratio[0] - 1)) < AWAY / 2:
+        ratio = (float(round(ratio[0])),)  # a grid of its own does not follow the parents
+    error = ON_AN_ARC if on else max(t.fit.se)
+    if t.kind in ("same as base", "same as donor"):
+        error = 0.0
+    return Placed(t.name, t.component, t.layer, ratio, error, t.fit.elements)
+
+
+#: Where parents are nearly parallel an arc is told as a line, and its place so much less well.
+ON_AN_ARC: Final = 0.002
 
 
 def _coarse(c: Case) -> Verdict | None:
@@ -429,16 +459,16 @@ def _beside_the_line(c: Case) -> Verdict | None:
     if not all(p.se < AWAY / 2 for p in c.pooled):
         return c.says(
             "cannot tell",
-            f"{c.suspect} is near {c.base}; whether {_and(c.donors)} is in it, too, "
+            f"{c.suspect} is near {c.base}; whether {listed(c.donors)} is in it, too, "
             "these numbers cannot tell.",
         )
     if c.typical(lambda fit: fit.base_in_rounding) <= (EXACT if c.quantised else COPIED):
         return c.says("quantised copy", f"{c.suspect} is {c.base}, up to the rounding of its type.")
-    way = _and([f"{100 * p.mean:.1f} % of the way" for p in c.pooled])
+    way = listed([f"{100 * p.mean:.1f} % of the way" for p in c.pooled])
     return c.says(
         "fine-tune of the base",
         f"{c.suspect} is near {c.base}, and its difference to {c.base} "
-        f"does not point towards {_and(c.donors)}: {way}.",
+        f"does not point towards {listed(c.donors)}: {way}.",
     )
 
 
@@ -452,7 +482,7 @@ def _changed(c: Case) -> Verdict:
             f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: "
             f"it was made from {donor} (trained further, or rounded).",
         )
-    said = _and(
+    said = listed(
         [f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found]
     )
     limit = (
@@ -481,21 +511,20 @@ def _changed(c: Case) -> Verdict:
     )
 
 
-#: In this order: what is certain before what is likely.
+#: For matrices that are near their parents and on no line between them: what is certain before
+#: what is likely.
 RULES: Final[tuple[Callable[[Case], Verdict | None], ...]] = (
-    _too_close,
-    _independent,
-    _low_rank,
     _hardly_related,
-    _stacked,
-    _the_same,
     _sparse,
-    _on_an_arc,
-    _on_the_line,
     _coarse,
     _beside_the_line,
     _changed,
 )
+
+
+def near(c: Case) -> Verdict:
+    """What matrices tell that are near their parents, and on no line between them."""
+    return next(verdict for rule in RULES if (verdict := rule(c)) is not None)
 
 
 def _found(c: Case) -> list[int]:
@@ -503,7 +532,7 @@ def _found(c: Case) -> list[int]:
     return [i for i, p in enumerate(c.pooled) if abs(p.mean / p.se) > FOUND and abs(p.mean) > AWAY]
 
 
-def _typical(values: Sequence[float], sizes: Sequence[int]) -> float:
+def typical(values: Sequence[float], sizes: Sequence[int]) -> float:
     """The median, weighted by size."""
     v, n = np.asarray(values, float), np.asarray(sizes, float)
     order = np.argsort(v)
@@ -511,29 +540,21 @@ def _typical(values: Sequence[float], sizes: Sequence[int]) -> float:
     return float(v[order][min(place, len(v) - 1)])
 
 
-def _stack(
-    telling: Sequence[Tensor],
-    stacked: dict[int, tuple[int, ...]] | None,
-    donors: Sequence[str],
-    base: str,
-) -> str:
+def runs(c: Case) -> str:
     """Runs of layers, such as "layers 0-3 are 0-3 of base"."""
-    runs: list[list[int | str]] = []
-    for layer in sorted({t.layer for t in telling if t.layer is not None}):
-        mine = [t for t in telling if t.layer == layer]
+    found: list[list[int | str]] = []
+    for layer in sorted({t.layer for t in c.telling if t.layer is not None}):
+        mine = [t for t in c.telling if t.layer == layer]
         far = [
             sum(t.fit.base_distance for t in mine),
-            *(sum(t.fit.donor_distance[i] for t in mine) for i in range(len(donors))),
+            *(sum(t.fit.donor_distance[i] for t in mine) for i in range(len(c.donors))),
         ]
         nearest = int(np.argmin(far))
-        whose = (base, *donors)[nearest]
-        there = layer if stacked is None else stacked[layer][nearest - 1]
-        if runs and runs[-1][0] == whose and runs[-1][2] == layer - 1 and runs[-1][4] == there - 1:
-            runs[-1][2], runs[-1][4] = layer, there
+        whose = (c.base, *c.donors)[nearest]
+        there = layer if c.stacked is None else c.stacked[layer][nearest - 1]
+        last = found[-1] if found else None
+        if last and last[0] == whose and last[2] == layer - 1 and last[4] == there - 1:
+            last[2], last[4] = layer, there
         else:
-            runs.append([whose, layer, layer, there, there])
-    return _and([f"layers {a}-{b} are {c}-{d} of {whose}" for whose, a, b, c, d in runs])
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else list(parts))
+            found.append([whose, layer, layer, there, there])
+    return listed([f"layers {a}-{b} are {c}-{d} of {whose}" for whose, a, b, c, d in found])

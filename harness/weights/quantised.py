@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import WeightsError
+from harness.weights.decode import Real
 
 Rows = Callable[[int, int], npt.NDArray[np.float32]]
 
@@ -30,6 +31,23 @@ class Quantised(NamedTuple):
     shape: tuple[int, ...]
     per_row: float
     rows: Rows
+
+
+class Scale(NamedTuple):
+    """What an eight-bit matrix is multiplied with.
+
+    A table of numbers, each for a block of so many rows and columns.
+    """
+
+    values: npt.NDArray[np.float32]
+    rows: int
+    columns: int
+
+    def apply(self, out: Real, first: int) -> None:
+        """Scale rows ``first`` on of a matrix, in place."""
+        down = np.arange(first, first + len(out)) // self.rows
+        across = np.arange(out.shape[1]) // self.columns
+        np.multiply(out, self.values[down][:, across], out=out)
 
 
 #: llama.cpp's names of a block's tensors, and Hugging Face's.
@@ -184,6 +202,23 @@ def int8(found: BitsAndBytes, shape: tuple[int, ...]) -> Quantised:
         return np.asarray(weight[part].astype(np.float32) * scale[part], np.float32)
 
     return Quantised(found.name, "bitsandbytes int8", shape, shape[-1], read)
+
+
+def scaled_integers(
+    name: str, weight: npt.NDArray[Any], scale: Scale, shift: Scale | None
+) -> Quantised:
+    """Integers of eight bits with scales, by row or block, and zero points if there are any."""
+
+    def read(first: int, count: int) -> npt.NDArray[np.float32]:
+        out = weight[first : first + count].astype(np.float32)
+        if shift is not None:
+            zeros = np.ones_like(out)
+            shift.apply(zeros, first)
+            out -= zeros
+        scale.apply(out, first)
+        return out
+
+    return Quantised(name, "int8 with scales", weight.shape, weight.shape[-1], read)
 
 
 def four_bit(found: BitsAndBytes, where: str) -> Quantised:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from harness.errors import WeightsError
 from harness.weights.checkpoint import Checkpoint, Piece, open_checkpoint
@@ -46,9 +47,14 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
     WeightsError
         The folder holds fewer than two checkpoints that share matrices with the suspect.
     """
+    with threadpool_limits(1):  # many small products: threads would wait for one another
+        return _ranked(suspect, folder, seed)
+
+
+def _ranked(suspect: str, folder: Path, seed: int) -> list[Pair]:
     mine = open_checkpoint(suspect)
     opened = (_opened(place) for place in sorted(folder.iterdir()))
-    others = [one for one in opened if one is not None and one.where != mine.where]
+    others = [one for one in opened if one is not None and not _same_place(one, mine)]
     names = sorted(name for name, piece in mine.pieces.items() if piece.columns > 1)
     related = [
         one for one in others if sum(_same(one, mine, name) for name in names) > len(names) / 2
@@ -72,6 +78,12 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
     for first, second in itertools.combinations(candidates, 2):
         found.append(_together(suspects, first, second, lengths))
     return sorted(found, key=lambda pair: (pair.unexplained, len(pair.places)))
+
+
+def _same_place(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints are one, however their paths are written."""
+    places = (Path(one.where).resolve(), Path(other.where).resolve())
+    return one.where == other.where or places[0] == places[1]
 
 
 class _Candidate(NamedTuple):

@@ -28,6 +28,10 @@ CLOSE: Final = 5.0
 POINTS: Final = 0.8
 #: Z-score from which a direction counts as found.
 FOUND: Final = 6.0
+#: From this share of NaN and infinite numbers on, or with so many times the base's length, a tensor
+#: holds no weights of a model that works.
+NOT_FINITE: Final = 0.01
+HUGE: Final = 1e3
 #: Share of numbers left at the base's, beyond what rounding explains, from which a merge is sparse.
 DROPPED: Final = 0.02
 #: Share of a difference's energy that is no rank of its own, but the arithmetic's.
@@ -42,6 +46,8 @@ Kind = Literal[
     "unrelated",
     "parents equal",
     "too close",
+    "changed",
+    "no weights",
 ]
 
 
@@ -51,8 +57,10 @@ def kind_of(fit: Fit, quantised: bool = False) -> Kind:
     A quantised suspect has a grid of its own, not its parents', so its rounding does not follow
     their difference.
     """
+    if senseless(fit) is not None:
+        return "no weights"
     if max(fit.parents_distance) < 1e-6:
-        return "parents equal"
+        return "parents equal" if fit.base_in_rounding < EXACT else "changed"
     if fit.base_in_rounding < 0.01:
         return "same as base"
     if min(fit.donors_in_rounding) < 0.01:
@@ -66,8 +74,19 @@ def kind_of(fit: Fit, quantised: bool = False) -> Kind:
     # beyond the parents, their own rounding is stretched, too
     within = EXACT * max(1.0, *map(abs, fit.free))
     z = max(abs(a) / max(e, 1e-300) for a, e in zip(fit.a, fit.se, strict=True))
-    points = fit.cosine > POINTS or (quantised and z > FOUND)
+    points = abs(fit.cosine) > POINTS or (quantised and z > FOUND)
     return "blend" if fit.in_rounding <= within and points else "near"
+
+
+def senseless(fit: Fit) -> str | None:
+    """What a tensor holds instead of weights, if it does: zeros, NaN, absurdly large numbers."""
+    if fit.not_finite > NOT_FINITE * fit.read:
+        return "NaN or infinite numbers"
+    if fit.size == 0 and fit.base_distance > 0:
+        return "zeros"
+    if HUGE < fit.size < math.inf:
+        return f"numbers {fit.size:.2g} times as large as the parents'"
+    return None
 
 
 class Arc(NamedTuple):

@@ -30,7 +30,7 @@ TRUTH = [
     ("lora", "LoRA on the base", None),
     ("donor-int8", "quantised copy", None),
     ("donor-nf4", "quantised copy", None),
-    ("unrelated", "independent", None),
+    ("unrelated", "not related", None),
 ]
 
 

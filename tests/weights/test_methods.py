@@ -68,9 +68,9 @@ CASES = {
     "DARE": (lambda: merged(dare, DONOR, BASE), "DARE, 2.0"),
     "LoRA on the base": (lambda: merged(with_adapter, BASE), "rank 4"),
     "LoRA on the donor": (lambda: merged(with_adapter, DONOR), "rank 4"),
-    "donor itself": (lambda: DONOR, "100 %"),
-    "base itself": (lambda: BASE, "100 %"),
-    "independent": (lambda: drawn(7), "shares nothing"),
+    "donor itself": (lambda: DONOR, "is donor: its matrices are the same to the bit"),
+    "base itself": (lambda: BASE, "is base: its matrices are the same to the bit"),
+    "not related": (lambda: drawn(7), "is not related to donor and base tensor by tensor"),
     "fine-tune of the base": (lambda: tuned(BASE, 5), "does not point towards donor"),
     "fine-tune of the donor": (lambda: tuned(DONOR, 5), "made from donor"),
     "linear merge, changed afterwards": (
