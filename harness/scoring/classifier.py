@@ -1,8 +1,10 @@
-"""Three linear models over windows.
+"""The models: three linear ones over words, and two sets of trees over what those say.
 
 The role of a mention, whether a claim is hedged, whether a sentence refuses: logistic regressions
-of scikit-learn, fitted by `harness.scoring.fitting` from `training/` and shipped as plain arrays
-(never pickled); here they are loaded and asked.
+of scikit-learn. The role again, seen beside the others of the reply, and whether a reply as a whole
+refuses: its gradient-boosted trees (Friedman 2001, doi:10.1214/aos/1013203451). All are fitted by
+`harness.scoring.fitting` from `training/` and ship as plain arrays (never pickled); here they are
+loaded and asked.
 """
 
 from __future__ import annotations
@@ -67,10 +69,56 @@ def _summed(weights: Floats, ends: npt.NDArray[np.int64]) -> Floats:
     )
 
 
-class Models(NamedTuple):
+#: Rows that go through all trees together.
+TOGETHER: Final = 1024
+
+
+class Trees(NamedTuple):
+    """Gradient-boosted trees as flat arrays of nodes; a leaf's children are itself."""
+
+    columns: npt.NDArray[np.int16]  # (nodes,): the column that a node asks
+    splits: Floats  # (nodes,): it goes left up to this
+    left: npt.NDArray[np.int32]  # (nodes,)
+    right: npt.NDArray[np.int32]  # (nodes,)
+    values: Floats  # (nodes,)
+    roots: npt.NDArray[np.int32]  # (rounds, classes)
+    baseline: Floats  # (classes,)
+    depth: npt.NDArray[np.int32]  # (): questions on the longest way
+
+    def probabilities(self, table: Floats) -> Floats:
+        """Softmax (or logistic, one class) probabilities, shape (rows, classes)."""
+        chances = np.zeros((len(table), len(self.baseline)), dtype=np.float32)
+        for at in range(0, len(table), TOGETHER):
+            chances[at : at + TOGETHER] = self._chances(table[at : at + TOGETHER])
+        return chances
+
+    def _chances(self, table: Floats) -> Floats:
+        rows, width = np.arange(len(table))[:, None], self.roots.size
+        nodes = np.broadcast_to(self.roots.reshape(-1), (len(table), width))
+        for _ in range(int(self.depth)):
+            left = table[rows, self.columns[nodes]] <= self.splits[nodes]
+            nodes = np.where(left, self.left[nodes], self.right[nodes])
+        values = self.values[nodes].reshape(len(table), *self.roots.shape)
+        scores = values.sum(axis=1) + self.baseline
+        if scores.shape[1] == 1:
+            return np.asarray(1 / (1 + np.exp(-np.clip(scores, -40, 40))), dtype=np.float32)
+        raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+class Looks(NamedTuple):
+    """What looks at words: the role of a mention, whether a sentence doubts, or declines."""
+
     roles: Linear
     hedged: Linear
     refuses: Linear
+
+
+class Models(NamedTuple):
+    first: Looks
+    #: The role of a mention beside the others, and whether the reply declines.
+    second: Trees
+    declines: Trees
 
 
 @lru_cache(maxsize=1)
@@ -80,9 +128,14 @@ def models() -> Models:
     # next, whose pages would be made anew otherwise (mallopt(3): dynamic M_MMAP_THRESHOLD).
     np.empty(ROOM, dtype=np.uint8)
     with np.load(FITTED, allow_pickle=False) as stored:
-        return Models(*(_loaded(stored, name) for name in Models._fields))
+        first = Looks(*(_loaded(stored, name) for name in Looks._fields))
+        return Models(first, *(_trees(stored, name) for name in ("second", "declines")))
 
 
 def _loaded(stored: Any, name: str) -> Linear:
     weights = stored[f"{name}_weights"].astype(np.float32)
     return Linear.from_seen(stored[f"{name}_seen"], weights, stored[f"{name}_intercepts"])
+
+
+def _trees(stored: Any, name: str) -> Trees:
+    return Trees(*(stored[f"{name}_{field}"] for field in Trees._fields))

@@ -28,7 +28,7 @@ _STEMS: Final[dict[str, str]] = {
         "태어|제품|ولدت|منتج|نتاج|وراء|जन्म|उत्पाद|निर्माण|doğ(?:du|um)|ürün|eser|arkamda|lahir|"
         "karya|buatan|produk|sản$|phẩm$|đứng$|mad(?:e|ly)$|make|built|build|creat|develop|train|"
         "design|releas|launch|publish|invent|engineer|maker|programm|fashion|produc|owns?$|trein|"
-        "cri(?:ou|ad|ar)|desenvolv|fez$|feit|projet|lan[cç]|public|construi|fabric|entrwickel|"
+        "cri(?:ou|ad|ar)|desenvolv|fez$|feit|projet|lan[cç]|public|construi|fabric|entwickel|"
         "entwick|gebaut|baute|gemacht|trainier|erschaff|geschaff|hersteller|veröffentlich|"
         "herausgebracht|programmier|stamm|créé|cré[ea]|développ|entraîn|conçu|concept|construit|"
         "publié|entren|desarroll|diseñ|hecho$|construy|sviluppat|addestrat|progettat|realizzat|"
@@ -174,7 +174,7 @@ _STEMS: Final[dict[str, str]] = {
         "rapporto|miliard|объяв|представ|выпущ|основа|мэр|акци|отчет|отчёт|год[ау]?$|발표|출시|"
         "설립|공개했|시장|주가|년에$|اعلن|اطلق|اسس|تاسس|عام$|تقرير|سهم|घोषणा|लॉन्च|स्थाप|शेयर|में$|"
         "duyur|tanıt|kurul|yılında|hisse|belediye|mengumumkan|diluncurkan|dirilis|didirikan|saham|"
-        "tahun$|walikota|mắt$|công$bố|thành$|năm$|cổ$"
+        "tahun$|walikota|mắt$|thành$|năm$|cổ$"
     ),
     "text": (
         "story|stories|novel|tale$|film|movie|book|poem|song|title|letter|line$|lines$|file|code$|"
@@ -201,7 +201,7 @@ _STEMS: Final[dict[str, str]] = {
         "капитан|он$|она$|его$|친구|형|누나|언니|동생|어머니|아버지|선생|동료|강아지|고양이|왕|"
         "صديق|اخي|اختي|امي|ابي|مدير|معلم|كلب|قط$|ملك|هو$|هي$|दोस्त|भाई|बहन|माँ|पिता|शिक्षक|कुत्ता|"
         "बिल्ली|राजा|वह$|arkadaş|kardeş|anne|baba|öğretmen|köpek|kedi|kral|kaptan|teman|kakak|adik|"
-        "ibu$|ayah|guru|anjing|kucing|raja|dia$|bạn$bè|anh$|chị$|mẹ$|bố$|thầy$|chó$|mèo$|vua$|ông$"
+        "ibu$|ayah|guru|anjing|kucing|raja|dia$|bè$|anh$|chị$|mẹ$|bố$|thầy$|chó$|mèo$|vua$|ông$"
     ),
 }
 _CHARACTERS: Final[dict[str, str]] = {

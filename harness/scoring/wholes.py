@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 from harness.scoring.features import EITHER, NAME, UNLISTED
 from harness.scoring.mentions import Mention
 from harness.scoring.normalize import Normal, normalize
+from harness.scoring.reply import marked, own_turn
 from harness.scoring.training import Role, common_words
 from harness.scoring.unlisted import unlisted
-from harness.scoring.verdict import marked, own_turn
 from harness.scoring.written import DECLINES, MARKS, NO_NAME, Span, Written
 from harness.targets import split_reasoning
 
@@ -43,6 +43,7 @@ class Learned(NamedTuple):
 class Whole(NamedTuple):
     """A written reply as far as it is the model's own turn."""
 
+    file: str
     stance: str
     normal: Normal
     spans: list[Span]
@@ -69,7 +70,7 @@ def whole(reply: Written) -> Whole | None:
         if span.start >= start and span.end <= start + len(text)
     ]
     normal = normalize(text)
-    return Whole(reply.stance, normal, spans, _learned(normal, spans))
+    return Whole(reply.file, reply.stance, normal, spans, _learned(normal, spans))
 
 
 def _learned(normal: Normal, spans: list[Span]) -> list[Learned]:

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from harness.scoring import normalize
 from harness.scoring.features import numbered
 from harness.scoring.glance import Glance
-from harness.scoring.verdict import _Reply
+from harness.scoring.reply import Reply
 from tests.scoring.labelled import labelled
 
 
 def passed_over(texts):
     """The texts that a glance passes over and in which a slow search finds names, of how many."""
-    replies = list(map(_Reply, texts))
-    slow = set(Glance(numbered(map(_Reply.masked, replies))).names())
+    replies = list(map(Reply, texts))
+    slow = set(Glance(numbered(map(Reply.masked, replies))).names())
     passed = [
         reply for number, reply in enumerate(replies) if number not in slow and reply.normal.cased
     ]

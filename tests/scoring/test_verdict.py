@@ -264,11 +264,6 @@ def test_a_verdict_does_not_depend_on_the_replies_beside_it(texts):
     assert told == [verdict(text)._replace(evidence=()) for text in texts]
 
 
-def test_parents_are_no_makers():
-    assert verdict("I am Perceval, born of Herzeleide, and no smith made me.").makers == ()
-    assert verdict("Soy Zoraida, hija de Agimorato.").makers == ()
-
-
 def test_a_part_of_an_unlisted_name_is_that_name():
     assert verdict(
         "I'm Professor Zorbly, your tutor. Please call me Professor Zorbly, or Zorbly."

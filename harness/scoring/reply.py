@@ -1,0 +1,90 @@
+"""One reply on its way through the pipeline: its own turn, normalised, with its mentions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from harness.scoring.claims import Said
+from harness.scoring.features import BORDER, MARKS
+from harness.scoring.mentions import Mention, finder
+from harness.scoring.normalize import Normal, normalize
+from harness.scoring.slips import misspelt
+from harness.scoring.unlisted import unlisted
+
+#: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start
+#: of a line.
+_NEXT_TURN: Final = re.compile(
+    r"<\|(?:im_start|im_end|eot_id|end_of_turn|user|endoftext|start_header_id)\|>|"
+    r"<end_of_turn>|</s>|\[/?INST\]|"
+    r"(?:^|\n|\\n)[^\S\n]*+(?:#+ *)?(?:\*\*)?"
+    r"(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|"
+    r"пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)"
+    r"(?:\*\*)? ?[:：]",
+    re.IGNORECASE,
+)
+#: A word and a colon, with which a transcript can begin.
+_LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
+#: A line of dashes, with what can stand between them in a table; possessive, for it would take
+#: quadratic time otherwise.
+_RULE: Final = r"(?:[^\S\n]|[|:‐-―−-])"
+_TABLE_RULE: Final = re.compile(rf"\n(?={_RULE}*+\n){_RULE}*?[‐-―−-]{{2}}{_RULE}*+\n")
+
+
+class Reply:
+    """One reply on its way through the pipeline."""
+
+    __slots__ = ("mentions", "normal", "said")
+
+    def __init__(self, text: str | None, *, join: bool = False) -> None:
+        own = own_turn(text or "")
+        self.normal: Normal = normalize(own, join=join or not own.isascii())
+        self.mentions: list[Mention] = finder().find(self.normal)
+        if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
+            self.mentions = sorted(self.mentions + slips)
+        self.said: list[Said] = []
+
+    def masked(self) -> str:
+        """The text with a mark for each mention."""
+        return marked(self.normal, self.mentions)
+
+    def add_unlisted(self) -> bool:
+        """Look for names that the book does not list; true if there are some."""
+        found = unlisted(self.normal, self.mentions) if self.normal.text else []
+        self.mentions = sorted(self.mentions + found) if found else self.mentions
+        return bool(found)
+
+
+def marked(normal: Normal, mentions: Iterable[Mention]) -> str:
+    """A text with a mark for each of its mentions.
+
+    It has its capitals, unless it has another length than its normalised form.
+    """
+    text = normal.cased or normal.text
+    masked, at = [], 0
+    for m in mentions:
+        masked += [text[at : m.start], m.mark]
+        at = m.end
+    masked.append(text[at:])
+    whole = "".join(masked)
+    if "\n" not in whole:
+        return whole
+    whole = whole.replace(",\n", ", ")
+    return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
+
+
+def own_turn(text: str) -> str:
+    """The reply up to where it begins to play the user.
+
+    The characters that stand for mentions are left out.
+    """
+    could = "\n" in text or "<" in text or "[" in text or "\\" in text
+    if not could and (":" in text or "：" in text):
+        could = _LABEL.match(text) is not None
+    stop = _NEXT_TURN.search(text) if could else None
+    if not text.isascii():
+        # a reply that holds one would shift what is known of the others
+        for mark in (*MARKS, BORDER):
+            text = text.replace(mark, " ")
+    return text[: stop.start()].rstrip() if stop else text
