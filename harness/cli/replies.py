@@ -27,13 +27,18 @@ from harness.cli.options import console, told_plainly
     type=click.Path(path_type=Path, dir_okay=False),
     help="CSV to write; default: FILE.scored.csv where you stand.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 512),
+    help="Processes to score in; default: as many as there are cores. Small files take one.",
+)
 @told_plainly
-def score(file: Path, column: str | None, out: Path | None) -> None:
+def score(file: Path, column: str | None, out: Path | None, jobs: int | None) -> None:
     """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply."""
-    from harness.counting import score_file
+    from harness.counting import cores, score_file
 
     to = out or Path(f"{file.stem}.scored.csv")
-    found = score_file(file, to, column)
+    found = score_file(file, to, column, jobs or cores())
     stances = ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common())
     names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
     click.echo(f"{found.rows} rows, {found.failed} failed; {stances}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.counting.counted import Counted
     from harness.counting.drawn import Draw, drawn_for
     from harness.counting.evaluate import evaluate as evaluate_labels
+    from harness.counting.jobs import cores
     from harness.counting.judge import Wanted as Judging
     from harness.counting.judge import judge as judge_replies
     from harness.counting.judge import told as judging_lines
@@ -74,6 +75,7 @@ __all__ = [
     "choices",
     "compare_runs",
     "complaint",
+    "cores",
     "drawn_for",
     "error_rates",
     "evaluate_labels",
@@ -115,6 +117,7 @@ _ROOMS = {
     "choices": ("labels", "choices"),
     "compare_runs": ("compare", "compare_runs"),
     "complaint": ("labels", "complaint"),
+    "cores": ("jobs", "cores"),
     "drawn_for": ("drawn", "drawn_for"),
     "error_rates": ("confusion", "confusion"),
     "evaluate_labels": ("evaluate", "evaluate"),

@@ -10,13 +10,14 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from harness.counting.jobs import mapped
 from harness.counting.samples import (
     SCORE_COLUMNS,
     overlap_columns,
@@ -145,8 +146,8 @@ def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
                 yield _text(dict(fields), chosen)
 
 
-def score_file(path: Path, out: Path, column: str | None = None) -> Summary:
-    """Score every row of ``path`` into the CSV ``out``.
+def score_file(path: Path, out: Path, column: str | None = None, jobs: int = 1) -> Summary:
+    """Score every row of ``path`` into the CSV ``out``, in so many processes.
 
     Its own fields come first, then the verdict's and the overlap's columns. Rows stream through in
     chunks; a row that cannot be scored has status ``failed`` and says why.
@@ -156,7 +157,7 @@ def score_file(path: Path, out: Path, column: str | None = None) -> Summary:
             "the output would overwrite the input", where=str(out), next="choose another --out"
         )
     summary = _Sum()
-    written = write_csv(_frames(rows(path, column), summary), out)
+    written = write_csv(_frames(rows(path, column), summary, jobs), out)
     if not written:
         raise ScoreError("the file holds no rows", where=str(path), next="check the file")
     return Summary(written, summary.failed, summary.stances, summary.names)
@@ -175,12 +176,21 @@ class _Sum:
         self.names.update(verdict.names)
 
 
-def _frames(source: Iterator[tuple[Row, str | None]], summary: _Sum) -> Iterator[pd.DataFrame]:
+class _Found(NamedTuple):
+    """What was found in one reply."""
+
+    said: Verdict
+    recited: Overlap
+    thought: Verdict | None  # of its reasoning, where it has some
+
+
+def _frames(
+    source: Iterator[tuple[Row, str | None]], summary: _Sum, jobs: int
+) -> Iterator[pd.DataFrame]:
     """Tables of scored rows, all with the columns of the first."""
     columns: list[str] = []
-    overlaps = published().stream
-    while batch := list(islice(source, CHUNK)):
-        made = list(_lines(batch, overlaps, summary))
+    for batch, found in mapped(_score, _batches(source), jobs):
+        made = list(_lines(batch, found, summary))
         if not columns:
             theirs = dict.fromkeys(name for line in made for name in line if name not in _OWN)
             columns = [*theirs, *_OWN]
@@ -190,22 +200,31 @@ def _frames(source: Iterator[tuple[Row, str | None]], summary: _Sum) -> Iterator
         yield pd.DataFrame(made, columns=columns)
 
 
-def _lines(
-    batch: list[tuple[Row, str | None]],
-    overlaps: Callable[[Iterable[str | None]], Iterator[Overlap]],
-    summary: _Sum,
-) -> Iterator[dict[str, Any]]:
-    """Rows with what was found in each."""
+def _batches(source: Iterator[tuple[Row, str | None]]) -> Iterator[list[tuple[Row, str | None]]]:
+    while batch := list(islice(source, CHUNK)):
+        yield batch
+
+
+def _score(batch: list[tuple[Row, str | None]]) -> list[_Found]:
+    """What is found in each reply of a batch."""
     parts = [split_reasoning(text) if text is not None else (None, None) for _, text in batch]
     found = zip(
-        batch,
-        parts,
         verdicts(answer for _, answer in parts),
+        published().stream(answer for _, answer in parts),
         verdicts(thought for thought, _ in parts),
-        overlaps(answer for _, answer in parts),
         strict=True,
     )
-    for (row, text), (reasoning, _), said, thought, recited in found:
+    return [
+        _Found(said, recited, thought if reasoning else None)
+        for (reasoning, _), (said, recited, thought) in zip(parts, found, strict=True)
+    ]
+
+
+def _lines(
+    batch: list[tuple[Row, str | None]], found: list[_Found], summary: _Sum
+) -> Iterator[dict[str, Any]]:
+    """Rows with what was found in each."""
+    for (row, text), (said, recited, thought) in zip(batch, found, strict=True):
         line = _fields(row)
         if text is None:
             summary.failed += 1
@@ -213,7 +232,7 @@ def _lines(
             continue
         summary.add(said)
         line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited)
-        yield line | (reasoning_columns(thought) if reasoning else {})
+        yield line | (reasoning_columns(thought) if thought else {})
 
 
 def _fields(row: Row) -> dict[str, Any]:
