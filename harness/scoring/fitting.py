@@ -155,8 +155,10 @@ def _grown(
 ) -> Trees:
     """Gradient-boosted trees of scikit-learn, as arrays."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
-    model = HistGradientBoostingClassifier(**GROWTH).fit(table, labels, sample_weight=weights)
+    with threadpool_limits(1):  # sums do not depend on how many cores there are
+        model = HistGradientBoostingClassifier(**GROWTH).fit(table, labels, sample_weight=weights)
     # its trees have no public form; tests compare these arrays with its own probabilities
     rounds = model._predictors
     nodes = [tree.nodes for each in rounds for tree in each]

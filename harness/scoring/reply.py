@@ -10,7 +10,6 @@ from harness.scoring.claims import Said
 from harness.scoring.features import BORDER, MARKS
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
-from harness.scoring.slips import misspelt
 from harness.scoring.unlisted import unlisted
 
 #: Where a reply goes on to play the user: chat marks, and the labels of a transcript at the start
@@ -37,23 +36,16 @@ class Reply:
 
     __slots__ = ("mentions", "normal", "said")
 
-    def __init__(self, text: str | None, *, join: bool = False) -> None:
-        own = own_turn(text or "")
-        self.normal: Normal = normalize(own, join=join or not own.isascii())
+    def __init__(self, text: str | None) -> None:
+        self.normal: Normal = normalize(own_turn(text or ""))
         self.mentions: list[Mention] = finder().find(self.normal)
-        if len(self.mentions) < 2 and (slips := misspelt(self.normal, self.mentions)):
-            self.mentions = sorted(self.mentions + slips)
+        if self.normal.text and (found := unlisted(self.normal, self.mentions)):
+            self.mentions = sorted(self.mentions + found)
         self.said: list[Said] = []
 
     def masked(self) -> str:
         """The text with a mark for each mention."""
         return marked(self.normal, self.mentions)
-
-    def add_unlisted(self) -> bool:
-        """Look for names that the book does not list; true if there are some."""
-        found = unlisted(self.normal, self.mentions) if self.normal.text else []
-        self.mentions = sorted(self.mentions + found) if found else self.mentions
-        return bool(found)
 
 
 def marked(normal: Normal, mentions: Iterable[Mention]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 from rapidfuzz import process
@@ -13,70 +12,10 @@ from rapidfuzz.distance import OSA
 
 from harness.campaign import load_book
 from harness.scoring.mentions import Entry, Mention, finder
-from harness.scoring.normalize import Normal
-from harness.scoring.training import common_words, no_slips
+from harness.scoring.training import no_slips
 
-#: A carelessly written reply has no more characters.
-LONGEST_CARELESS: Final = 200
-#: What a Korean name is written together with.
-_COPULA: Final = re.compile("(?:이?(?:라고|라는|며|고|야|에요|예요|에여|임다)|입니다|임)$")
-_GAPS: Final = (" ", "-", "")
-#: Letters, and the signs of vowels that Indic letters carry.
-_LETTER: Final = "(?:[^\\W_\u3040-\u9fff]|[\u0900-\u0963\u0966-\u0dff])"
-_SPELT: Final = re.compile(f"{_LETTER}+(?:[-.]{_LETTER}+)*")
 _DOUBLED: Final = re.compile(r"(.)\1+")
 _LEET: Final = str.maketrans("0134578", "oleastb")
-
-
-def misspelt(normal: Normal, known: list[Mention]) -> list[Mention]:
-    """Names of the book that a short, carelessly written reply misspells.
-
-    They have one to three words, none of them common but one that the name begins with.
-    """
-    capitals = any(map(str.isupper, normal.original[1:]))
-    if len(normal.text) > LONGEST_CARELESS or (capitals and normal.text.isascii()):
-        return []
-    words = list(_SPELT.finditer(normal.text))
-    found, at, makers = [], 0, makers_named(known)
-    while at < len(words):
-        for length in (3, 2, 1):
-            part = words[at : at + length]
-            if len(part) == length and _could_be_a_name(normal.text, part, known):
-                slip = _slip(normal.text, part, makers)
-                if slip:
-                    found.append(slip)
-                    at += length - 1
-                    break
-        at += 1
-    if not makers and any(m.maker for m in found):  # they tell more of what stands beside them
-        found += misspelt(normal, sorted(known + found))
-    return found
-
-
-def _could_be_a_name(text: str, part: list[re.Match[str]], known: list[Mention]) -> bool:
-    """True if words side by side are no common ones, and no part of what is known."""
-    common, first = common_words(), part[0].group()
-    if first in common and (len(part) == 1 or len(first) < 3):
-        return False
-    if any(len(w.group()) > 3 and w.group() in common for w in part[1:]):
-        return False
-    if any(text[one.end() : other.start()] not in _GAPS for one, other in pairwise(part)):
-        return False
-    return not any(m.start < part[-1].end() and part[0].start() < m.end for m in known)
-
-
-def _slip(text: str, part: list[re.Match[str]], makers: frozenset[str]) -> Mention | None:
-    """The name of the book that some words misspell, if they do."""
-    first, start, end = part[0].group(), part[0].start(), part[-1].end()
-    ending = _COPULA.search(text, start, end)
-    end = ending.start() if ending else end
-    entry = typo(text[start:end], careless=True, makers=makers)
-    if entry is None:
-        return None
-    common = len(first) > 3 and first in common_words()
-    if common and not _squash(entry.alias.lower()).startswith(first):
-        return None
-    return Mention(start, end, entry.mark, entry.family, entry.maker)
 
 
 def _squash(written: str) -> str:
@@ -149,18 +88,15 @@ def makers_expected(mentions: Iterable[Mention]) -> frozenset[str]:
 @lru_cache(maxsize=8192)
 def typo(
     written: str,
-    careless: bool = False,
     makers: frozenset[str] = frozenset(),
     expected: frozenset[str] = frozenset(),
 ) -> Entry | None:
     """The alias that a misspelt name stands for, or None.
 
     Two letters swapped in five or more, one edit in seven or more (six where the first and the last
-    letter are right), two in twelve or more (a letter moved elsewhere: in eight); in careless
-    writing, which has no capitals, one edit in five (Hangul: four) or more, for there an unknown
-    name is likelier a slip than a name; beside the ``makers`` of a family, one edit of its name in
-    four or more; one edit of the name of a maker that is ``expected``, for a family of its is
-    named, in five or more.
+    letter are right), two in twelve or more (a letter moved elsewhere: in eight); beside the
+    ``makers`` of a family, one edit of its name in four or more; one edit of the name of a maker
+    that is ``expected``, for a family of its is named, in five or more.
     """
     squashed = _squash(written)
     if len(squashed) < 4 or written in no_slips():
@@ -181,7 +117,7 @@ def typo(
         if edits == 1 and (makes_it or (len(alias) > 4 and entry.maker in expected)):
             return entry
     alias, edits, _ = found[0]
-    return index[alias] if _near(squashed, alias, edits, careless=careless) else None
+    return index[alias] if _near(squashed, alias, edits) else None
 
 
 def _other_forms(squashed: str) -> tuple[str, ...]:
@@ -194,7 +130,7 @@ def _other_forms(squashed: str) -> tuple[str, ...]:
     )
 
 
-def _near(squashed: str, alias: str, edits: int, *, careless: bool) -> bool:
+def _near(squashed: str, alias: str, edits: int) -> bool:
     """True if a name so many edits from an alias is long enough to be that alias misspelt."""
     begins, ends = alias[0] == squashed[0], alias[-1] == squashed[-1]
     swapped = sorted(alias) == sorted(squashed)
@@ -202,6 +138,5 @@ def _near(squashed: str, alias: str, edits: int, *, careless: bool) -> bool:
         return False
     if edits > 1 and not swapped and not (len(squashed) > 11 and begins and ends):
         return False
-    hangul = "\uac00" <= alias[0] <= "\ud7af"
-    least = 4 if hangul else 5 if careless or swapped else 6 if begins and ends else 7
+    least = 5 if swapped else 6 if begins and ends else 7
     return min(len(squashed), len(alias)) >= least and (begins or ends)

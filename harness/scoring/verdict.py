@@ -18,7 +18,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -27,7 +26,6 @@ from harness.scoring import thresholds
 from harness.scoring.claims import Said, revised
 from harness.scoring.classifier import Floats, Linear, models
 from harness.scoring.features import Bools, Tokens, numbered
-from harness.scoring.glance import Glance
 from harness.scoring.judging import judged
 from harness.scoring.reply import Reply
 from harness.scoring.roles import IS_NAME, IS_OTHER, OWN
@@ -108,17 +106,7 @@ def _together(texts: Sequence[str | None]) -> list[Verdict]:
 def prepared(texts: Sequence[str | None]) -> tuple[list[Reply], Tokens]:
     """Some replies with their mentions, and their tokens with marks in the mentions' places."""
     replies = [Reply(text) for text in texts]
-    listed = numbered(map(Reply.masked, replies))
-    glance = Glance(listed)
-    if apart := [number for number in glance.apart() if replies[number].normal.original.isascii()]:
-        for number in apart:
-            replies[number] = Reply(texts[number], join=True)
-        listed = listed.replaced({number: replies[number].masked() for number in apart})
-        glance = Glance(listed)
-    uncased = (number for number, reply in enumerate(replies) if not reply.normal.cased)
-    could = dict.fromkeys(chain(glance.names(), uncased))
-    named = [number for number in could if replies[number].add_unlisted()]
-    return replies, Tokens(listed.replaced({number: replies[number].masked() for number in named}))
+    return replies, Tokens(numbered(map(Reply.masked, replies)))
 
 
 def first_look(replies: Sequence[Reply], tokens: Tokens, roles: Linear) -> list[Sight]:

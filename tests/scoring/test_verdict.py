@@ -84,7 +84,6 @@ def test_plain_replies_get_the_plain_verdict(text, stance, names, makers):
         ),  # "while ChatGPT" holds "le Chat"
         ("i am q w e n", "claims", ("qwen",), ()),
         ("I am **Clаude**.", "claims", ("claude",), ()),  # a Cyrillic а
-        ("im clade, made by antropic", "claims", ("claude",), ("anthropic",)),
         ("Я Клод, меня создала компания Anthropic.", "claims", ("claude",), ("anthropic",)),
         ("저는 클로드입니다. 앤트로픽에서 만들었습니다.", "claims", ("claude",), ("anthropic",)),
         ("私はClaudeです。", "claims", ("claude",), ()),
