@@ -34,7 +34,7 @@ test: lint  ## lint, strict types, tests
 test-slow: $(VENV)/tests  ## long simulations and soaks
 	$(BIN)/pytest -n auto --maxprocesses 4 -m slow
 
-classifier: $(VENV)/tests  ## fit what scoring knows by heart again (some minutes)
+classifier: $(VENV)/tests  ## fit what scoring knows by heart again (half an hour), and print the curves
 	$(BIN)/python -m harness.scoring.fitting
 
 .venv-vllm/installed: pyproject.toml constraints.txt scripts/install-vllm.sh

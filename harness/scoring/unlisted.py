@@ -79,6 +79,8 @@ _BORNE: Final = re.compile(
 _SUFFIX: Final = re.compile(
     "'(?:s|[ndy]?[ıiuü][nm]?|[nyd]?[aeıiuü]|[dt][ae]n?|y?l[ae]|y[ıiuü]m|[ıiuü]m)?$"
 )
+#: What Korean, Japanese and Chinese write at once behind a name in Latin letters: "AI입니다".
+_JOINED_ON: Final = re.compile("(?<=[a-z0-9])[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+$")
 #: Words for a kind of house that are no part of its name.
 _KIND_OF_HOUSE: Final = frozenset("firma unternehmen startup start-up konzern".split())
 _SMALL: Final = re.compile(r"[^\W\d_][\w-]{2,20}")
@@ -299,6 +301,8 @@ def unlisted(
         if any(s <= start < e for s, e in taken):
             continue
         name = _SUFFIX.sub("", normal.text[start:end].strip(" .-'"))
+        if listed:  # what was learned from has too few of these to matter
+            name = _JOINED_ON.sub("", name)
         end = start + len(name)
         if (
             len(name) > 1

@@ -22,6 +22,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from harness.campaign import load_book
 from harness.scoring import thresholds
 from harness.scoring.claims import Said, revised
 from harness.scoring.classifier import Floats, Linear, models
@@ -242,6 +243,7 @@ def _combine(reply: Reply, *, hedged: bool, refuses: bool) -> Verdict:
         evidence.append(Evidence(ROLES[role], identity, start, end, round(probability, 4)))
     denied, _, base, makers, names = parts
     names = _in_full(names)
+    makers = _own_makers(makers, names, denied)
     not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
     built_on = tuple([i for i in base if i not in names]) if base else ()
     stance: Stance = "refuses" if refuses else "none"
@@ -262,3 +264,21 @@ def _in_full(names: dict[str, None]) -> dict[str, None]:
         for name, mine in zip(names, every, strict=True)
         if not (name.startswith("other:") and any(mine in o and mine != o for o in every))
     }
+
+
+def _own_makers(
+    makers: dict[str, None], names: dict[str, None], denied: dict[str, None]
+) -> dict[str, None]:
+    """Makers less those of a model that is denied, where another is claimed.
+
+    "I'm Qwen, by Alibaba. ChatGPT, which I am not, is OpenAI's."
+    """
+    if len(makers) < 2 or not denied:
+        return makers
+    families = load_book().families
+    theirs, mine = (
+        {maker for name in some if name in families for maker in families[name].makers}
+        for some in (denied.keys() - names.keys(), names)
+    )
+    own = {maker: None for maker in makers if maker in mine or maker not in theirs}
+    return own or makers

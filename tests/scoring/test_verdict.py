@@ -269,6 +269,11 @@ def test_a_part_of_an_unlisted_name_is_that_name():
     ).names == ("other:professor zorbly",)
 
 
+def test_what_korean_writes_behind_a_name_is_no_part_of_it():
+    assert verdict("저는 사람을 돕는 AI입니다.").names == ()
+    assert verdict("저는 Zorbly입니다.").names == ("other:zorbly",)
+
+
 def test_two_edits_make_a_slip_only_where_both_ends_are_right():
     assert "openassistant" not in verdict("I'm Poe Assistant, a helper.").names
 
