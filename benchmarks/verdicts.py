@@ -75,7 +75,7 @@ load = (
 seconds = float(
     subprocess.run([sys.executable, "-c", load], check=True, capture_output=True, text=True).stdout
 )
-print(f"verdicts {ours:,.0f} replies/s; loading from the cache {seconds:.2f} s")
+print(f"verdicts {ours:,.0f} replies/s; loading {seconds:.2f} s")
 print(f"  splitting into words {split:,.0f}/s: ratio {ours / split:.3f}")
 print(
     f"  one alternation in re (finds names, decides nothing) {grep:,.0f}/s: ratio {ours / grep:.2f}"
