@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.counting.evaluate import length
+from harness.counting.lengths import length
 from harness.scoring import wholes, written
 from harness.scoring.features import EITHER, MAKER, MARKS, NAME, UNLISTED
 
