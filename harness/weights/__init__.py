@@ -10,6 +10,7 @@ In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a 
 -> `fit` (sums, ratios, intervals)
 -> `signs` (what single tensors show)
 -> `methods` and `parts` (which way of merging fits matrices; which of them share a ratio)
+-> `invariants` (what another order of rows and columns leaves as it was)
 -> `story` (one sentence for all of them, or one for each part)
 -> `check` (the whole) -> `output` (its files) -> `run` (from places to files).
 """

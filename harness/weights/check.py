@@ -26,6 +26,7 @@ from harness.weights import layers
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
+from harness.weights.invariants import kinships
 from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
 from harness.weights.methods import Tensor, Verdict
 from harness.weights.signs import Look, kind_of, look
@@ -174,7 +175,9 @@ def _checked(
     tensors = [_tensor(m, fit) for m, fit in zip(matched.matches, fits, strict=True)]
     looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
     labels = [one.label for one in theirs]
-    verdict = decide(tensors, looks, labels, stacked, mine.label, matched.compared)
+    lost = any(t.kind == "unrelated" and t.component == "attention" for t in tensors)
+    kin = kinships(mine, theirs) if lost else []
+    verdict = decide(tensors, looks, labels, stacked, mine.label, matched.compared, kin)
     return Checked(
         mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed
     )

@@ -101,7 +101,7 @@ def match(
     everyone = [suspect, *parents]
     labels = [one.label for one in parents]
     renamed: list[str] = []
-    mine, *theirs = _alike(everyone, renamed)
+    mine, *theirs = alike(everyone, renamed)
     matches: list[Match] = []
     unmatched: dict[str, str] = {}
     for name, piece in mine.items():
@@ -140,7 +140,7 @@ def _compared(matches: Sequence[Match], mine: dict[str, Piece], suspect: Checkpo
     )
 
 
-def _alike(everyone: Sequence[Checkpoint], renamed: list[str]) -> list[dict[str, Piece]]:
+def alike(everyone: Sequence[Checkpoint], renamed: list[str]) -> list[dict[str, Piece]]:
     """The tensors of each checkpoint, taken apart so that names meet; ``renamed`` says which."""
     named = [dict(one.pieces) for one in everyone]
     _unstack(named, everyone, renamed)

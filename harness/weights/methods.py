@@ -35,6 +35,7 @@ AT: Final = 0.02
 
 Method = Literal[
     "not related",
+    "related, in another order",
     "base itself",
     "donor itself",
     "fine-tune of the base",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from harness.weights import methods, parts
+from harness.weights.invariants import APART, RELATED, Kinship
 from harness.weights.matching import Compared
 from harness.weights.methods import LIMITS, ON_THE_LINE, SILENT, Case, Tensor, Verdict
 from harness.weights.parts import listed
@@ -32,14 +33,16 @@ def decide(
     stacked: dict[int, tuple[int, ...]] | None,
     suspect: str,
     compared: Compared,
+    kin: Sequence[Kinship] = (),
 ) -> Verdict:
     """What was done to make the suspect, as far as its numbers say so.
 
-    ``labels`` name the donors, then the base; ``looks`` are by the names of tensors.
+    ``labels`` name the donors, then the base; ``looks`` are by the names of tensors. ``kin`` is how
+    near each parent is by the invariants of attention, where they could be computed.
     """
     case = Case(tensors, looks, labels, stacked, suspect)
     found = next((verdict for rule in FIRST if (verdict := rule(case, compared)) is not None), None)
-    found = found or _told(case)
+    found = found or _told(case, kin)
     return found._replace(evidence=[_extent(case, compared), *found.evidence])
 
 
@@ -155,7 +158,7 @@ class _Parts(NamedTuple):
         return sum(bool(part.telling) for part in self)
 
 
-def _told(c: Case) -> Verdict:
+def _told(c: Case, kin: Sequence[Kinship]) -> Verdict:
     """One story where all matrices share it, else the story of each part."""
     found = _Parts(
         c.only(*ON_THE_LINE),
@@ -167,22 +170,22 @@ def _told(c: Case) -> Verdict:
     if (adapted := _adapted(c, found)) is not None:
         return adapted
     if found.kinds == 1:
-        return _one(c, found)
+        return _one(c, found, kin)
     line = c.only(*ON_THE_LINE, "near")
     joined = None
     if found.kinds == 2 and found.exact.telling and found.near.telling:
         joined = _joined(c, found, line)
-    return joined or _several(c, found)
+    return joined or _several(c, found, kin)
 
 
-def _one(c: Case, found: _Parts) -> Verdict:
+def _one(c: Case, found: _Parts, kin: Sequence[Kinship]) -> Verdict:
     if found.exact.telling:
         return _exact(c)
     if found.near.telling:
         return methods.near(c)
     if found.unrelated.telling:
-        return _unrelated(c)
-    return _several(c, found)
+        return _unrelated(c, kin)
+    return _several(c, found, kin)
 
 
 def _exact(c: Case) -> Verdict:
@@ -204,14 +207,60 @@ def _moved(c: Case, told: Verdict) -> Verdict:
     )
 
 
-def _unrelated(c: Case) -> Verdict:
-    return c.says(
-        "not related",
-        f"{c.suspect} is not related to {listed(c.labels)} tensor by tensor: "
-        "no combination of them is nearer to a matrix than chance.",
-        limit="Weights whose rows or columns stand in another order, or are rotated, "
-        "look unrelated, too.",
+def _unrelated(c: Case, kin: Sequence[Kinship]) -> Verdict:
+    """No matrix is related as it stands: the invariants of attention say whether any parent is."""
+    plain = f"{c.suspect} is not related to {listed(c.labels)} tensor by tensor"
+    evidence = [_cosines(kin)] if kin else []
+    related = sorted((one for one in kin if one.related), key=lambda one: -one.least)
+    if related:
+        nearest, others = related[0], [1 - one.least for one in kin if one is not related[0]]
+        if 1 - nearest.least < SAME * min([1 - RELATED, *others]):
+            said = f"the attention of {c.suspect} is that of {nearest.label}, with rows and "
+            said += "columns in another order, or rotated: it does the same to the tokens."
+        else:
+            said = f"{c.suspect} is related to {_or(related)} through other rows and columns: "
+            said += f"its attention does nearly the same to the tokens ({nearest.least:.3f} of 1)."
+        return c.says(
+            "related, in another order",
+            said,
+            "no matrix is a combination of the parents' as it stands",
+            *evidence,
+            limit=BY_INVARIANTS,
+        )._replace(ratios=[])
+    if kin and all(one.apart for one in kin):
+        return c.says(
+            "not related",
+            f"{plain}, and not by the invariants of its attention.",
+            *evidence,
+            limit=BY_INVARIANTS,
+        )
+    why = (
+        "the invariants of its attention are neither near theirs nor apart from them"
+        if kin
+        else "its attention and embeddings are not found under names that are known, "
+        "so it is not known whether it is in another order"
     )
+    return c.says("cannot tell", f"{plain}; {why}.", *evidence, limit=BY_INVARIANTS)
+
+
+def _cosines(kin: Sequence[Kinship]) -> str:
+    said = ", ".join(f"{k.label} {k.query_key:.3f} and {k.value_output:.3f}" for k in kin)
+    return (
+        f"cosines of the invariants M_a and M_b over {kin[0].layers} layers: {said} "
+        f"(related from {RELATED:g}, apart up to {APART:g})"
+    )
+
+
+def _or(related: Sequence[Kinship]) -> str:
+    return " or ".join(one.label for one in related)
+
+
+#: Invariants are one parent's own, where they are so much nearer to 1 than another's are.
+SAME: Final = 0.01
+BY_INVARIANTS: Final = (
+    "The invariants go by attention, by embeddings and by the numbers of tokens: "
+    "a model whose vocabulary was put in another order, or replaced, looks unrelated by them."
+)
 
 
 def _adapted(c: Case, found: _Parts) -> Verdict | None:
@@ -251,7 +300,7 @@ def _joined(c: Case, found: _Parts, line: Case) -> Verdict | None:
     return None
 
 
-def _several(c: Case, found: _Parts) -> Verdict:
+def _several(c: Case, found: _Parts, kin: Sequence[Kinship]) -> Verdict:
     """Each part with its own story."""
     told: list[str] = []
     evidence: list[str] = []
@@ -270,7 +319,15 @@ def _several(c: Case, found: _Parts) -> Verdict:
         evidence = verdict.evidence
     if found.unrelated.telling:
         where = parts.where(found.unrelated.placed, c.placed)
-        told.append(f"{where} related to no parent's, tensor by tensor")
+        said = f"{where} related to no parent's, tensor by tensor"
+        near = [one for one in kin if one.related]
+        if any(one.component == "attention" for one in found.unrelated.placed):
+            if near:
+                said += f", but by the invariants of attention to {_or(near)}"
+            elif kin and all(one.apart for one in kin):
+                said += ", and not by the invariants of attention"
+            evidence = [*evidence, *([_cosines(kin)] if kin else [])]
+        told.append(said)
     if found.changed.telling:
         where = parts.where(found.changed.placed, c.placed)
         told.append(f"{where} changed where the parents are the same")

@@ -70,7 +70,7 @@ CASES = {
     "LoRA on the donor": (lambda: merged(with_adapter, DONOR), "rank 4"),
     "donor itself": (lambda: DONOR, "is donor: its matrices are the same to the bit"),
     "base itself": (lambda: BASE, "is base: its matrices are the same to the bit"),
-    "not related": (lambda: drawn(7), "is not related to donor and base tensor by tensor"),
+    "not related": (lambda: drawn(7), "tensor by tensor, and not by the invariants"),
     "fine-tune of the base": (lambda: tuned(BASE, 5), "does not point towards donor"),
     "fine-tune of the donor": (lambda: tuned(DONOR, 5), "made from donor"),
     "linear merge, changed afterwards": (
