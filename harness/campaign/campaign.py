@@ -63,12 +63,12 @@ class EmbeddedTarget(_Target):
         2048, ge=64, description="tokens that a prompt and its reply may have together"
     )
     slots: int = Field(
-        1,
+        4,
         ge=1,
         le=256,
         description=(
-            "samples of one question that a worker decodes in lockstep, a context each; "
-            "1 makes seeded runs repeatable to the byte, more is faster"
+            "samples of one question that a worker decodes in lockstep, a context each: "
+            "more is faster and takes more memory"
         ),
     )
     workers: int = Field(2, ge=1, le=64, description="copies of the model, one thread group each")

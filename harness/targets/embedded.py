@@ -2,10 +2,12 @@
 
 Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``),
 turned into tokens, and sent as raw tokens. So the stored prompt and its count are what the model
-saw, not a guess. With one slot a worker decodes one sample at a time: the sums, and so seeded
-samples, do not depend on what ran before. With more it decodes samples of one question in lockstep,
-which is faster; which of llama.cpp's slots they get then depends on what ran before, and in rare
-samples (2 of 4,416, once measured) the last bits of a sum decide over a token.
+saw, not a guess. A worker decodes some samples of one question in lockstep, and nothing beside
+them. Seeded samples do not depend on what ran before, because the sums do not: a request starts in
+the slot `FIRST_SLOT` and takes the next ones in order, so the same samples lie in the same rows of
+the same batches, each slot has a cache of its own, and that is empty when the request begins.
+Left to itself, llama.cpp starts in whichever slot was idle longest; in rare samples (2 of 4,416,
+once measured) the last bits of a sum then decide over another token.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ from harness.targets.templates import ChatTemplate
 #: Samples of a trial that are saved together: few, so that a killed run loses little.
 BLOCK = 8
 KEPT_PROMPTS = 64
+#: Where each request starts, whatever ran before.
+FIRST_SLOT = 0
 #: A block of a large model on few cores takes its time.
 TIMEOUT_S = 3600
 #: What is asked for of each result; the rest repeats the request.
@@ -229,8 +233,9 @@ class Embedded:
         self, server: Any, prompt: _Prompt, sent: dict[str, Any], samples: int, seed: int | None
     ) -> list[dict[str, Any]]:
         """Samples of one request; each has a seed of its own, one more than the one before."""
-        asked = {"prompt": prompt.tokens, **sent, "n": samples, "response_fields": RESULT}
-        got = self._call(server, "/completion", asked | ({} if seed is None else {"seed": seed}))
+        asked = {"prompt": prompt.tokens, **sent, "n": samples, "id_slot": FIRST_SLOT}
+        asked |= {"response_fields": RESULT} | ({} if seed is None else {"seed": seed})
+        got = self._call(server, "/completion", asked)
         return sorted(got if isinstance(got, list) else [got], key=lambda one: int(one["index"]))
 
 

@@ -73,9 +73,52 @@ def test_with_slots_a_block_is_decoded_in_lockstep_with_a_seed_for_each_sample()
     assert all(0 < reply.completion_tokens <= 24 for reply in answer.replies)
 
 
-def test_with_one_slot_a_sample_is_the_same_whatever_ran_before():
-    whole, part = block("bare", range(4, 12)), block("bare", range(8, 10))
-    assert [reply.text for reply in whole.replies[4:6]] == [reply.text for reply in part.replies]
+def sampled(target, arm, indices):
+    """Texts of some samples, with their seeds."""
+    question = ({"role": "user", "content": "Who are you?"},)
+    sampling = Sampling(temperature=1.0, max_tokens=24, seed=7)
+    request = Request(f"key {arm}", parse_arm(arm), question, sampling, indices, 100)
+    return [(reply.seed, reply.text) for reply in asyncio.run(target.sample(request)).replies]
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_block_is_the_same_whatever_ran_before(slots):
+    """Also where llama.cpp's slots were left in another order, and some of them full."""
+    settings = EmbeddedTarget(
+        name="t", role="suspect", engine="embedded", model="lab:suspect", slots=slots, workers=1
+    )
+    target = Embedded(settings)
+    asyncio.run(target.preflight())
+    before = {arm: sampled(target, arm, range(8)) for arm in ("bare", "absent")}
+    for some in (range(3), range(2), range(1), range(4)):
+        sampled(target, "empty", some)
+        assert {arm: sampled(target, arm, range(8)) for arm in before} == before
+    asyncio.run(target.close())
+
+
+def test_each_request_starts_in_the_same_slot_and_takes_the_next_in_order():
+    """What makes the sums repeatable: llama.cpp alone would take those that were idle longest."""
+    settings = EmbeddedTarget(
+        name="t", role="suspect", engine="embedded", model="lab:suspect", slots=4, workers=1
+    )
+    target = Embedded(settings)
+    asyncio.run(target.preflight())
+    used = []
+    plain = target._call
+
+    def noted(server, path, body=None):
+        if path != "/completion":
+            return plain(server, path, body)
+        fields = (*body["response_fields"], "id_slot")
+        got = plain(server, path, body | {"response_fields": fields})
+        used.append([one["id_slot"] for one in (got if isinstance(got, list) else [got])])
+        return got
+
+    target._call = noted
+    for some in (range(4), range(2), range(4), range(1), range(3)):
+        sampled(target, "bare", some)
+    assert used == [[0, 1, 2, 3], [0, 1], [0, 1, 2, 3], [0], [0, 1, 2]]
+    asyncio.run(target.close())
 
 
 def test_a_reply_cut_at_the_token_limit_is_truncated():
