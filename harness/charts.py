@@ -1,4 +1,4 @@
-"""Pictures of rates, drawn with matplotlib as SVG that a page can hold.
+"""Pictures of rates as SVG that a page can hold; most are drawn with matplotlib.
 
 Text stays text, colours come from the page's theme.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import io
 import math
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal, NamedTuple
@@ -28,6 +29,15 @@ THEME: Final = {
 }
 INK, GRID, *COLOURS = THEME
 MARKERS: Final = ("o", "s", "^", "D", "v")
+#: Corners of the markers that are no circle, from their middle.
+SHAPES: Final = {
+    "s": ((-3.3, -3.3), (3.3, -3.3), (3.3, 3.3), (-3.3, 3.3)),
+    "^": ((0, -4), (4, 3.4), (-4, 3.4)),
+    "D": ((0, -4.5), (4.5, 0), (0, 4.5), (-4.5, 0)),
+    "v": ((0, 4), (4, -3.4), (-4, -3.4)),
+}
+#: Sizes of a picture of rates: its text, a row, and the panel that rates stand in.
+FONT, ROW, PANEL = 10, 19, 390
 
 
 class Point(NamedTuple):
@@ -114,29 +124,79 @@ def _shift(number: int, series: int) -> float:
 def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
     """Rates with intervals: a line a row, a colour and marker a series.
 
-    Returns the SVG element as text; ``label`` is said aloud in its place.
+    Returns the SVG element as text; ``label`` is said aloud in its place. Written as it stands, for
+    it is in every report, and matplotlib takes longer to import than the report to make.
     """
-    with _drawing() as figure_of:
-        figure = figure_of(figsize=(7, 0.8 + 0.29 * len(rows)))
-        axes = figure.subplots()
-        spread = 0.5 / max(1, len(series))
-        for number, name in enumerate(series):
-            mine = [p for p in points if p.series == number]
-            if not mine:
-                continue
-            colour, marker = _look(number)
-            y = [p.row + spread * _shift(number, len(series)) for p in mine]
-            lows, highs = [100 * p.low for p in mine], [100 * p.high for p in mine]
-            axes.hlines(y, lows, highs, color=colour, linewidth=2, alpha=0.55)
-            dots = {"markersize": 5.5, "label": _literal(name), "linestyle": "none"}
-            axes.plot([100 * p.rate for p in mine], y, marker, color=colour, **dots)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [_literal(row) for row in rows])
-        axes.set_xlim(-2, 102)
-        axes.set_xticks(range(0, 101, 20), [f"{x} %" for x in range(0, 101, 20)])
-        _quiet(axes, "x")
-        _legend(axes, len(series), handletextpad=0.1, columnspacing=1.4)
-        return _svg(figure, label)
+    left = max([_text_width(row) for row in rows], default=0) + 10
+    right = left + PANEL
+    keys, top = _keys(series, left, right)
+    bottom = top + ROW * len(rows)
+    root = ElementTree.Element("svg", {"xmlns": SVG.strip("{}"), "role": "img"})
+    root.set("viewBox", f"0 0 {right + 16:g} {bottom + 18:g}")
+    root.set("aria-label", label)
+    for share in range(0, 101, 20):
+        x = left + _along(share / 100)
+        _put(root, "path", d=f"M{x:g} {top:g}V{bottom:g}", stroke="var(--grid)", stroke_width=0.8)
+        _write(root, x, bottom + 12, f"{share} %", "middle")
+    for number, row in enumerate(rows):
+        _write(root, left - 6, top + ROW * (number + 0.5) + 3.5, row, "end")
+    for x, y, number in keys:
+        _mark(root, number, x, y)
+        _write(root, x + 10, y + 3.5, series[number], "start")
+    spread = 0.5 / max(1, len(series))
+    for point in points:
+        colour, _ = _look(point.series)
+        y = top + ROW * (point.row + 0.5 + spread * _shift(point.series, len(series)))
+        low, rate, high = (left + _along(one) for one in (point.low, point.rate, point.high))
+        line = {"stroke": THEME[colour], "stroke_width": 2, "stroke_opacity": 0.55}
+        _put(root, "path", d=f"M{low:g} {y:g}H{high:g}", **line)
+        _mark(root, point.series, rate, y)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _along(rate: float) -> float:
+    """Where a rate stands in the panel, which begins at -2 % and ends at 102 %."""
+    return round(PANEL * (rate + 0.02) / 1.04, 2)
+
+
+def _keys(
+    series: list[str], left: float, right: float
+) -> tuple[list[tuple[float, float, int]], float]:
+    """The marks above the panel, in as many lines as they take (x, y, series); the panel's top."""
+    placed, x, y = [], left + 6, 10.0
+    for number, name in enumerate(series):
+        wide = _text_width(name) + 34
+        if x + wide > right and x > left + 6:
+            x, y = left + 6, y + 15
+        placed.append((x, y, number))
+        x += wide
+    return placed, y + 15
+
+
+def _text_width(text: str) -> float:
+    """About how wide a text of `FONT` is: a Chinese letter takes its whole height."""
+    return sum(FONT if unicodedata.east_asian_width(one) in "WF" else 0.6 * FONT for one in text)
+
+
+def _put(parent: ElementTree.Element, tag: str, **attributes: Any) -> ElementTree.Element:
+    named = {name.replace("_", "-"): str(value) for name, value in attributes.items()}
+    return ElementTree.SubElement(parent, tag, named)
+
+
+def _write(parent: ElementTree.Element, x: float, y: float, text: str, anchor: str) -> None:
+    place = {"x": f"{x:g}", "y": f"{y:g}", "font_size": f"{FONT}px", "text_anchor": anchor}
+    _put(parent, "text", **place, fill="var(--ink)").text = text
+    parent[-1].set("class", "label")
+
+
+def _mark(parent: ElementTree.Element, number: int, x: float, y: float) -> None:
+    """The marker of a series, its middle at a place."""
+    colour, marker = _look(number)
+    if marker == "o":
+        _put(parent, "circle", cx=f"{x:g}", cy=f"{y:g}", r=3.6, fill=THEME[colour])
+        return
+    corners = " ".join(f"{x + dx:g},{y + dy:g}" for dx, dy in SHAPES[marker])
+    _put(parent, "polygon", points=corners, fill=THEME[colour])
 
 
 def timeline(

@@ -161,15 +161,22 @@ def _csv(path: Path, files: ExitStack) -> Adder:
     out = _text(path, files)
 
     def add(frame: pd.DataFrame) -> None:
-        safe = frame.copy()
-        said = [not pd.api.types.is_numeric_dtype(kind) for kind in safe.dtypes]
-        for column in safe.columns[said]:
-            safe[column] = safe[column].map(neutral)
+        safe = pd.DataFrame({name: _harmless(frame[name]) for name in frame.columns})
         safe.columns = safe.columns.map(neutral)
         head = out.tell() == 0
         out.write(hide(safe.to_csv(index=False, header=head, na_rep="NA", lineterminator="\n")))
 
     return add
+
+
+def _harmless(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column with its texts made `neutral`; each different one is looked at once."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    values = column.astype(object).tolist()
+    safe = {value: neutral(value) for value in set(values) if isinstance(value, str)}
+    made = [safe[value] if isinstance(value, str) else value for value in values]
+    return pd.Series(made, index=column.index, dtype=object)
 
 
 def _json(path: Path, files: ExitStack) -> Adder:
