@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 from harness import charts
 
 
@@ -20,3 +24,37 @@ def test_pictures_have_no_styles_of_their_own_and_follow_the_theme():
         [charts.Point(0, 0, 0.5, 0.4, 0.6), charts.Point(1, 0, 0.0, 0.0, 0.1)],
         'said "aloud"',
     )
+
+
+def drawn(*points, series=("Nex",), rows=("suspect bare", "donor bare")):
+    return charts.forest(list(rows), list(series), list(points), "rates")
+
+
+def test_a_rate_stands_between_its_bounds_on_the_scale_of_its_panel():
+    svg = drawn(charts.Point(0, 0, 0.5, 0.0, 1.0))
+    grid = [float(x) for x in re.findall(r'd="M([\d.]+) [\d.]+V', svg)]
+    low, high = map(float, *re.findall(r'd="M([\d.]+) [\d.]+H([\d.]+)"', svg))
+    key, rate = map(float, re.findall(r'cx="([\d.]+)"', svg))
+    assert (low, high) == (grid[0], grid[-1])
+    assert abs(rate - (low + high) / 2) < 0.01 and key != rate
+
+
+def test_each_series_has_a_key_and_long_keys_take_another_line():
+    names = [f"A rather long name, number {number}" for number in range(5)]
+    svg = drawn(charts.Point(1, 4, 0.2, 0.1, 0.3), series=names)
+    placed = {
+        name: re.search(rf'<text x="[\d.]+" y="([\d.]+)"[^>]*>{name}<', svg) for name in names
+    }
+    assert len({found[1] for found in placed.values()}) > 1
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    assert all(float(x) < width for x in re.findall(r' x="([\d.]+)"', svg))
+
+
+def test_a_report_needs_no_matplotlib_and_rates_need_no_page():
+    code = (
+        "import sys; from harness import charts; from harness.report import show_rates;"
+        "charts.forest(['a'], ['b'], [charts.Point(0, 0, .5, .4, .6)], 'c');"
+        "print({'matplotlib', 'harness.report.page', 'harness.report.bundle'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
