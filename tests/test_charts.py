@@ -54,7 +54,7 @@ def test_a_report_needs_no_matplotlib_and_rates_need_no_page():
     code = (
         "import sys; from harness import charts; from harness.report import show_rates;"
         "charts.forest(['a'], ['b'], [charts.Point(0, 0, .5, .4, .6)], 'c');"
-        "print({'matplotlib', 'harness.report.page', 'harness.report.bundle'} & {*sys.modules})"
+        "print({'matplotlib', 'harness.report.page', 'harness.report.evidence'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
