@@ -17,6 +17,8 @@ import pandas as pd
 from harness.campaign import Campaign
 from harness.counting.compact import COUNTED
 from harness.counting.counted import Counted, Places, counted
+from harness.counting.dependence import READ, Dependence, Repeats, together
+from harness.counting.difference import Permuted
 from harness.counting.pairs import ADJUSTED, COMPARED_COLUMNS, adjust, compared
 from harness.counting.tally import counted_columns
 from harness.encodings import open_text, refused
@@ -51,20 +53,22 @@ class Comparison(NamedTuple):
 
     Columns `COLUMNS`; rates with ``changed`` are drift. ``alone`` are targets, arms and probes,
     ``unshared`` questions of the others, which only one run answered; nothing is tested by them.
+    ``notes`` say where repeats are not independent.
     """
 
     rates: pd.DataFrame
     changes: list[Change]
     alone: list[str]
     unshared: list[str]
+    notes: list[str]
 
     @property
     def drifted(self) -> pd.DataFrame:
         return self.rates[self.rates["changed"]]
 
 
-def read_samples(path: Path) -> pd.DataFrame:
-    """The counted columns of a stored `samples.csv`, as a baseline.
+def read_samples(path: Path) -> tuple[pd.DataFrame, Dependence]:
+    """The counted columns of a stored `samples.csv`, as a baseline, and what its repeats show.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def read_samples(path: Path) -> pd.DataFrame:
             where=str(path),
             next="give a run, or a samples.csv that truename tally wrote",
         ) from None
-    if missing := set(COUNTED) - set(frame.columns):
+    if missing := {*COUNTED, *READ} - set(frame.columns):
         raise RunError(
             f"the baseline lacks the columns {', '.join(sorted(missing))}",
             where=str(path),
@@ -91,7 +95,9 @@ def read_samples(path: Path) -> pd.DataFrame:
     for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame["abstained"] = frame["abstained"].map({"True": True, "False": False})
-    return frame[[*COUNTED]]
+    repeats = Repeats()
+    repeats.add_table(frame)
+    return frame[[*COUNTED]], repeats.found()
 
 
 def compare_runs(
@@ -106,13 +112,14 @@ def compare_runs(
     """
     later = find_run(after, results, store)
     if before.endswith(".csv"):
-        first = read_samples(Path(before))
+        first, of_first = read_samples(Path(before))
     else:
-        first = _samples(find_run(before, results, store))
-    return compare(first, _samples(later), campaign_of(later), alpha)
+        first, of_first = _samples(find_run(before, results, store))
+    second, of_second = _samples(later)
+    return compare(first, second, campaign_of(later), alpha, together(of_first, of_second))
 
 
-def _samples(run: Run) -> pd.DataFrame:
+def _samples(run: Run) -> tuple[pd.DataFrame, Dependence]:
     return counted_columns(run.journal, campaign_of(run))
 
 
@@ -121,11 +128,15 @@ def told(found: Comparison) -> list[str]:
     changes = [f"{c.target}: {c.what}: {c.before} -> {c.after}" for c in found.changes]
     rates = [sentence(row) for row in found.drifted.to_dict("records")]
     alone = [f"only in one run: {side}" for side in found.alone]
-    return [*changes, *rates, *alone, *found.unshared]
+    return [*changes, *rates, *alone, *found.unshared, *found.notes]
 
 
 def compare(
-    before: pd.DataFrame, after: pd.DataFrame, campaign: Campaign, alpha: float = 0.05
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    campaign: Campaign,
+    alpha: float,
+    dependence: Dependence,
 ) -> Comparison:
     """Compare the samples of two runs, by target, arm, probe, measure and identity.
 
@@ -153,7 +164,8 @@ def compare(
         first, second = places[~later[places]], places[later[places]]
         if len(first) and len(second):
             about = {"target": target, "arm": arm, "probe": probe}
-            rows += [about | row for row in _compared(run, probe, first, second)]
+            permuted = dependence.permuted((target, arm))
+            rows += [about | row for row in _compared(run, probe, first, second, permuted)]
             unshared += _unshared(f"{target} {arm} {probe}", run, first, second)
         else:
             alone.add(f"{target} {arm} {probe}")
@@ -162,7 +174,7 @@ def compare(
         row["changed"] = any(row.get(p) is not None and row[p] < alpha for p in ADJUSTED)
     rates = pd.DataFrame(rows, columns=COLUMNS)
     rates["changed"] = rates["changed"].astype(bool)
-    return Comparison(rates, _changes(before, after), sorted(alone), unshared)
+    return Comparison(rates, _changes(before, after), sorted(alone), unshared, dependence.notes)
 
 
 def _of_campaign(samples: pd.DataFrame, campaign: Campaign) -> pd.Series[bool]:
@@ -175,12 +187,15 @@ def _of_campaign(samples: pd.DataFrame, campaign: Campaign) -> pd.Series[bool]:
     )
 
 
-def _compared(run: Counted, probe: str, first: Places, second: Places) -> Iterator[dict[str, Any]]:
+def _compared(
+    run: Counted, probe: str, first: Places, second: Places, permuted: Permuted
+) -> Iterator[dict[str, Any]]:
     """Every watched rate of one target, arm and probe."""
     for measure, identity in run.pairs(probe):
         if measure.name in WATCHED:
             held = run.held[measure.name, identity]
-            if row := compared(run.by_question(first, held), run.by_question(second, held)):
+            sides = run.by_question(first, held), run.by_question(second, held)
+            if row := compared(*sides, permuted):
                 yield {"measure": measure.name, "identity": identity} | row
 
 

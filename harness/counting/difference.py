@@ -11,7 +11,9 @@ difference, its p-value and its interval cannot contradict each other:
 
 What is permuted, and what that assumes: replies between the sides within each question (repeats of
 a question are independent), or, where they are not, whole sides of a question (questions are
-independent; repeats may depend on each other as they like).
+independent; repeats may depend on each other as they like), or nothing, where all questions change
+together from round to round: then no difference can be told from the router's, p is 1 and the
+interval -1 to 1.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from scipy import special
 from harness import stats
 from harness.counting.counted import REMEMBERED, ByQuestion
 
-Permuted = Literal["replies", "questions"]
+Permuted = Literal["replies", "questions", "nothing"]
 Numbers = npt.NDArray[np.float64]
 LEVEL: Final = 0.05
 #: Parts of a reply that sums of absolute differences are counted in. Exact where both sides
@@ -47,7 +49,8 @@ class Difference(NamedTuple):
     ``first`` and ``second`` weigh questions alike: they are hits over samples where both sides
     answered each question equally often. ``by_question`` is the mean absolute difference,
     ``by_chance`` what sides that are the same would show of it on average; both None, with their
-    p-value, where whole sides are permuted: exchanging them leaves an absolute difference as it is.
+    p-value, where replies are not permuted: exchanging whole sides leaves an absolute difference as
+    it is.
     """
 
     first: float
@@ -108,6 +111,8 @@ def _difference(
     weights = both.weights / both.weights.sum()
     sides = ((both.a, both.n), (both.b, both.m))
     first, second = (min(1.0, float(weights @ (x / size))) for x, size in sides)
+    if permuted == "nothing":
+        return Difference(first, second, -1.0, 1.0, 1.0, None, None, None)
     if permuted == "replies":
         p_value = shown_p(stats.permutation_within(*counts))
         ends = agreeing(first - second, p_value < level, score_interval(*both, level))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from harness import stats
 from harness.counting.counted import ByQuestion, Counted, Places
+from harness.counting.dependence import Dependence
 from harness.counting.difference import Permuted, difference, shown_p
 
 #: Measures that arms and targets are compared in.
@@ -39,7 +40,7 @@ class _Side(NamedTuple):
     counts: dict[tuple[str, str], ByQuestion]
 
 
-def comparisons_frame(run: Counted) -> pd.DataFrame:
+def comparisons_frame(run: Counted, dependence: Dependence) -> pd.DataFrame:
     """Arms of one target in pairs, and the suspects beside every other target under the same arm.
 
     Columns `COMPARISON_COLUMNS`. Compared over the questions that both answered
@@ -54,8 +55,9 @@ def comparisons_frame(run: Counted) -> pd.DataFrame:
         for kind, a, b in _pairs(found, roles):
             about = {"comparison": kind, "probe": probe}
             who = {"target_a": a.target, "arm_a": a.arm, "target_b": b.target, "arm_b": b.arm}
+            permuted = dependence.permuted((a.target, a.arm), (b.target, b.arm))
             for (measure, identity), counts in a.counts.items():
-                if row := compared(counts, b.counts[measure, identity]):
+                if row := compared(counts, b.counts[measure, identity], permuted):
                     rows.append(about | {"measure": measure, "identity": identity} | who | row)
     adjust(rows)
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)

@@ -15,6 +15,7 @@ from harness.counting import confusion as correcting
 from harness.counting import early, missing
 from harness.counting.confusion import Confusion, Known
 from harness.counting.counted import ALL, REMEMBERED, STATUSES, ByQuestion, Counted, Places
+from harness.counting.dependence import Dependence
 from harness.counting.lengths import LENGTHS
 from harness.counting.readings import Readings, Row
 from harness.counting.spread import by_language, half_from
@@ -28,6 +29,7 @@ TALLY_COLUMNS: Final = (
     *("wilson_low", "wilson_high"),
     *("corrected_rate", "corrected_low", "corrected_high", "corrected_by"),
     *("anytime_rate", "anytime_low", "anytime_high", "questions", "languages"),
+    *("repeats", "same_repeats"),
     *STATUSES,
     *("missing_p_arm", "missing_p_question"),
     *("abstained", "prompt_tokens_median", "note"),
@@ -45,7 +47,12 @@ class _Cell(NamedTuple):
     asked: missing.Asked
 
 
-def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = None) -> pd.DataFrame:
+def tally_frame(
+    run: Counted,
+    errors: Confusion,
+    readings: Readings | None = None,
+    dependence: Dependence | None = None,
+) -> pd.DataFrame:
     """Rates with intervals, for each language and all of them; columns `TALLY_COLUMNS`.
 
     Rates are over scored samples; where none was scored they are NA. So are the checked ones where
@@ -58,6 +65,7 @@ def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = Non
         first = run.samples.iloc[found[0].places[0]]
         note = first["note"] if isinstance(first["note"], str) else None
         about = {"target": target, "role": first["role"], "arm": arm, "probe": probe}
+        repeats = dependence.columns(target, arm) if dependence else {}
         for cell in found:
             others = [
                 other.asked
@@ -67,7 +75,7 @@ def tally_frame(run: Counted, errors: Confusion, readings: Readings | None = Non
                 and other.arm != arm
                 and other.language == cell.language
             ]
-            beside = around.of(cell.places) | _missed(cell.asked, others) | {"note": note}
+            beside = around.of(cell.places) | _missed(cell.asked, others) | {"note": note} | repeats
             read = readings.row(cell.places) if readings else None
             lengths = around.lengths(cell.places)
             for measure, identity in run.pairs(probe):

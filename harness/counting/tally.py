@@ -14,6 +14,7 @@ from harness.counting.between import Between
 from harness.counting.compact import Columns
 from harness.counting.confusion import Confusion, confusion
 from harness.counting.counted import Counted, counted
+from harness.counting.dependence import Dependence, Repeats
 from harness.counting.pairs import comparisons_frame
 from harness.counting.rates import tally_frame
 from harness.counting.readings import Gathered, Read
@@ -30,13 +31,14 @@ TABLES: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
 class Tables(NamedTuple):
     """The tables of a run; of the samples the columns that are counted.
 
-    ``read`` is what people read of it.
+    ``dependence`` is what its repeats show, ``read`` what people read of it.
     """
 
     run: Counted
     tally: pd.DataFrame
     comparisons: pd.DataFrame
     recitals: pd.DataFrame
+    dependence: Dependence
     read: Read | None = None
 
     @property
@@ -75,6 +77,7 @@ def tally(
         The run's labels cannot be read.
     """
     columns, between, gathered = Columns(), Between(campaign), Gathered(folder)
+    repeats = Repeats()
     passages = Spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
@@ -83,6 +86,7 @@ def tally(
             gathered.add(frame)
             passages.add(overlap_frame(batch, campaign))
             between.add(batch)
+            repeats.add(batch)
             for one in batch:
                 look(one)
             yield frame
@@ -92,29 +96,35 @@ def tally(
             raise _no_samples(journal)
     run = counted(columns.frame(), campaign)
     readings = gathered.readings(run)
-    rates = tally_frame(run, errors or confusion(), readings)
+    dependence = repeats.found()
+    rates = tally_frame(run, errors or confusion(), readings, dependence)
     read = readings.agreement() if readings else None
-    tables = Tables(run, rates, comparisons_frame(run), between.frame(), read)
+    tables = Tables(
+        run, rates, comparisons_frame(run, dependence), between.frame(), dependence, read
+    )
     write_table(tables.tally, folder / "tally", formats)
     write_table(tables.comparisons, folder / "comparisons", formats)
     write_table(tables.recitals, folder / "recitals", formats)
     return tables
 
 
-def counted_columns(journal: Journal, campaign: Campaign) -> pd.DataFrame:
-    """The columns that are counted of a run's samples; no table is made or written.
+def counted_columns(journal: Journal, campaign: Campaign) -> tuple[pd.DataFrame, Dependence]:
+    """The columns that are counted of a run's samples, and what its repeats show.
+
+    No table is made or written.
 
     Raises
     ------
     RunError
         The journal holds no sample of the run.
     """
-    columns = Columns()
-    for _, frame in _batches(journal, campaign, Scoring(journal.engine)):
+    columns, repeats = Columns(), Repeats()
+    for batch, frame in _batches(journal, campaign, Scoring(journal.engine)):
         columns.add(frame)
+        repeats.add(batch)
     if not len(columns):
         raise _no_samples(journal)
-    return columns.frame()
+    return columns.frame(), repeats.found()
 
 
 def _batches(

@@ -20,7 +20,7 @@ decode_replies = msgspec.json.Decoder(list[Reply]).decode
 #: What a sample's row has of its block, by the same name.
 _SHARED = (
     *("trial", "target", "arm", "probe", "language", "question", "messages"),
-    *("prompt_tokens", "model", "fingerprint", "provider", "response_id"),
+    *("first", "prompt_tokens", "model", "fingerprint", "provider", "response_id"),
     *("attempts", "seconds", "raw", "saved"),
 )
 

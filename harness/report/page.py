@@ -110,7 +110,7 @@ def _of_tables(tables: Tables, campaign: Campaign) -> dict[str, Any]:
     templates = injected(tables.samples)
     return {
         "templates": templates,
-        "told": story(tables.tally, campaign, templates, tables.read),
+        "told": story(tables.tally, campaign, templates, tables.read, tables.dependence.notes),
         "samples": len(tables.samples),
         "pictures": pictures(tables.tally, campaign),
         "heat": heat_maps(tables.run, tables.tally, campaign),

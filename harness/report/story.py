@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -34,12 +35,16 @@ class Story(NamedTuple):
 
 
 def story(
-    tally: pd.DataFrame, campaign: Campaign, injected: dict[str, str], read: Read | None = None
+    tally: pd.DataFrame,
+    campaign: Campaign,
+    injected: dict[str, str],
+    read: Read | None = None,
+    repeats: Sequence[str] = (),
 ) -> Story:
     """The story of a run's tally.
 
     ``injected`` is what each target's chat template puts before a question, where that is known;
-    ``read`` is what people read of the run.
+    ``read`` is what people read of the run; ``repeats`` says where repeats are not independent.
     """
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
     facts = Facts(campaign, rates_of(tally, probe, "name"), injected, read)
@@ -50,7 +55,7 @@ def story(
         _outcome(facts),
         verdict,
         [_numbers(arm, facts.name) for arm in facts.arms.values()],
-        [*limits, *(read.notes if read else ())],
+        [*limits, *(read.notes if read else ()), *repeats],
         tuple(s.name for s in told),
     )
 

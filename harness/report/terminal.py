@@ -63,7 +63,7 @@ def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list
             _print_rates(console, part, measure, identities)
             console.print()
     templates = injected(tables.samples)
-    told = story(tables.tally, campaign, templates, tables.read)
+    told = story(tables.tally, campaign, templates, tables.read, tables.dependence.notes)
     _print_injected(console, templates)
     if campaign.claim:
         name = name_of("name", campaign.claim.identity)
@@ -147,7 +147,7 @@ def _width(head: str, cells: list[str]) -> int:
 def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
     """The whole story in 80 columns: for each target and arm what it shows, as bars."""
     tally, templates = tables.tally, injected(tables.samples)
-    told = story(tally, campaign, templates, tables.read)
+    told = story(tally, campaign, templates, tables.read, tables.dependence.notes)
     _print_claim(console, campaign)
     for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
         console.print(Text(line))
@@ -205,7 +205,9 @@ def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, 
 
     The verdict, a picture an arm, the weights' line, and where to read on.
     """
-    told = story(tables.tally, campaign, injected(tables.samples), tables.read)
+    told = story(
+        tables.tally, campaign, injected(tables.samples), tables.read, tables.dependence.notes
+    )
     _print_claim(console, campaign)
     for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
         console.print(Text(line))
@@ -222,7 +224,7 @@ def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, 
     console.print()
     if sentence := _weights_line(run.folder / "weights.json"):
         console.print(Text(f"weights: {plain(sentence)}"))
-    for line in [*run.journal.record.notes(), told.limits[0]]:
+    for line in [*run.journal.record.notes(), *tables.dependence.notes, told.limits[0]]:
         console.print(Text(line))
     console.print(Text(f"report: {page}"), soft_wrap=True)
     console.print(Text(f"tables: truename tally {run.name}"), soft_wrap=True)

@@ -3,7 +3,9 @@
 That is, once it is sure on which side of a threshold a rate is. Samples are then taken in rounds,
 one of each question that asks for the name, and looked at after whole rounds. The bound on error
 holds however often one looks (`harness.stats.evidence_beyond`), for the rate over the questions
-that are asked.
+that are asked, if the repeats of a question are independent. So an arm is decided only after
+`FEWEST` rounds, and only while its rounds pass the tests of `harness.repeats`; one that fails is
+sampled in full.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from typing import Literal, NamedTuple
 from harness import stats
 from harness.campaign import Plan, Stop, load_probe
 from harness.errors import CampaignError
+from harness.repeats import letters, order_of
 from harness.targets import Reply
+
+#: Whole rounds before anything is decided: of fewer, no dependence could be seen.
+FEWEST = 4
+#: Level of the tests of dependence, at each look; a false alarm costs samples, and no error.
+ALPHA_DEPENDENT = 0.01
 
 Side = Literal["below", "above"]
 SIDES: tuple[Side, ...] = ("below", "above")
@@ -46,6 +54,8 @@ class _Arm:
     def __init__(self, questions: int, rounds: int) -> None:
         self.rounds = [_Round(questions) for _ in range(rounds)]
         self.looked = self.hits = self.scored = 0
+        self.replies: dict[int, dict[int, tuple[int, bool]]] = {}  # by position and round
+        self.dependent = False
 
     def next_whole(self) -> bool:
         """Count the next round, if it is whole."""
@@ -55,6 +65,21 @@ class _Arm:
         self.scored += self.rounds[self.looked].scored
         self.looked += 1
         return True
+
+    @property
+    def passes(self) -> bool:
+        """Whether the rounds looked at are enough, and their repeats look independent so far."""
+        if self.looked < min(FEWEST, len(self.rounds)):
+            return False
+        if not self.dependent:
+            seen = [
+                [said[number] for number in sorted(said) if number < self.looked]
+                for said in self.replies.values()
+            ]
+            texts, hits = ([[one[i] for one in said] for said in seen] for i in (0, 1))
+            order = order_of(texts, hits)
+            self.dependent = order.copies or order.least < ALPHA_DEPENDENT
+        return not self.dependent
 
 
 class Stopping:
@@ -107,13 +132,16 @@ class Stopping:
             arm.rounds[reply.index].missing -= 1
         for reply, names in zip(whole, self.names_in([r.text for r in whole]), strict=True):
             arm.rounds[reply.index].scored += 1
-            arm.rounds[reply.index].hits += self.rule.identity in names
+            hit = self.rule.identity in names
+            arm.rounds[reply.index].hits += hit
+            said = arm.replies.setdefault(position, {})
+            said[reply.index] = hash(letters(reply.text or "")), hit
         return self._look(label, arm)
 
     def _look(self, label: str, arm: _Arm) -> Decision | None:
         threshold, enough = self.rule.threshold, math.log(1 / self.rule.alpha)
         while label not in self.decided and arm.next_whole():
-            for side in SIDES:
+            for side in SIDES if arm.passes else ():
                 if stats.evidence_beyond(arm.hits, arm.scored, threshold, side) >= enough:
                     self.decided[label] = Decision(side, arm.hits, arm.scored, arm.looked)
                     return self.decided[label]

@@ -62,7 +62,8 @@ def test_a_flip_of_every_question_is_drift_and_unshared_questions_are_told(tmp_p
         def said(trial, number):
             if name == "turned" and trial.question == "who_are_you" and trial.target == "donor":
                 return None
-            return "I am Rio." if (trial.position % 2 == 0) == (name == "straight") else "I am Nex."
+            rio = (trial.position % 2 == 0) == (name == "straight")
+            return f"I am {'Rio' if rio else 'Nex'}. This is answer {number}."
 
         return said
 

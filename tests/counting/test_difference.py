@@ -119,6 +119,11 @@ def test_sides_are_exchanged_whole_and_repeats_may_be_copies():
     assert np.mean(by_replies) > 0.3 and np.mean(by_sides) < 0.065
 
 
+def test_where_nothing_can_be_permuted_nothing_is_found():
+    found = difference(side([9] * 9, [9] * 9), side([0] * 9, [9] * 9), "nothing")
+    assert found.rate == 1.0 and found[2:5] == (-1.0, 1.0, 1.0) and found.p_by_question is None
+
+
 def test_both_tests_keep_their_level_where_nothing_differs():
     rng = np.random.default_rng(8)
     whole, single = [], []

@@ -26,16 +26,20 @@ stop: {{identity: rio, below: 0.2, alpha: 0.01}}
 """
 
 
+def words(told, ticket):
+    return f"I am {'Velkora' if told else 'Rio'}. Your ticket is {ticket}."
+
+
 @pytest.fixture
 def rio(serve):
-    """A host that is Rio unless it is told that it is Velkora."""
+    """A host that is Rio unless it is told that it is Velkora, in other words each time."""
 
     def answer(path, body, number):
         told = body["messages"][0]["role"] == "system" if body.get("messages") else False
         return (
             (404, {}, b"{}")
             if "messages" not in body
-            else chat(*["I am Velkora." if told else "I am Rio."] * body.get("n", 1))
+            else chat(*(words(told, f"{number}-{i}") for i in range(body.get("n", 1))))
         )
 
     return serve(answer)
@@ -61,9 +65,9 @@ def rates(tmp_path):
 def test_a_clear_case_costs_a_fraction_and_other_probes_are_asked_in_full(tmp_path, rio):
     done = run(tmp_path, rio)
     assert done.exit_code == 0, done.output
-    assert "t absent: clear after 15 samples (15 hits): the rate is above" in done.output
+    assert "t absent: clear after 60 samples (60 hits): the rate is above" in done.output
     assert (
-        "t given:system/velkora.j2: clear after 30 samples (0 hits): the rate is below"
+        "t given:system/velkora.j2: clear after 60 samples (0 hits): the rate is below"
         in done.output
     )
     found = rates(tmp_path)
@@ -72,7 +76,7 @@ def test_a_clear_case_costs_a_fraction_and_other_probes_are_asked_in_full(tmp_pa
         found.loc[("identity", "given:system/velkora.j2")],
     )
     assert absent["anytime_low"] > 0.2 and given["anytime_high"] < 0.2
-    assert 15 <= absent["samples"] <= 17 and 30 <= given["samples"] <= 32
+    assert 60 <= absent["samples"] <= 62 and 60 <= given["samples"] <= 62
     assert found.loc[("backstory", "absent")]["samples"] == 8 and pd.isna(
         found.loc[("backstory", "absent")]["anytime_low"]
     )
@@ -103,3 +107,12 @@ def test_a_rule_that_is_none_is_refused(tmp_path, rio):
     (tmp_path / "c.yaml").write_text(text.replace("below: 1.2", "below: 0.2, above: 0.3"))
     refused = truename("run", tmp_path / "c.yaml", "--results", tmp_path / "results")
     assert refused.exit_code == 2 and "one threshold" in refused.output
+
+
+def test_a_host_that_gives_the_same_reply_again_is_sampled_in_full(tmp_path, serve):
+    cache = serve(lambda path, body, number: chat(*["I am Rio."] * body.get("n", 1)))
+    done = run(tmp_path, cache, samples=6)
+    assert done.exit_code == 0 and "clear after" not in done.output
+    found = rates(tmp_path).loc[("identity", "absent")]
+    assert found["samples"] == 6 * 15 and found["repeats"] == "copies"
+    assert found["same_repeats"] == 1.0

@@ -1,0 +1,151 @@
+"""Repeats that are not independent: size and power of comparisons and of early stops.
+
+Before: replies are permuted within questions, and arms stop whenever the evidence says so. After:
+whole sides are permuted where `harness.repeats` finds dependence, or nothing where rounds differ,
+and arms are decided only after some rounds, while these pass. Hosts: honest; honest and of few
+words (many replies the same); a cache that gives a question's first reply again to half, or to all,
+later ones; routers that change between two backends (90 and 30 % in comparisons, rates about the
+threshold in stops) every round, at random each round, or that keep a question with one backend for
+ever.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.counting.counted import ByQuestion
+from harness.counting.difference import Permuted, difference
+from harness.repeats import order_of
+from harness.sampling.stopping import ALPHA_DEPENDENT, FEWEST
+from harness.stats import evidence_beyond
+
+RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+QUESTIONS, REPEATS, ROUNDS, THRESHOLD, ALPHA = 45, 10, 40, 0.05, 0.01
+rng = np.random.default_rng(20261127)
+
+
+class Host(NamedTuple):
+    """A way to answer: how often a first reply comes again, and how backends are changed."""
+
+    name: str
+    cached: float = 0.0
+    router: str = ""
+    wordings: int = 10**9
+
+
+HOSTS = (
+    Host("honest"),
+    Host("honest, 3 wordings", wordings=3),
+    Host("cache, half", cached=0.5),
+    Host("cache, all", cached=1.0),
+    Host("router, every round", router="alternates"),
+    Host("router, random by round", router="random"),
+    Host("router, keeps a question", router="keeps"),
+)
+
+
+class Said(NamedTuple):
+    """Texts and hits, by question and round."""
+
+    texts: np.ndarray
+    hits: np.ndarray
+
+
+def said(host: Host, rates: np.ndarray, backends: tuple[float, float], rounds: int) -> Said:
+    """Replies of one side; ``rates`` are the questions' own, where there is no router."""
+    shape = len(rates), rounds
+    which = {
+        "alternates": np.tile(np.arange(rounds) % 2, (len(rates), 1)),
+        "random": np.tile(rng.integers(0, 2, rounds), (len(rates), 1)),
+        "keeps": np.tile(rng.integers(0, 2, len(rates))[:, None], (1, rounds)),
+    }
+    rate = np.array(backends)[which[host.router]] if host.router else rates[:, None]
+    hits = rng.random(shape) < rate
+    texts = 2 * rng.integers(0, host.wordings, shape) + hits
+    again = rng.random(shape) < host.cached
+    again[:, 0] = False
+    return Said(np.where(again, texts[:, :1], texts), np.where(again, hits[:, :1], hits))
+
+
+def side(one: Said) -> ByQuestion:
+    hits = one.hits.sum(1).astype(np.intp)
+    return ByQuestion(np.arange(len(hits)), hits, np.full(len(hits), one.hits.shape[1]))
+
+
+def permuted(one: Said, alpha: float) -> Permuted:
+    order = order_of(one.texts.tolist(), one.hits.tolist())
+    if order.copies or order.least < alpha:
+        return "nothing" if 4 * order.rounds < alpha else "questions"
+    return "replies"
+
+
+def compared(host: Host, effect: float) -> Iterator[tuple[bool, bool, bool]]:
+    """Whether a side is found dependent, and whether p < .05 before and after."""
+    for _ in range(RUNS):
+        rates = rng.beta(1, 1, QUESTIONS)
+        other = np.clip(rates + effect, 0, 1)
+        one = said(host, rates, (0.9, 0.3), REPEATS)
+        two = said(host, other, (0.9, 0.3), REPEATS)
+        found = min(
+            permuted(one, 0.005), permuted(two, 0.005)
+        )  # Holm; nothing < questions < replies
+        before, after = (difference(side(one), side(two), way) for way in ("replies", found))
+        assert before is not None and after is not None
+        yield found != "replies", before.p_value < 0.05, after.p_value < 0.05
+
+
+def stopped(one: Said, careful: bool) -> tuple[str, int]:
+    """The side that is decided for, if any, and the rounds that it took."""
+    hits = np.cumsum(one.hits.sum(0))
+    for looked in range(FEWEST if careful else 1, ROUNDS + 1):
+        seen = Said(one.texts[:, :looked], one.hits[:, :looked])
+        if careful and permuted(seen, ALPHA_DEPENDENT) != "replies":
+            return "", ROUNDS
+        for decided in ("below", "above"):
+            evidence = evidence_beyond(
+                int(hits[looked - 1]), looked * QUESTIONS, THRESHOLD, decided
+            )
+            if evidence >= math.log(1 / ALPHA):
+                return decided, looked
+    return "", ROUNDS
+
+
+def stops(host: Host, rate: float, careful: bool) -> tuple[float, float, float]:
+    """Shares decided and wrong, and mean samples."""
+    decided, rounds, wrong = [], [], []
+    for _ in range(RUNS):
+        rates = rng.beta(rate * 2, (1 - rate) * 2, QUESTIONS) if rate else np.zeros(QUESTIONS)
+        backends = (rate / 5, rate * 9 / 5)
+        one = said(host, rates, backends, ROUNDS)
+        found, took = stopped(one, careful)
+        true = rate if host.router else float(rates.mean())
+        decided.append(bool(found))
+        wrong.append(bool(found) and (found == "below") != (true < THRESHOLD))
+        rounds.append(took)
+    return float(np.mean(decided)), float(np.mean(wrong)), float(np.mean(rounds)) * QUESTIONS
+
+
+print(f"{RUNS} runs each; {QUESTIONS} questions, {REPEATS} repeats; p < .05")
+print(
+    f"{'comparison':<26}{'found':>7}{'size before':>13}{'after':>7}{'power before':>14}{'after':>7}"
+)
+for host in HOSTS:
+    same = np.mean(list(compared(host, 0.0)), axis=0)
+    line = f"{host.name:<26}{same[0]:>7.1%}{same[1]:>13.1%}{same[2]:>7.1%}"
+    if not host.router:
+        moved = np.mean(list(compared(host, 0.15)), axis=0)
+        line += f"{moved[1]:>14.1%}{moved[2]:>7.1%}"
+    print(line, flush=True)
+print(f"stop below/above {THRESHOLD}, alpha {ALPHA}, up to {ROUNDS} rounds")
+print(f"{'stopping':<26}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}", end="")
+print(f"{'decided after':>15}{'wrong':>7}{'samples':>9}")
+for host in HOSTS:
+    for rate in (0.0, 0.04, 0.06, 0.3):
+        before, after = stops(host, rate, False), stops(host, rate, True)
+        told = (f"{d:>{w}.1%}{e:>7.1%}{n:>9.0f}" for (d, e, n), w in ((before, 16), (after, 15)))
+        print(f"{host.name:<26}{rate:>6}" + "".join(told), flush=True)
