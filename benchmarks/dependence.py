@@ -20,8 +20,8 @@ import numpy as np
 
 from harness.counting.counted import ByQuestion
 from harness.counting.difference import Permuted, difference
-from harness.repeats import order_of
-from harness.sampling.stopping import ALPHA_DEPENDENT, FEWEST
+from harness.repeats import FEWEST_ROUNDS, order_of
+from harness.sampling.stopping import ALPHA_DEPENDENT
 from harness.stats import evidence_beyond
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
@@ -102,7 +102,7 @@ def compared(host: Host, effect: float) -> Iterator[tuple[bool, bool, bool]]:
 def stopped(one: Said, careful: bool) -> tuple[str, int]:
     """The side that is decided for, if any, and the rounds that it took."""
     hits = np.cumsum(one.hits.sum(0))
-    for looked in range(FEWEST if careful else 1, ROUNDS + 1):
+    for looked in range(FEWEST_ROUNDS if careful else 1, ROUNDS + 1):
         seen = Said(one.texts[:, :looked], one.hits[:, :looked])
         if careful and permuted(seen, ALPHA_DEPENDENT) != "replies":
             return "", ROUNDS

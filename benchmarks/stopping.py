@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.counting.early import Design, unbiased
+from harness.repeats import FEWEST_ROUNDS
 from harness.stats import evidence_beyond
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
@@ -63,10 +64,13 @@ class Stopped(NamedTuple):
     looks: int
 
 
-def stopped(hits: np.ndarray, each: int) -> Stopped:
-    """Look at sums of hits one after the other, each of so many samples more."""
+def stopped(hits: np.ndarray, each: int, fewest: int = 1) -> Stopped:
+    """Look at sums of hits one after the other, each of so many samples more.
+
+    Nothing is decided before look ``fewest``.
+    """
     for look, so_far in enumerate(hits, 1):
-        side = decide(int(so_far), look * each)
+        side = decide(int(so_far), look * each) if look >= fewest else None
         if side:
             return Stopped(side, look)
     return Stopped(None, len(hits))
@@ -82,7 +86,7 @@ def line(rate: float) -> str:
     used, shown = [], []
     for _ in range(RUNS):
         hits = rng.binomial(1, rates_of(rate, True), (ROUNDS, QUESTIONS)).sum(1)
-        side, looks = stopped(np.cumsum(hits), QUESTIONS)
+        side, looks = stopped(np.cumsum(hits), QUESTIONS, FEWEST_ROUNDS)
         used.append(looks * QUESTIONS)
         shown.append(float(hits[:looks].sum() / used[-1]))
         decided += side is not None
@@ -93,7 +97,7 @@ def line(rate: float) -> str:
     bound = math.inf if rate == THRESHOLD else enough / divergence(rate, THRESHOLD)
     ratio = single = ""
     if not math.isinf(bound):
-        ratio = f"{max(np.mean(used), 0) / max(bound, QUESTIONS):.2f}"
+        ratio = f"{max(np.mean(used), 0) / max(bound, FEWEST_ROUNDS * QUESTIONS):.2f}"
         single = f"{np.mean(alone):.0f}, {np.mean(alone) / max(1, math.ceil(bound)):.2f}"
     return (
         f"{rate:>6}{decided / RUNS:>10.1%}{wrong / RUNS:>8.1%}{np.mean(used):>14.0f}"
@@ -110,4 +114,6 @@ print(f"{'rate':>6}{'decided':>10}{'wrong':>8}{'mean samples':>14}{'of fixed':>1
 print(f"{'bound':>8}{'ratio':>7}   one question alone: mean, ratio  hits / samples, unbiased")
 for rate in (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.9, 1.0):
     print(line(rate))
-print("the ratio is to the bound, or to one whole round of questions where the bound is less")
+print(
+    f"the ratio is to the bound, or to {FEWEST_ROUNDS} whole rounds of questions where it is less"
+)

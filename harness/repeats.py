@@ -37,6 +37,8 @@ MOST: Final = 64
 COPIES: Final = 0.9
 #: Pairs of repeats from which their sameness is judged.
 ENOUGH_PAIRS: Final = 10
+#: Whole rounds that have to be there before anything is decided: fewer show no dependence.
+FEWEST_ROUNDS: Final = 4
 #: Sum of the questions' variances from which rounds are tested: below, no approximation holds.
 ENOUGH: Final = 5.0
 

@@ -16,10 +16,14 @@ from scipy import special
 
 from harness import stats
 from harness.campaign import Stop
+from harness.repeats import FEWEST_ROUNDS
 
 
 class Design(NamedTuple):
-    """What stops an arm: a rule that is looked at after each round of all its questions."""
+    """What stops an arm: a rule that is looked at after each round of all its questions.
+
+    It may stop from `harness.repeats.FEWEST_ROUNDS` on.
+    """
 
     threshold: float
     alpha: float
@@ -56,6 +60,8 @@ def mean_seen(rate: float, of: Design) -> float:
         going = np.convolve(going, round_of)
         hits = np.arange(len(going))
         ends = (hits <= low) | (hits >= high)
+        if number < FEWEST_ROUNDS:
+            ends[:] = False
         if number == of.rounds:
             ends[:] = True
         mean += float((going * hits)[ends].sum()) / (number * of.questions)

@@ -4,7 +4,7 @@ That is, once it is sure on which side of a threshold a rate is. Samples are the
 one of each question that asks for the name, and looked at after whole rounds. The bound on error
 holds however often one looks (`harness.stats.evidence_beyond`), for the rate over the questions
 that are asked, if the repeats of a question are independent. So an arm is decided only after
-`FEWEST` rounds, and only while its rounds pass the tests of `harness.repeats`; one that fails is
+`FEWEST_ROUNDS`, and only while its rounds pass the tests of `harness.repeats`; one that fails is
 sampled in full.
 """
 
@@ -18,11 +18,9 @@ from typing import Literal, NamedTuple
 from harness import stats
 from harness.campaign import Plan, Stop, load_probe
 from harness.errors import CampaignError
-from harness.repeats import letters, order_of
+from harness.repeats import FEWEST_ROUNDS, letters, order_of
 from harness.targets import Reply
 
-#: Whole rounds before anything is decided: of fewer, no dependence could be seen.
-FEWEST = 4
 #: Level of the tests of dependence, at each look; a false alarm costs samples, and no error.
 ALPHA_DEPENDENT = 0.01
 
@@ -69,7 +67,7 @@ class _Arm:
     @property
     def passes(self) -> bool:
         """Whether the rounds looked at are enough, and their repeats look independent so far."""
-        if self.looked < min(FEWEST, len(self.rounds)):
+        if self.looked < min(FEWEST_ROUNDS, len(self.rounds)):
             return False
         if not self.dependent:
             seen = [
