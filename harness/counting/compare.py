@@ -19,6 +19,7 @@ from harness.counting.compact import COUNTED
 from harness.counting.counted import Counted, Places, counted
 from harness.counting.dependence import READ, Dependence, Repeats, together
 from harness.counting.difference import Permuted
+from harness.counting.lengths import band
 from harness.counting.pairs import ADJUSTED, COMPARED_COLUMNS, adjust, compared
 from harness.counting.tally import counted_columns
 from harness.encodings import open_text, refused
@@ -86,7 +87,7 @@ def read_samples(path: Path) -> tuple[pd.DataFrame, Dependence]:
             where=str(path),
             next="give a run, or a samples.csv that truename tally wrote",
         ) from None
-    if missing := {*COUNTED, *READ} - set(frame.columns):
+    if missing := {*COUNTED, *READ} - {*frame.columns, "band"}:
         raise RunError(
             f"the baseline lacks the columns {', '.join(sorted(missing))}",
             where=str(path),
@@ -94,6 +95,7 @@ def read_samples(path: Path) -> tuple[pd.DataFrame, Dependence]:
         )
     for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
+    frame["band"] = [band(text) if isinstance(text, str) else None for text in frame["reply"]]
     frame["abstained"] = frame["abstained"].map({"True": True, "False": False})
     repeats = Repeats()
     repeats.add_table(frame)
