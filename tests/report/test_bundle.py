@@ -107,6 +107,18 @@ def test_a_question_that_was_not_asked_is_found(packed, tmp_path):
     assert any("1 trials of its journal are not what its campaign asks" in w for w in found.wrong)
 
 
+def test_questions_that_cannot_be_made_again_are_not_believed(packed, tmp_path):
+    """A prompt that never ends keeps nobody, and hides nothing."""
+    loops = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
+    prompt = f"{{% block who %}}{loops}x{{% endblock %}}".encode()
+    files = hashed(files_of(packed) | {"prompts/identity/en.j2": prompt})
+    found = verify(forged(tmp_path / "forged.zip", files))
+    assert any("questions could not be made again" in wrong for wrong in found.wrong)
+    older = hashed(files, versions={"truename": "0.0.1"})
+    told = verify(forged(tmp_path / "older.zip", older))
+    assert any("questions could not be made again" in note for note in told.notes)
+
+
 def test_a_book_of_the_forgers_own_is_told(packed, tmp_path):
     """Counting is by the bundle's own book: one that calls Nex by the name of Rio is named."""
     name = "probes/identities/families.yaml"
@@ -157,6 +169,7 @@ def test_aliases_of_aliases_in_a_journals_campaign_are_refused(packed, tmp_path)
     files["journal.sqlite"] = journal.read_bytes()
     done = truename("verify", forged(tmp_path / "forged.zip", hashed(files)))
     assert done.exit_code == 2 and "aliases stand for more than" in done.output
+    assert "truename-verify-" not in done.output
 
 
 LIMITED = """

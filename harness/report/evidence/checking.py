@@ -142,6 +142,7 @@ def _recounted(folder: Path, checked: Checked) -> None:
     checked.recounted += [f"{table}{other}" for table in found.differing]
     checked.wrong += found.wrong
     checked.notes += found.notes
+    (checked.wrong if same else checked.notes).extend(found.asked)
     plan = folder / REGISTERED
     content = plan.read_bytes() if plan.is_file() else None
     told = check_registration(content, found.record, found.digests, found.first)
@@ -202,7 +203,7 @@ def answer(job: Job, scratch: Path) -> Checked | Refused:
     try:
         return check(job, scratch)
     except TruenameError as refused:
-        where = f" ({refused.where})" if refused.where else ""
+        where = f" ({refused.where})".replace(f"{scratch}/", "") if refused.where else ""
         return Refused(plain(refused.what + where)[:2000], refused.next)
     except MemoryError:
         return Refused("checking it takes more memory than a bundle of its size may")

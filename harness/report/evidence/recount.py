@@ -39,6 +39,8 @@ class Recounted(NamedTuple):
     differing: list[str]
     wrong: list[str]
     notes: list[str]
+    #: What is wrong with its questions, unless another version made it, which asked otherwise.
+    asked: list[str]
     record: Mapping[str, Any]
     first: str | None
     digests: Mapping[str, str] | str
@@ -85,7 +87,14 @@ def recount(folder: Path, samples: int, run: str) -> Recounted:
         page = folder / PAGE
         same = page in packed and packed[page].read_bytes() == page.read_bytes()
         return Recounted(
-            differing, wrong + planned.wrong, planned.notes, record, first, planned.digests, same
+            differing,
+            wrong + planned.wrong,
+            planned.notes,
+            planned.asked,
+            record,
+            first,
+            planned.digests,
+            same,
         )
     finally:
         engine.dispose()
@@ -100,6 +109,7 @@ def _counted(folder: Path) -> list[Path]:
 class _Planned(NamedTuple):
     wrong: list[str]
     notes: list[str]
+    asked: list[str]
     digests: Mapping[str, str] | str
 
 
@@ -110,16 +120,16 @@ def _planned(run: Run, record: Mapping[str, Any]) -> _Planned:
         plan = Plan(loaded)
     except TruenameError as problem:
         said = "its questions could not be made again from its campaign and prompts"
-        return _Planned([], [f"{said}: {problem.what}"], problem.what)
+        return _Planned([], [], [f"{said}: {problem.what}"], problem.what)
     now = digests(loaded, plan)
     if plan.digest != record["plan_sha256"]:
         said = "its prompts are not those that the run was begun with: its questions are believed"
-        return _Planned([], [said], now)
+        return _Planned([], [], [said], now)
     other, held = _compare_trials(run, plan)
     if other:
         said = f"{other} trials of its journal are not what its campaign asks"
-        return _Planned([said], [], now)
-    return _Planned([], _missing(loaded, plan, held), now)
+        return _Planned([said], [], [], now)
+    return _Planned([], _missing(loaded, plan, held), [], now)
 
 
 def _compare_trials(run: Run, plan: Plan) -> tuple[int, int]:
