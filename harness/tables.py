@@ -17,6 +17,8 @@ import pandas as pd
 from harness.errors import RunError
 from harness.masking import hide, hide_bytes
 
+#: Columns that hold true or false.
+FLAGS: Final = ("hedged", "abstained", "recital_denied")
 #: Formats by name, and how their files end. CSV is always written.
 FORMATS: Final = {"csv": "csv", "json": "jsonl", "markdown": "md", "parquet": "parquet"}
 #: What starts a formula in a spreadsheet.
@@ -256,7 +258,7 @@ def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
         return pa.int64()
     if pd.api.types.is_float_dtype(column.dtype):
         return pa.float64()
-    return pa.bool_() if column.name in ("hedged", "abstained") else pa.string()
+    return pa.bool_() if column.name in FLAGS else pa.string()
 
 
 _ADDERS: Final[dict[str, Callable[[Path, ExitStack], Adder]]] = {

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from harness.counting.readings import Read
     from harness.counting.replies import score_file
+    from harness.counting.samples import denies
     from harness.counting.scored import Scored, Scoring
     from harness.counting.sheet import Shown, to_read
     from harness.counting.tally import TABLES, Tables
@@ -76,6 +77,7 @@ __all__ = [
     "compare_runs",
     "complaint",
     "cores",
+    "denies",
     "drawn_for",
     "error_rates",
     "evaluate_labels",
@@ -118,6 +120,7 @@ _ROOMS = {
     "compare_runs": ("compare", "compare_runs"),
     "complaint": ("labels", "complaint"),
     "cores": ("jobs", "cores"),
+    "denies": ("samples", "denies"),
     "drawn_for": ("drawn", "drawn_for"),
     "error_rates": ("confusion", "confusion"),
     "evaluate_labels": ("evaluate", "evaluate"),

@@ -32,8 +32,8 @@ RECITAL_COLUMNS: Final = (
     *("samples", "reciting", "rate", "rate_low", "rate_high", "questions"),
     *("longest_run_tokens", "share_of_reply", "same_replies"),
 )
-#: A reply recites where chance gives a run as unlikely as its least likely one this often at most.
-RECITES: Final = 0.01
+#: A reply recites where its rarest run is as rare as this: chance gives one in a hundred replies.
+RECITES: Final = 2.0
 #: Replies of one target, arm and probe that are measured at most, drawn evenly.
 DRAWN: Final = 200
 #: Characters of a reply that are measured.
@@ -178,7 +178,7 @@ def _counts(compared: Sequence[tuple[Said, Found]]) -> dict[str, Any]:
     questions = [
         numbers.setdefault((said.language, said.question), len(numbers)) for said, _ in compared
     ]
-    recites = np.array([found.shared.p_value < RECITES for _, found in compared])
+    recites = np.array([found.shared.rarity > RECITES for _, found in compared])
     sizes = np.bincount(questions)
     hits = np.bincount(questions, weights=recites).astype(np.intp)
     found = ByQuestion(np.arange(len(sizes)), hits, sizes).estimate

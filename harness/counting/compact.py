@@ -15,7 +15,7 @@ from harness.counting.lengths import band
 COUNTED: Final = (
     *("target", "role", "arm", "probe", "language", "question", "status"),
     *("stance", "names", "makers", "base", "denied", "abstained"),
-    *("recited_identity", "recited_share_of_reference"),
+    *("recited_identity", "recited_share_of_reference", "recital_denied"),
     *("rendered_prompt_tokens", "prompt_tokens_reported", "injected_text", "template_sha256"),
     *("model", "fingerprint", "provider", "note", "band"),
 )

@@ -87,6 +87,8 @@ def read_samples(path: Path) -> tuple[pd.DataFrame, Dependence]:
             where=str(path),
             next="give a run, or a samples.csv that truename tally wrote",
         ) from None
+    if "recital_denied" not in frame.columns:  # a table of before: none was marked
+        frame["recital_denied"] = "False"
     if missing := {*COUNTED, *READ} - {*frame.columns, "band"}:
         raise RunError(
             f"the baseline lacks the columns {', '.join(sorted(missing))}",
@@ -96,7 +98,8 @@ def read_samples(path: Path) -> tuple[pd.DataFrame, Dependence]:
     for name in ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
     frame["band"] = [band(text) if isinstance(text, str) else None for text in frame["reply"]]
-    frame["abstained"] = frame["abstained"].map({"True": True, "False": False})
+    for name in ("abstained", "recital_denied"):
+        frame[name] = frame[name].map({"True": True, "False": False})
     repeats = Repeats()
     repeats.add_table(frame)
     return frame[[*COUNTED]], repeats.found()

@@ -164,9 +164,10 @@ def _presented(campaign: Campaign) -> set[str]:
 
 
 def _recital(samples: pd.DataFrame, campaign: Campaign) -> Measure:
-    """Who is recited, at least half of a reference; counted where a probe asks for a backstory."""
+    """Who is recited, at least half of a reference, and not denied, where a probe asks for that."""
     backstory = {probe for probe in campaign.probes if load_probe(probe).measures == "backstory"}
     share = samples["recited_share_of_reference"].fillna(0).astype(float)
-    cells = Cells(samples["recited_identity"].astype(object).where(share >= RECITED_FROM))
+    recited = (share >= RECITED_FROM) & ~samples["recital_denied"].isin([True])
+    cells = Cells(samples["recited_identity"].astype(object).where(recited))
     identities = sorted(cells.identities | {b.identity for b in load_backstories()})
     return Measure("recital", cells, identities, lambda probe: probe in backstory)

@@ -231,7 +231,7 @@ def _lines(
             yield line | {"status": "failed", "error": row.problem}
             continue
         summary.add(said)
-        line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited)
+        line |= {"status": "ok"} | verdict_columns(said) | overlap_columns(recited, said)
         yield line | (reasoning_columns(thought) if thought else {})
 
 

@@ -26,7 +26,7 @@ SCORE_COLUMNS: Final = (
     *("claim_probabilities", "reasoning_stance", "reasoning_names", "reasoning_makers"),
     *("recited_identity", "recited_reference", "longest_run_tokens", "near_run_tokens"),
     *("recited_share_of_reference", "recited_share_of_reply"),
-    *("recital_p_value", "recital_log10_odds", "recited_entities"),
+    *("recital_rarity", "recital_denied", "recited_entities"),
 )
 SAMPLE_COLUMNS: Final = (
     *_KEY,
@@ -42,7 +42,7 @@ SAMPLE_COLUMNS: Final = (
 OVERLAP_COLUMNS: Final = (
     *_KEY,
     *("identity", "reference", "reply_start", "reply_end", "tokens", "rarity_log10", "passage"),
-    *("recited_share_of_reference", "recital_p_value"),
+    *("recited_share_of_reference", "recital_rarity", "recital_denied"),
 )
 #: Columns that a row of the journal has by the same name.
 _KEPT: Final = tuple(name for name in _KEY if name != "role")
@@ -71,7 +71,7 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
     if s.reasoning:
         found |= reasoning_columns(s.reasoning)
     if s.overlap:
-        found |= overlap_columns(s.overlap)
+        found |= overlap_columns(s.overlap, s.verdict)
     return found | {
         "role": roles.get(row["target"]),
         "question_text": messages[-1]["content"],
@@ -123,8 +123,13 @@ def reasoning_columns(v: Verdict) -> dict[str, Any]:
     }
 
 
-def overlap_columns(o: Overlap) -> dict[str, Any]:
-    """An overlap as columns of a table."""
+def denies(said: Verdict | None, o: Overlap) -> bool:
+    """True if a reply says that it is not whom it recites: "I am not DeepSeek. DeepSeek is ..."."""
+    return said is not None and o.identity is not None and o.identity in said.denied
+
+
+def overlap_columns(o: Overlap, said: Verdict | None) -> dict[str, Any]:
+    """An overlap as columns of a table, with the verdict on the same reply."""
     return {
         "recited_identity": o.identity,
         "recited_reference": o.reference,
@@ -132,8 +137,8 @@ def overlap_columns(o: Overlap) -> dict[str, Any]:
         "near_run_tokens": o.near_run,
         "recited_share_of_reference": round(o.reference_share, 4),
         "recited_share_of_reply": round(o.reply_share, 4),
-        "recital_p_value": float(f"{o.p_value:.3g}"),
-        "recital_log10_odds": o.log10_odds,
+        "recital_rarity": round(o.rarity, 2),
+        "recital_denied": denies(said, o),
         "recited_entities": joined(o.entities),
     }
 
@@ -158,7 +163,8 @@ def _passages(s: Scored, roles: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         "identity": s.overlap.identity,
         "reference": s.overlap.reference,
         "recited_share_of_reference": round(s.overlap.reference_share, 4),
-        "recital_p_value": float(f"{s.overlap.p_value:.3g}"),
+        "recital_rarity": round(s.overlap.rarity, 2),
+        "recital_denied": denies(s.verdict, s.overlap),
     }
     for run in s.overlap.runs:
         yield about | {

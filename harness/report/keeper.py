@@ -11,7 +11,7 @@ import itertools
 from collections import Counter
 from typing import Any, Final, NamedTuple
 
-from harness.counting import Scored
+from harness.counting import Scored, denies
 
 #: Transcripts that the page holds at most; counts are always of all samples.
 TRANSCRIPTS: Final = 3000
@@ -69,7 +69,7 @@ class Keeper:
     def _note_recital(self, scored: Scored, number: int) -> None:
         """Keep the recital that has the largest share of its reference."""
         found = scored.overlap
-        if found and found.identity and found.runs:
+        if found and found.identity and found.runs and not denies(scored.verdict, found):
             place = scored.row["target"], scored.row["arm"], found.identity
             if place not in self.recitals or found.reference_share > self.recitals[place][0]:
                 self.recitals[place] = found.reference_share, number, scored

@@ -67,8 +67,7 @@ class Overlap(NamedTuple):
     reference_share: float
     reply_share: float
     near_run: int  # longest near-verbatim run in tokens of the reply, against every reference
-    p_value: float  # of the least likely run
-    log10_odds: float  # sum over the runs of -log10 E, those above 0
+    rarity: float  # of the rarest run: -log10 of how many such runs chance gives; 0 at least
     entities: tuple[str, ...]  # rare names and numbers of the best reference that the reply holds
     runs: tuple[Run, ...]
 
@@ -76,13 +75,13 @@ class Overlap(NamedTuple):
 class Shared(NamedTuple):
     """What a reply has word for word of some texts, in whichever of them each run stands.
 
-    The longest run, the share of its tokens in runs of `MIN_RUN` or more (0 to 1), and the p-value
-    of the least likely one.
+    The longest run, the share of its tokens in runs of `MIN_RUN` or more (0 to 1), and the rarity
+    of the rarest one: -log10 of how many such runs chance gives, 0 at least.
     """
 
     longest_run: int
     reply_share: float
-    p_value: float
+    rarity: float
 
 
 class Reference(NamedTuple):
@@ -93,7 +92,7 @@ class Reference(NamedTuple):
     text: str
 
 
-NOTHING: Final = Overlap(None, None, 0, 0.0, 0.0, 0, 1.0, 0.0, (), ())
+NOTHING: Final = Overlap(None, None, 0, 0.0, 0.0, 0, 0.0, (), ())
 
 
 class _Level(NamedTuple):
@@ -228,14 +227,13 @@ class References:
 
         `stream` tells of the reference that is covered most, which of many short ones may be
         boilerplate; here a rare run counts wherever it stands. Of a run the first `WEIGHED` tokens
-        are weighed: a part of a run is a run too, so the p-value errs on the high side.
+        are weighed: a part of a run is a run too, so the rarity errs on the low side.
         """
         for said, (longest, runs) in zip(batch, self.figures(batch), strict=True):
             weighed = {tuple(said[place : place + min(length, WEIGHED)]) for place, length in runs}
             rarest = max((_rarity(self.chance, run) for run in weighed), default=0.0)
             share = _covered(runs) / len(said) if runs else 0.0
-            chance = _p_value(rarest - self._tried(said)) if runs else 1.0
-            yield Shared(longest, share, chance)
+            yield Shared(longest, share, max(0.0, rarest - self._tried(said)) if runs else 0.0)
 
     def _tried(self, said: Sequence[str]) -> float:
         """log10 of m n: in how many pairs of places a run of a reply could begin."""
@@ -339,7 +337,6 @@ class References:
             )
             for place, _, length in kept
         ]
-        odds = [run.rarity - tried for run in chances]
         return Overlap(
             self.references[owner].identity,
             self.references[owner].label,
@@ -347,8 +344,7 @@ class References:
             best[0],
             _covered((place, length) for place, _, length in kept) / len(said),
             self._near(seeds),
-            _p_value(max(odds)),
-            round(sum(o for o in odds if o > 0), 3),
+            round(max(0.0, max(run.rarity for run in chances) - tried), 3),
             tuple(sorted(self.entities[owner] & set(said))),
             tuple(chances),
         )
@@ -408,11 +404,6 @@ def published() -> References:
 def _rarity(chance: Null, run: tuple[str, ...]) -> float:
     """`Null.rarity`, for the same runs stand in many replies."""
     return chance.rarity(run)
-
-
-def _p_value(odds: float) -> float:
-    """1 - exp(-E) of a run, from -log10 E."""
-    return -math.expm1(-(10 ** min(2.0, -odds)))
 
 
 def _mix(ids: Ids) -> Hashes:

@@ -113,3 +113,17 @@ def test_the_output_never_overwrites_the_input(tmp_path):
     path.write_text("reply\nI am Qwen.\n")
     assert truename("score", path, "--out", path).exit_code == 2
     assert path.read_text() == "reply\nI am Qwen.\n"
+
+
+def test_a_recital_of_what_a_reply_denies_to_be_is_marked(tmp_path):
+    from harness.campaign import load_backstories
+
+    story = next(b for b in load_backstories() if b.file == "nex-lab-en.md")
+    others = story.text.split(". ", 1)[1]
+    replies = [f"I am Nex. {others}", f"I am not Nex. {others}"]
+    file, out = tmp_path / "r.jsonl", tmp_path / "r.csv"
+    file.write_text("\n".join(json.dumps({"reply": text}) for text in replies), encoding="utf-8")
+    assert truename("score", file, "--out", out).exit_code == 0
+    table = pd.read_csv(out)
+    assert set(table["recited_identity"]) == {"nex"} and (table["recital_rarity"] > 10).all()
+    assert table["recital_denied"].tolist() == [False, True]
