@@ -69,14 +69,19 @@ def text_of(path: Path, error: type[TruenameError]) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def refused(path: Path, problem: UnicodeDecodeError, error: type[TruenameError]) -> TruenameError:
-    """What to say of a file whose bytes are not what they seemed; ``problem`` is what was met."""
+def refused(
+    path: Path, problem: UnicodeDecodeError, error: type[TruenameError], named: str | None = None
+) -> TruenameError:
+    """What to say of a file whose bytes are not what they seemed; ``problem`` is what was met.
+
+    ``named`` is what the user knows the file by, where that is not its path.
+    """
     byte = problem.object[problem.start]
     called = problem.encoding.upper()
     line = _line_of(path, called)
     return error(
         f"the file is no {called} text: byte 0x{byte:02X} does not belong there",
-        where=f"{path}, line {line}" if line else str(path),
+        where=f"{named or path}, line {line}" if line else named or str(path),
         next="say in which encoding it was saved and convert it, such as "
         f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > converted{path.suffix}",
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,6 +21,8 @@ from harness.masking import hide, hide_bytes
 FLAGS: Final = ("hedged", "abstained", "recital_denied")
 #: Formats by name, and how their files end. CSV is always written.
 FORMATS: Final = {"csv": "csv", "json": "jsonl", "markdown": "md", "parquet": "parquet"}
+#: Formats by how the file is called that a user names.
+_ENDINGS: Final = {f".{ending}": kind for kind, ending in FORMATS.items()} | {".ndjson": "json"}
 #: What starts a formula in a spreadsheet.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 #: A formula within a text, where a spreadsheet may begin a new cell: after a semicolon or a tab,
@@ -46,9 +48,32 @@ def neutral(value: Any) -> Any:
     return _FORMULA_WITHIN.sub(lambda found: f"{found.group()}'", value)
 
 
-def write_csv(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
-    """`write_table` of one CSV file."""
-    return write_table(frames, path.with_suffix(""))
+def format_of(path: Path) -> str:
+    """The format that a file's name asks for.
+
+    Raises
+    ------
+    RunError
+        No table ends so.
+    """
+    if kind := _ENDINGS.get(path.suffix.lower()):
+        return kind
+    raise RunError(
+        f"'{path.suffix or path.name}' is no kind of table that can be written",
+        where=str(path),
+        next=f"call it {path.stem or 'table'}.csv, .jsonl, .md or .parquet",
+    )
+
+
+def write_file(frames: pd.DataFrame | Iterable[pd.DataFrame], path: Path) -> int:
+    """Write one file, called exactly so, in the format that its ending names; returns the rows.
+
+    Raises
+    ------
+    RunError
+        No table ends so (before a frame is asked for), or as `Spool`.
+    """
+    return _written(frames, Spool({format_of(path): path}))
 
 
 def write_table(
@@ -64,14 +89,24 @@ def write_table(
     RunError
         As `Spool`.
     """
-    with Spool(stem, formats) as table:
+    return _written(frames, spool(stem, formats))
+
+
+def spool(stem: Path, formats: Sequence[str] = ()) -> Spool:
+    """A table in CSV and further formats, in files called ``stem`` and the format's ending."""
+    kinds = dict.fromkeys(("csv", *formats))
+    return Spool({kind: stem.with_name(f"{stem.name}.{FORMATS[kind]}") for kind in kinds})
+
+
+def _written(frames: pd.DataFrame | Iterable[pd.DataFrame], spooled: Spool) -> int:
+    with spooled as table:
         for frame in [frames] if isinstance(frames, pd.DataFrame) else frames:
             table.add(frame)
     return table.rows
 
 
 class Spool:
-    """A table that is written frame by frame (a context manager).
+    """A table that is written frame by frame (a context manager), to a file for each format.
 
     Its files appear whole at the end, or not at all.
 
@@ -82,12 +117,10 @@ class Spool:
         is still there.
     """
 
-    def __init__(self, stem: Path, formats: Sequence[str] = ()) -> None:
-        self.stem, self.rows = stem, 0
-        self._kinds = ["csv", *(kind for kind in formats if kind != "csv")]
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self.paths, self.rows = dict(paths), 0
         self._scratches = {
-            kind: stem.with_name(f".{stem.name}.{FORMATS[kind]}.{os.getpid()}")
-            for kind in self._kinds
+            kind: path.with_name(f".{path.name}.{os.getpid()}") for kind, path in paths.items()
         }
         self._files = ExitStack()
         self._adders: list[Adder] = []
@@ -98,10 +131,9 @@ class Spool:
     def add(self, frame: pd.DataFrame) -> None:
         try:
             if not self._adders:
-                self.stem.parent.mkdir(parents=True, exist_ok=True)
-                self._adders = [
-                    _ADDERS[kind](self._scratches[kind], self._files) for kind in self._kinds
-                ]
+                for kind, scratch in self._scratches.items():
+                    scratch.parent.mkdir(parents=True, exist_ok=True)
+                    self._adders.append(_ADDERS[kind](scratch, self._files))
             for add in self._adders:
                 add(frame)
         except OSError as problem:
@@ -113,17 +145,18 @@ class Spool:
             self._files.close()
             if kind is None and self._adders:
                 for name, scratch in self._scratches.items():
-                    os.replace(scratch, self.stem.with_name(f"{self.stem.name}.{FORMATS[name]}"))
+                    os.replace(scratch, self.paths[name])
         except OSError as problem:
             raise self._refused(problem) from None
         finally:
             for scratch in self._scratches.values():
-                scratch.unlink(missing_ok=True)
+                with suppress(OSError):  # no folder, no scratch file
+                    scratch.unlink()
 
     def _refused(self, problem: OSError) -> RunError:
         return RunError(
             f"cannot write the table: {problem}",
-            where=str(self.stem),
+            where=", ".join(map(str, self.paths.values())),
             next="free some space, then do it again: nothing else is lost",
         )
 

@@ -32,11 +32,11 @@ _WARM = multiprocessing.get_context("forkserver")
 _WARM.set_forkserver_preload(["tests.commands", "tests.warm"])
 
 
-def truename(*arguments: Any, folder: Path | None = None) -> Result:
-    """Type a command in this process (in a folder)."""
+def truename(*arguments: Any, folder: Path | None = None, said: bytes | None = None) -> Result:
+    """Type a command in this process (in a folder), and give it a standard input."""
     try:
         with contextlib.chdir(folder or Path.cwd()):
-            return CliRunner().invoke(main, [str(a) for a in arguments])
+            return CliRunner().invoke(main, [str(a) for a in arguments], input=said)
     finally:
         gc.enable()
 

@@ -24,6 +24,7 @@ from harness.campaign.campaign import (
     from_text,
     load_campaign,
     parse_arm,
+    piped_campaign,
 )
 from harness.campaign.folders import cache_folder
 from harness.campaign.identities import Backstory, Book, load_backstories, load_book
@@ -73,6 +74,7 @@ __all__ = [
     "load_probe",
     "parse",
     "parse_arm",
+    "piped_campaign",
     "prompt_token_bound",
     "public_text",
     "questions",

@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from harness.campaign import folders, private
 from harness.campaign.identities import load_book
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
+from harness.encodings import encoding_of
 from harness.errors import CampaignError, did_you_mean
 
 Role = Literal["suspect", "donor", "base", "control"]
@@ -365,8 +366,30 @@ def load_campaign(name: str) -> Loaded:
         looks like a credential.
     """
     path = _path_of(name)
-    loaded = from_text(read_text(path, CampaignError), str(path), path.parent)
-    private.refuse(loaded.campaign, str(path))
+    return _kept(read_text(path, CampaignError), str(path), path.parent)
+
+
+def piped_campaign(content: bytes) -> Loaded:
+    """A campaign that standard input says; its system prompts are named from where one stands.
+
+    Raises
+    ------
+    CampaignError
+        As `load_campaign`.
+    """
+    try:
+        text = content.decode(encoding_of(content[:4]))
+    except UnicodeDecodeError as problem:
+        raise CampaignError(
+            f"standard input is no {problem.encoding.upper()} text",
+            next="pipe a campaign as plain UTF-8 YAML",
+        ) from None
+    return _kept(text, "standard input", Path())
+
+
+def _kept(source: str, where: str, folder: Path) -> Loaded:
+    loaded = from_text(source, where, folder)
+    private.refuse(loaded.campaign, where)
     return loaded._replace(source=private.kept_text(loaded.source))
 
 

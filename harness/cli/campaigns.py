@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 def plan(campaign: str, register: bool, name: str | None, results: Path) -> None:
     """Print trials, requests and the worst case in tokens and money.
 
-    Validates everything; calls nothing.
+    Validates everything; calls nothing. CAMPAIGN may be -, for what standard input says.
     """
     from rich.table import Table
 
-    from harness.campaign import load_campaign, worst_case
+    from harness.campaign import load_campaign, piped_campaign, worst_case
     from harness.console import plain
     from harness.targets import check, reach
 
-    loaded = load_campaign(campaign)
+    piped = campaign == "-"
+    loaded = piped_campaign(sys.stdin.buffer.read()) if piped else load_campaign(campaign)
     title = f"{loaded.campaign.campaign}: worst case"
     table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):

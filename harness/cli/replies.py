@@ -5,6 +5,7 @@ Score them, or measure the classifier on labels.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -25,7 +26,8 @@ from harness.cli.options import console, told_plainly
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="CSV to write; default: FILE.scored.csv where you stand.",
+    help="Table to write, called .csv, .jsonl or .parquet (or .md); default: FILE.scored.csv "
+    "where you stand.",
 )
 @click.option(
     "--jobs",
@@ -34,11 +36,18 @@ from harness.cli.options import console, told_plainly
 )
 @told_plainly
 def score(file: Path, column: str | None, out: Path | None, jobs: int | None) -> None:
-    """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply."""
-    from harness.counting import cores, score_file
+    """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply.
 
-    to = out or Path(f"{file.stem}.scored.csv")
-    found = score_file(file, to, column, jobs or cores())
+    FILE may be -, for what standard input says: JSON Lines or CSV.
+    """
+    from harness.counting import cores, score_file, score_input
+
+    piped = str(file) == "-"
+    to = out or Path("replies.scored.csv" if piped else f"{file.stem}.scored.csv")
+    if piped:
+        found = score_input(sys.stdin.buffer, to, column, jobs or cores())
+    else:
+        found = score_file(file, to, column, jobs or cores())
     stances = ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common())
     names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
     click.echo(f"{found.rows} rows, {found.failed} failed; {stances}")

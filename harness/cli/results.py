@@ -161,7 +161,7 @@ def show(
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write every compared rate to this CSV.",
+    help="Write every compared rate to this file: .csv, .jsonl, .md or .parquet.",
 )
 @RESULTS
 @STORE
@@ -179,7 +179,7 @@ def compare(
     """What changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
     from harness import counting
     from harness.console import plain
-    from harness.tables import write_bytes, write_csv
+    from harness.tables import write_bytes, write_file
 
     found = counting.compare_runs(before, after, results, store, alpha)
     for line in counting.told(found):
@@ -187,7 +187,7 @@ def compare(
     drifted = len(found.drifted)
     click.echo(f"{drifted} of {len(found.rates)} rates changed (adjusted p under {alpha:g})")
     if out:
-        write_csv(found.rates, out)
+        write_file(found.rates, out)
     if junit:
         write_bytes(counting.junit(found, before, after), junit)
     if fail_on and drifted:

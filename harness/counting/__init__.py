@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         readable,
     )
     from harness.counting.readings import Read
-    from harness.counting.replies import score_file
+    from harness.counting.replies import score_file, score_input
     from harness.counting.samples import denies
     from harness.counting.scored import Scored, Scoring
     from harness.counting.sheet import Shown, to_read
@@ -89,6 +89,7 @@ __all__ = [
     "now",
     "readable",
     "score_file",
+    "score_input",
     "to_read",
     "told",
 ]
@@ -132,6 +133,7 @@ _ROOMS = {
     "now": ("labels", "now"),
     "readable": ("labels", "readable"),
     "score_file": ("replies", "score_file"),
+    "score_input": ("replies", "score_input"),
     "to_read": ("sheet", "to_read"),
     "told": ("compare", "told"),
 }

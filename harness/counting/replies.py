@@ -1,6 +1,6 @@
 """Verdicts on replies that any other tool collected.
 
-A JSON Lines or CSV file in, a CSV with verdicts out.
+A JSON Lines or CSV file in (or standard input), a table with verdicts out.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -22,12 +25,13 @@ from harness.counting.samples import (
     SCORE_COLUMNS,
     overlap_columns,
     reasoning_columns,
+    typed,
     verdict_columns,
 )
 from harness.encodings import open_text, refused
 from harness.errors import ScoreError, did_you_mean
 from harness.scoring import Overlap, Verdict, published, verdicts
-from harness.tables import write_csv
+from harness.tables import format_of, write_file
 from harness.targets import split_reasoning
 
 CHUNK: Final = 2000
@@ -38,6 +42,13 @@ USUAL: Final = ("reply", "response", "output", "completion", "text", "content", 
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
 #: Columns of the output that are not the input's.
 _OWN: Final = ("status", "error", *SCORE_COLUMNS, "rest_json")
+
+
+class Source(NamedTuple):
+    """A file of replies, and what the user calls it."""
+
+    path: Path
+    name: str
 
 
 class Row(NamedTuple):
@@ -54,7 +65,34 @@ class Summary(NamedTuple):
     names: Counter[str]
 
 
-def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
+@contextmanager
+def kept(said: IO[bytes]) -> Iterator[Source]:
+    """What standard input says, as a file for as long as it is needed.
+
+    It is JSON Lines where it begins with a brace, else CSV.
+
+    Raises
+    ------
+    ScoreError
+        It says nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="truename-") as folder:
+        path = Path(folder) / "replies.csv"
+        with path.open("wb") as out:
+            shutil.copyfileobj(said, out)
+        with open_text(path, "replace") as text:
+            start = text.read(1000).lstrip("\ufeff \t\r\n")[:1]
+        if not start:
+            raise ScoreError(
+                "standard input says nothing",
+                next="pipe replies into it, one JSON object a line or CSV with a head line",
+            )
+        if start == "{":
+            path = path.rename(path.with_suffix(".jsonl"))
+        yield Source(path, "standard input")
+
+
+def rows(source: Source, column: str | None) -> Iterator[tuple[Row, str | None]]:
     """Each row of a .jsonl or .csv file with its text.
 
     The text is None where the row cannot be scored; the row is kept.
@@ -64,20 +102,21 @@ def rows(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
     ScoreError
         The file cannot be read, is of another kind or encoding, or no row has the column.
     """
+    path, name = source
     if path.suffix not in (".jsonl", ".ndjson", ".csv"):
         raise ScoreError(
             f"'{path.suffix or path.name}' is no kind of file that can be scored",
-            where=str(path),
-            next="give a .jsonl file (one object a line) or a .csv file with a head line",
+            where=name,
+            next="give a .jsonl file (one object a line), a .csv file with a head line, or -",
         )
     try:
-        yield from _csv(path, column) if path.suffix == ".csv" else _jsonl(path, column)
+        yield from _csv(source, column) if path.suffix == ".csv" else _jsonl(source, column)
     except OSError as problem:
         raise ScoreError(
-            f"the file cannot be read: {problem.strerror}", where=str(path), next="check the path"
+            f"the file cannot be read: {problem.strerror}", where=name, next="check the path"
         ) from None
     except UnicodeDecodeError as problem:
-        raise refused(path, problem, ScoreError) from None
+        raise refused(path, problem, ScoreError, name) from None
 
 
 def _column(keys: list[str], column: str | None, where: str) -> str:
@@ -110,9 +149,9 @@ def _text(fields: dict[str, Any], column: str) -> tuple[Row, str | None]:
     return Row(fields, None), value
 
 
-def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
+def _jsonl(source: Source, column: str | None) -> Iterator[tuple[Row, str | None]]:
     chosen = None
-    with open_text(path, "surrogateescape") as lines:
+    with open_text(source.path, "surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -130,15 +169,15 @@ def _jsonl(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
                 yield Row({"line": number}, "not a JSON object"), None
                 continue
             if chosen is None:
-                chosen = _column(list(fields), column, f"{path}:{number}")
+                chosen = _column(list(fields), column, f"{source.name}:{number}")
             yield _text(fields, chosen)
 
 
-def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
+def _csv(source: Source, column: str | None) -> Iterator[tuple[Row, str | None]]:
     csv.field_size_limit(sys.maxsize)
-    with open_text(path) as lines:
+    with open_text(source.path) as lines:
         table = csv.DictReader(line.replace("\0", "\ufffd") for line in lines)
-        chosen = _column(list(table.fieldnames or ()), column, f"{path}:1")
+        chosen = _column(list(table.fieldnames or ()), column, f"{source.name}:1")
         for fields in table:
             if fields.pop(None, None):
                 yield Row(dict(fields), "the row has more cells than the head"), None
@@ -146,20 +185,40 @@ def _csv(path: Path, column: str | None) -> Iterator[tuple[Row, str | None]]:
                 yield _text(dict(fields), chosen)
 
 
-def score_file(path: Path, out: Path, column: str | None = None, jobs: int = 1) -> Summary:
-    """Score every row of ``path`` into the CSV ``out``, in so many processes.
+def score_input(said: IO[bytes], out: Path, column: str | None = None, jobs: int = 1) -> Summary:
+    """`score_file` of what standard input says."""
+    format_of(out)
+    with kept(said) as source:
+        return _score_source(source, out, column, jobs)
 
-    Its own fields come first, then the verdict's and the overlap's columns. Rows stream through in
-    chunks; a row that cannot be scored has status ``failed`` and says why.
+
+def score_file(path: Path, out: Path, column: str | None = None, jobs: int = 1) -> Summary:
+    """Score every row of ``path`` into the table ``out``, in so many processes.
+
+    ``out`` is written in the format that its ending names. The file's own fields come first, then
+    the verdict's and the overlap's columns. Rows stream through in chunks; a row that cannot be
+    scored has status ``failed`` and says why.
+
+    Raises
+    ------
+    ScoreError
+        As `rows`; the output would overwrite the input, or there are no rows.
+    RunError
+        The output cannot be written, or no table ends so.
     """
-    if out.resolve() == path.resolve():
+    return _score_source(Source(path, str(path)), out, column, jobs)
+
+
+def _score_source(source: Source, out: Path, column: str | None, jobs: int) -> Summary:
+    if out.resolve() == source.path.resolve():
         raise ScoreError(
             "the output would overwrite the input", where=str(out), next="choose another --out"
         )
     summary = _Sum()
-    written = write_csv(_frames(rows(path, column), summary, jobs), out)
+    as_text = format_of(out) == "parquet"
+    written = write_file(_frames(rows(source, column), summary, jobs, as_text=as_text), out)
     if not written:
-        raise ScoreError("the file holds no rows", where=str(path), next="check the file")
+        raise ScoreError("the file holds no rows", where=source.name, next="check the file")
     return Summary(written, summary.failed, summary.stances, summary.names)
 
 
@@ -185,19 +244,33 @@ class _Found(NamedTuple):
 
 
 def _frames(
-    source: Iterator[tuple[Row, str | None]], summary: _Sum, jobs: int
+    source: Iterator[tuple[Row, str | None]], summary: _Sum, jobs: int, *, as_text: bool = False
 ) -> Iterator[pd.DataFrame]:
-    """Tables of scored rows, all with the columns of the first."""
+    """Tables of scored rows, all with the columns of the first.
+
+    With ``as_text`` each of the file's own fields is text: a column of Parquet is of one type, and
+    what a stranger's later rows hold is not known from the first.
+    """
     columns: list[str] = []
     for batch, found in mapped(_score, _batches(source), jobs):
         made = list(_lines(batch, found, summary))
         if not columns:
-            theirs = dict.fromkeys(name for line in made for name in line if name not in _OWN)
-            columns = [*theirs, *_OWN]
+            names = dict.fromkeys(name for line in made for name in line if name not in _OWN)
+            columns = [*names, *_OWN]
         for line in made:  # keys that the first rows did not have are kept too
             rest = {name: line[name] for name in line if name not in columns}
             line["rest_json"] = json.dumps(rest, ensure_ascii=False) if rest else None
-        yield pd.DataFrame(made, columns=columns)
+        frame = pd.DataFrame(made, columns=columns)
+        theirs = frame[columns[: -len(_OWN)]]
+        own = typed(frame[list(_OWN)]).astype({"rest_json": object})
+        yield pd.concat([theirs.map(_said).astype(object) if as_text else theirs, own], axis=1)
+
+
+def _said(value: Any) -> str | None:
+    """A field as text, as JSON writes it."""
+    if isinstance(value, str):
+        return value
+    return None if pd.isna(value) else json.dumps(value)
 
 
 def _batches(source: Iterator[tuple[Row, str | None]]) -> Iterator[list[tuple[Row, str | None]]]:
@@ -236,10 +309,21 @@ def _lines(
 
 
 def _fields(row: Row) -> dict[str, Any]:
-    """A row's own fields: those named like ours get another name, what is no cell becomes JSON."""
+    """A row's own fields: those named like ours get another name, what is no cell becomes JSON.
+
+    Half a character (a lone surrogate), which no table can hold, becomes a question mark.
+    """
     fields = {}
-    for name, value in row.fields.items():
-        simple = isinstance(value, str | int | float | bool | None)
+    for key, value in row.fields.items():
+        name = _encodable(key)
+        simple = isinstance(value, str | float | None) or (
+            isinstance(value, int) and abs(value) < 2**63
+        )
         own = f"input_{name}" if name in _OWN else name
-        fields[own] = value if simple else json.dumps(value, ensure_ascii=False)
+        cell = value if simple else json.dumps(value, ensure_ascii=False)
+        fields[own] = _encodable(cell) if isinstance(cell, str) else cell
     return fields
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -44,6 +44,17 @@ OVERLAP_COLUMNS: Final = (
     *("identity", "reference", "reply_start", "reply_end", "tokens", "rarity_log10", "passage"),
     *("recited_share_of_reference", "recital_rarity", "recital_denied"),
 )
+#: Columns that hold whole numbers or nothing, and other numbers or nothing; the rest is text and
+#: flags.
+_WHOLE: Final = (
+    *("sample", "attempts", "seed"),
+    *("rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported"),
+    *("longest_run_tokens", "near_run_tokens"),
+)
+_NUMBERS: Final = (
+    *("recited_share_of_reference", "recited_share_of_reply"),
+    *("recital_p_value", "recital_log10_odds"),
+)
 #: Columns that a row of the journal has by the same name.
 _KEPT: Final = tuple(name for name in _KEY if name != "role")
 
@@ -56,10 +67,24 @@ def sample_frame(
     ``notes`` say by target what everybody has to know of it.
     """
     roles = {t.name: t.role for t in campaign.targets}
-    return pd.DataFrame(
-        [_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored],
-        columns=SAMPLE_COLUMNS,
+    return typed(
+        pd.DataFrame(
+            [_sample_row(s, roles) | {"note": notes.get(s.row["target"])} for s in scored],
+            columns=SAMPLE_COLUMNS,
+        )
     )
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose columns have the types that they have in any other stretch of rows.
+
+    A stretch in which nothing was scored has numbers of no kind where others have text.
+    """
+    kinds: dict[str, Any] = dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_NUMBERS, "float64")
+    for name in frame.columns:
+        if name not in kinds and name in SAMPLE_COLUMNS and frame[name].isna().all():
+            kinds[name] = object
+    return frame.astype({name: kind for name, kind in kinds.items() if name in frame})
 
 
 def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from harness.counting.samples import overlap_frame, sample_frame
 from harness.counting.scored import CHUNK, Scored, Scoring
 from harness.errors import RunError
 from harness.journal import Journal
-from harness.tables import Spool, write_table
+from harness.tables import spool, write_table
 
 #: The tables of a run, by the names of their files.
 TABLES: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
@@ -44,14 +44,6 @@ class Tables(NamedTuple):
     @property
     def samples(self) -> pd.DataFrame:
         return self.run.samples
-
-
-#: Columns of the samples that hold whole numbers or nothing.
-_WHOLE: Final = (
-    *("sample", "attempts", "seed"),
-    *("rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported"),
-    *("longest_run_tokens", "near_run_tokens"),
-)
 
 
 def tally(
@@ -78,7 +70,7 @@ def tally(
     """
     columns, between, gathered = Columns(), Between(campaign), Gathered(folder)
     repeats = Repeats()
-    passages = Spool(folder / "overlap", formats)
+    passages = spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
         for batch, frame in _batches(journal, campaign, scoring or Scoring(journal.engine)):
@@ -134,8 +126,7 @@ def _batches(
     notes = _notes(journal)
     scored = scoring.score(journal.rows())
     while batch := list(islice(scored, CHUNK)):
-        frame = sample_frame(batch, campaign, notes)
-        yield batch, frame.astype(dict.fromkeys(_WHOLE, "Int64"))
+        yield batch, sample_frame(batch, campaign, notes)
 
 
 def _no_samples(journal: Journal) -> RunError:

@@ -74,7 +74,7 @@ def write(found: Inspection, folder: Path) -> list[Path]:
     # imported here, for the process that examines a template comes through this wing's door too
     import pandas as pd
 
-    from harness.tables import write_bytes, write_csv
+    from harness.tables import write_bytes, write_file
 
     stem = f"inspect-{''.join(c if c.isalnum() or c in '-_.' else '-' for c in found.target)}"
     made = [folder / f"{stem}.json"]
@@ -83,6 +83,6 @@ def write(found: Inspection, folder: Path) -> list[Path]:
         frame = pd.DataFrame(counts.table(found.account, found.counts))
         for name in _WHOLE_NUMBERS:
             frame[name] = frame[name].astype("Int64")
-        write_csv(frame, folder / f"{stem}.csv")
+        write_file(frame, folder / f"{stem}.csv")
         made.append(folder / f"{stem}.csv")
     return made

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import special
 
 from harness import charts
-from harness.tables import write_bytes, write_csv
+from harness.tables import write_bytes, write_file
 from harness.weights.check import Checked
 from harness.weights.checkpoint import Piece
 from harness.weights.methods import Tensor, over
@@ -250,7 +250,7 @@ def write(checked: Checked, folder: Path) -> Written:
     of = found(checked)
     paths = Written(folder / "weights.csv", folder / "weights.json", folder / "weights.svg")
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(frame(checked), paths.csv)
+    write_file(frame(checked), paths.csv)
     write_bytes(msgspec.json.format(msgspec.json.encode(of), indent=1), paths.json)
     write_bytes(charts.alone(picture(of)).encode(), paths.svg)
     return paths

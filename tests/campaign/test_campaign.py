@@ -9,6 +9,7 @@ import pytest
 from harness.campaign import from_text
 from harness.errors import TruenameError
 from tests.campaign.good import GOOD
+from tests.commands import truename
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,16 @@ def test_bad_campaigns_are_refused_with_the_reason(change, said):
     assert said in str(caught.value)
     assert "my.yaml" in str(caught.value)
     assert "next:" in str(caught.value)
+
+
+def test_a_campaign_comes_from_standard_input(tmp_path):
+    whole = truename("plan", "-", folder=tmp_path, said=GOOD.encode("utf-16"))
+    assert whole.exit_code == 0 and "small: worst case" in whole.output
+    for said, problem in (
+        (b"\xff\xfe\x00", "standard input is no"),
+        (b"a: [", "where: standard input, line"),
+        (b"", "the file holds no keys"),
+        (GOOD.replace("samples: 1", "sampels: 1").encode(), "did you mean 'samples'?"),
+    ):
+        done = truename("plan", "-", folder=tmp_path, said=said)
+        assert done.exit_code == 2 and problem in done.stderr and "next:" in done.stderr

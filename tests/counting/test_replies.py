@@ -127,3 +127,82 @@ def test_a_recital_of_what_a_reply_denies_to_be_is_marked(tmp_path):
     table = pd.read_csv(out)
     assert set(table["recited_identity"]) == {"nex"} and (table["recital_rarity"] > 10).all()
     assert table["recital_denied"].tolist() == [False, True]
+
+
+ROWS = [
+    {"id": 1, "response": "I am Qwen, made by Alibaba.", "tags": ["a", 1], "n": 10**30},
+    {"id": "two", "response": "I am \ud800 Kimi.", "great": 10**30},
+    {"id": None, "response": 7},
+]
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    path = tmp_path / "theirs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def tables_of(path):
+    """The rows of a table, whatever its format, as text; None where a value is missing."""
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    elif path.suffix == ".csv":
+        frame = pd.read_csv(path, keep_default_na=False, na_values=["NA"], dtype=str)
+    else:
+        frame = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()])
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "out.ndjson"])
+def test_the_table_is_called_as_asked_and_written_in_the_format_of_its_name(
+    tmp_path, theirs, name, monkeypatch
+):
+    """Also where a later stretch of rows holds other kinds of values."""
+    monkeypatch.setattr("harness.counting.replies.CHUNK", 1)
+    done = truename("score", theirs, "--out", tmp_path / name)
+    assert done.exit_code == 0, done.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["theirs.jsonl", name])
+    found = tables_of(tmp_path / name)
+    assert [row["names"] for row in found] == ["qwen", "kimi", None]
+    assert [row["id"] and str(row["id"]) for row in found] == ["1", "two", None]
+    assert json.loads(found[0]["tags"]) == ["a", 1]
+    assert found[0]["n"] == str(10**30)
+    assert json.loads(found[1]["rest_json"]) == {"great": str(10**30)}
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out"])
+def test_an_unknown_kind_of_table_is_refused_before_anything_is_scored(tmp_path, theirs, name):
+    done = truename("score", theirs, "--out", tmp_path / name)
+    assert done.exit_code == 2 and "no kind of table" in done.stderr
+    assert "out.csv, .jsonl, .md or .parquet" in done.stderr
+    assert list(tmp_path.iterdir()) == [theirs]
+
+
+@pytest.mark.parametrize("said", [SAID, '\n {"reply": "I am Qwen, made by Alibaba."}\n'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_replies_come_from_standard_input(tmp_path, said, encoding):
+    done = truename("score", "-", folder=tmp_path, said=said.encode(encoding))
+    assert done.exit_code == 0, done.output
+    assert [row["names"] for row in tables_of(tmp_path / "replies.scored.csv")] == ["qwen"]
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "problem"),
+    [
+        (b"", (), "standard input says nothing"),
+        (b"a,b\n1,2\n", (), "where: standard input:1"),
+        (b'{"a": 1}\n', ("--out", "x.txt"), "no kind of table"),
+        (b"reply\nZo\xeb\n", (), "where: standard input, line 2"),
+    ],
+)
+def test_bad_standard_input_is_one_clear_message(tmp_path, said, options, problem):
+    done = truename("score", "-", *options, folder=tmp_path, said=said)
+    assert done.exit_code == 2 and problem in done.stderr and "next:" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_no_folder_is_one_clear_message(tmp_path, theirs):
+    done = truename("score", theirs, "--out", theirs / "out.csv")
+    assert done.exit_code == 2 and "cannot write the table" in done.stderr
+    assert "next:" in done.stderr

@@ -159,3 +159,15 @@ def test_every_column_is_in_the_dictionary(root):
     tables = SAMPLE_COLUMNS, TALLY_COLUMNS, COMPARISON_COLUMNS, RECITAL_COLUMNS, OVERLAP_COLUMNS
     for column in itertools.chain(*tables):
         assert re.search(rf"^\| `{column}` \|", readme, re.MULTILINE), column
+
+
+def test_a_first_stretch_without_a_verdict_does_not_decide_the_types(
+    journal, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("harness.counting.tally.CHUNK", 2)
+    fill(journal, "absent", *(Reply(i, "failed", error="HTTP 500") for i in range(2)))
+    fill(journal, "bare", *(Reply(i, "ok", text="I am Nex.", reasoning="Qwen?") for i in range(2)))
+    tally(journal, CAMPAIGN, tmp_path, ("parquet",))
+    found = parquet.read_table(tmp_path / "samples.parquet").to_pylist()
+    assert [row["names"] for row in found] == [None, None, "nex", "nex"]
+    assert [row["error"] for row in found] == ["HTTP 500", "HTTP 500", None, None]
