@@ -8,7 +8,7 @@ In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a 
 -> `checkpoint` (tensors by name)
 -> `matching` (the same tensor in each)
 -> `fit` (sums, ratios, intervals)
--> `signs` (what single tensors show)
+-> `signs` and `residual` (what single tensors show, and what is left of them beside a fit)
 -> `methods` and `parts` (which way of merging fits matrices; which of them share a ratio)
 -> `invariants` (what another order of rows and columns leaves as it was)
 -> `story` (one sentence for all of them, or one for each part)

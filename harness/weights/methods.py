@@ -17,6 +17,7 @@ from scipy import special
 from harness.weights import parts
 from harness.weights.fit import Fit
 from harness.weights.parts import Placed, Ratio, listed
+from harness.weights.residual import ZEROED, Residual
 from harness.weights.signs import DROPPED, EXACT, FOUND, Kind, Look, arc
 
 #: What no combination of the parents explains, as a share of a tensor's length, up to which the
@@ -50,6 +51,10 @@ Method = Literal[
     "LoRA on the base",
     "LoRA on the donor",
     "quantised copy",
+    "pruned copy",
+    "scaled copy",
+    "noise on a parent",
+    "noise on a merge",
     "linear merge, changed afterwards",
     "different parts",
     "no working weights",
@@ -443,11 +448,114 @@ def _placed(t: Tensor) -> Placed:
 ON_AN_ARC: Final = 0.002
 
 
+def _residuals(c: Case) -> list[Residual]:
+    """What sets apart the matrices that were looked at twice."""
+    return [one.residual for one in c.looks if one.residual is not None]
+
+
+def _owner(c: Case, found: Sequence[Residual]) -> str | None:
+    """The one parent that all of these are nearest to."""
+    nearest = {one.nearest for one in found}
+    return (c.base, *c.donors)[nearest.pop()] if len(nearest) == 1 else None
+
+
+def _pruned(c: Case) -> Verdict | None:
+    """A parent with weights set to zero, and nothing else changed."""
+    found = _residuals(c)
+    whose = _owner(c, found)
+    if not whose or not all(r.zeroed > ZEROED and r.kept_in_rounding <= EXACT for r in found):
+        return None
+    share = float(np.median([r.zeroed for r in found]))
+    return c.says(
+        "pruned copy",
+        f"{c.suspect} is {whose} with {100 * share:.0f} % of its weights set to zero, "
+        "the others unchanged.",
+        f"in {len(found)} matrices that were looked at",
+    )
+
+
+def _scaled(c: Case) -> Verdict | None:
+    """A parent whose matrices were scaled, as a whole or by row or column."""
+    found = _residuals(c)
+    whose = _owner(c, found)
+    if not whose or not all(r.scaled for r in found):
+        return None
+    least, most = min(r.factors[0] for r in found), max(r.factors[1] for r in found)
+    hows = listed(sorted({str(r.scaled) for r in found}))
+    return c.says(
+        "scaled copy",
+        f"{c.suspect} is {whose} with its matrices scaled, by {hows}: "
+        f"the factors lie between {least:.3g} and {most:.3g}, and nothing else was changed.",
+        f"in {len(found)} matrices that were looked at",
+        limit="Norms or neighbouring matrices can undo such scaling, so that the model does the "
+        "same; whether they do so here was not tried.",
+    )
+
+
+def _noised(c: Case) -> Verdict | None:
+    """White noise upon a parent or a merge."""
+    found = _residuals(c)
+    if len(found) < 2 or not all(r.white for r in found):
+        return None
+    if not all(p.se < AWAY / 2 for p in c.pooled) or not (c.near_one or _one_merge(c)):
+        return None
+    size, share = (float(np.median([of[i] for of in found])) for i in (0, 1))
+    said = f"white noise of {size:.3g} a number ({100 * share:.2g} % of a matrix's length)"
+    seen = (
+        f"largest singular value of what is left {max(r.edge for r in found):.2f} of the edge of "
+        f"white noise at most, kurtosis {np.median([r.kurtosis for r in found]):.2f}, "
+        f"in {len(found)} matrices"
+    )
+    if c.near_one:
+        return c.says("noise on a parent", f"{c.suspect} is {c.near_one} plus {said}.", seen)
+    mixture = parts.shares(tuple(p.mean for p in c.pooled), c.labels, exact=False)
+    return c.says("noise on a merge", f"{c.suspect} is {mixture}, plus {said}.", seen)
+
+
+def _one_merge(c: Case) -> bool:
+    """Whether all matrices share one ratio, and it is known well."""
+    return bool(_found(c)) and parts.alike(c.placed) and all(p.se < AWAY / 2 for p in c.pooled)
+
+
+def _uneven(c: Case) -> Verdict | None:
+    """Inexact ratios that are not the same in all components."""
+    if len(c.donors) > 1:
+        return None
+    by_component: dict[str, list[Tensor]] = {}
+    for t in c.telling:
+        by_component.setdefault(t.component, []).append(t)
+    means = {name: over(some, 0) for name, some in by_component.items()}
+    known = {name: p for name, p in means.items() if p.se < AWAY / 2}
+    if len(known) < 2:
+        return None
+    least, most = (pick(known, key=lambda name: known[name].mean) for pick in (min, max))
+    apart = known[most].mean - known[least].mean
+    if apart < max(LARGE, FOUND * math.hypot(known[most].se, known[least].se)):
+        return None
+    said = listed([f"{p.mean:.2f} in {name}" for name, p in known.items()])
+    return c.says(
+        "different parts",
+        f"{c.suspect} holds the difference of {c.donors[0]} to {c.base} in each part differently, "
+        f"and nowhere exactly: {said}.",
+        limit="Training moves components differently, too: parts may have been merged with other "
+        "ratios, or trained further with other rates.",
+    )
+
+
 def _coarse(c: Case) -> Verdict | None:
-    """A quantised copy: one parent, on a coarser grid."""
+    """A parent or a merge on a coarser grid."""
+    found = _residuals(c)
+    flat = bool(found) and np.mean([r.flat for r in found]) > 0.8
+    if flat and not c.near_one and _one_merge(c):
+        mixture = parts.shares(tuple(p.mean for p in c.pooled), c.labels, exact=False)
+        return c.says(
+            "linear merge, changed afterwards",
+            f"{c.suspect} is {mixture}, quantised afterwards and stored wide.",
+        )
     if not c.near_one or not c.looks:
         return None
-    if c.look(lambda one: one.levels) >= 0.5 or c.look(lambda one: one.in_grid) >= EXACT:
+    levels, grid = c.look(lambda one: one.levels), c.look(lambda one: one.in_grid)
+    if not flat and (levels >= 0.5 or grid >= EXACT):
         return None
     stored = "" if c.quantised else " and stored wide: its rows hold few different values"
     return c.says("quantised copy", f"{c.suspect} is {c.near_one}, quantised{stored}.")
@@ -481,7 +589,7 @@ def _changed(c: Case) -> Verdict:
         return c.says(
             "fine-tune of the donor",
             f"{c.suspect} holds the whole difference of {donor} to {c.base}, and more: "
-            f"it was made from {donor} (trained further, or rounded).",
+            f"it was made from {donor} (trained further, quantised or otherwise changed).",
         )
     said = listed(
         [f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found]
@@ -506,8 +614,8 @@ def _changed(c: Case) -> Verdict:
         )
     return c.says(
         "linear merge, changed afterwards",
-        f"{c.suspect} holds {said}, but not exactly: a merge that was changed afterwards "
-        f"(cosine of the fit {c.cosine:.3f}).",
+        f"{c.suspect} holds {said}, but not exactly: a merge that was trained, quantised or "
+        f"otherwise changed afterwards (cosine of the fit {c.cosine:.3f}).",
         limit=limit,
     )
 
@@ -515,9 +623,13 @@ def _changed(c: Case) -> Verdict:
 #: For matrices that are near their parents and on no line between them: what is certain before
 #: what is likely.
 RULES: Final[tuple[Callable[[Case], Verdict | None], ...]] = (
+    _pruned,
+    _scaled,
     _hardly_related,
     _sparse,
     _coarse,
+    _noised,
+    _uneven,
     _beside_the_line,
     _changed,
 )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from harness.weights.decode import Real, grid, rounding
 from harness.weights.fit import Fit, first_guess
+from harness.weights.residual import Residual, residual
 
 #: Residuals up to so many times the rounding of the stored type are rounding: merging tools round
 #: several times on the way.
@@ -150,6 +151,8 @@ class Look(NamedTuple):
     #: Distance to the nearer of base and first donor, by the rounding of the grid that the rows
     #: seem to stand on.
     in_grid: float
+    #: What sets the rows apart from their parents; None where that is rounding.
+    residual: Residual | None
 
 
 def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True) -> Look:
@@ -185,6 +188,7 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
         donor_rank=_rank(s - donors[0], s, bits) if ranks and bits else None,
         levels=_levels(s) / _levels(b),
         in_grid=math.sqrt(nearest / max(1e-300, grid(s))),
+        residual=residual(s, donors, b, blend, bits) if ranks and bits else None,
     )
 
 

@@ -76,6 +76,49 @@ def nans(model):
     return {n: np.full_like(v, np.nan) for n, v in model.items()}
 
 
+def noised(model, share=0.1):
+    """White noise of a share of each matrix's spread."""
+    rng, made = np.random.default_rng(4), {}
+    for name, value in model.items():
+        wide = value.astype(np.float32)
+        noise = share * wide.std() * rng.standard_normal(wide.shape) if wide.ndim > 1 else 0
+        made[name] = (wide + noise).astype(np.float32)
+    return made
+
+
+def in_blocks(model, bits=4):
+    """Quantised with a scale for every 32 numbers, and stored wide."""
+    made = {}
+    for name, value in model.items():
+        if value.ndim == 1:
+            made[name] = value
+            continue
+        blocks = value.astype(np.float32).reshape(-1, 32)
+        step = np.abs(blocks).max(axis=1, keepdims=True) / (2 ** (bits - 1) - 1)
+        made[name] = (np.rint(blocks / step) * step).reshape(value.shape).astype(BF16)
+    return made
+
+
+def pruned(model):
+    """The smaller half of each matrix set to zero."""
+    return {
+        n: np.where(np.abs(v) < np.median(np.abs(v)), 0, v).astype(v.dtype) if v.ndim > 1 else v
+        for n, v in model.items()
+    }
+
+
+def scaled(model):
+    """Rows of what writes scaled up, columns of what reads from there scaled down."""
+    rng, made = np.random.default_rng(5), dict(model)
+    for layer in range(LAYERS):
+        at = f"model.layers.{layer}.mlp."
+        factor = rng.uniform(0.5, 2, len(model[f"{at}up_proj.weight"])).astype(np.float32)
+        for name, by in (("up_proj", factor[:, None]), ("down_proj", 1 / factor)):
+            key = f"{at}{name}.weight"
+            made[key] = (model[key].astype(np.float32) * by).astype(BF16)
+    return made
+
+
 #: What was done: the method, and the words that the sentence has to hold.
 CASES = {
     "renamed and random": (lambda: renamed(DONOR), "cannot tell", ["too little of suspect"]),
@@ -136,6 +179,41 @@ CASES = {
         lambda: replaced(tuned(BASE, 5), blend(lambda n: 0.5), "q_proj"),
         "different parts",
         ["q_proj of all layers: 0.5", "does not point towards donor"],
+    ),
+    "the donor and noise": (
+        lambda: noised(DONOR),
+        "noise on a parent",
+        ["suspect is donor plus white noise", "(10 % of"],
+    ),
+    "a merge and noise": (
+        lambda: noised(blend(lambda n: 0.6), 0.03),
+        "noise on a merge",
+        ["0.6", "white noise", "(3 % of"],
+    ),
+    "four bits in blocks, stored wide": (
+        lambda: in_blocks(DONOR),
+        "quantised copy",
+        ["suspect is donor, quantised and stored wide"],
+    ),
+    "a merge in five bits, stored wide": (
+        lambda: in_blocks(blend(lambda n: 0.6), 5),
+        "linear merge, changed afterwards",
+        ["0.6", "quantised afterwards and stored wide"],
+    ),
+    "two ratios, trained further": (
+        lambda: tuned(blend(parts(0.2, 0.8, 0.8)), 6, 0.002),
+        "different parts",
+        ["nowhere exactly", "0.2", "in attention", "0.8", "in mlp"],
+    ),
+    "half of the weights zero": (
+        lambda: pruned(DONOR),
+        "pruned copy",
+        ["donor with 50 % of its weights set to zero"],
+    ),
+    "scaled neurons": (
+        lambda: scaled(DONOR),
+        "different parts",
+        ["donor with its matrices scaled, by column and row", "donor itself"],
     ),
     "the donor but for its norms": (
         lambda: replaced(DONOR, tuned(BASE, 9), "norm"),
