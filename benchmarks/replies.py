@@ -2,8 +2,9 @@
 
 usage: python benchmarks/replies.py [EXAMPLES] [SEED]
 
-Sends replies that hypothesis draws (`tests/hostile.py`) over loopback to an endpoint, and counts
-what became of them. Fails at the first that crashes, hangs, or costs more than its worst case.
+Sends replies that hypothesis draws (`tests/hostile.py`) over loopback to an endpoint, each as drawn
+and in nine damaged forms, and counts what became of them. Fails at the first that crashes, hangs,
+or costs more than its worst case.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import hypothesis
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
-from tests.hostile import EXAMPLES, replies  # noqa: E402
+from tests.hostile import EXAMPLES, damaged, replies  # noqa: E402
 from tests.targets.test_received import Raw, check  # noqa: E402
 
 MANY = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+FORMS = 10
 SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 
 
@@ -29,14 +31,14 @@ def main() -> None:
 
     @hypothesis.seed(SEED)
     @hypothesis.settings(
-        max_examples=MANY,
+        max_examples=max(1, MANY // FORMS),
         deadline=None,
         database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(sent=replies)
     def drawn(sent: bytes) -> None:
-        found[check(raw, sent)] += 1
+        found.update(check(raw, form) for form in (sent, *damaged(sent, FORMS - 1)))
 
     try:
         found.update(check(raw, example) for example in EXAMPLES)

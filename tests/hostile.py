@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Iterator
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -94,6 +96,16 @@ EXAMPLES: Final = (
     b"",
     b"\0" * 1000,
 )
+
+
+def damaged(sent: bytes, forms: int) -> Iterator[bytes]:
+    """A reply in so many more forms: letters changed, pieces lost, said twice or cut off."""
+    draw = random.Random(sent)
+    for _ in range(forms):
+        at, more = draw.randrange(len(sent) + 1), draw.randrange(1, 9)
+        piece = draw.choice([b"", draw.randbytes(more), sent[at : at + more] * 2, sent[:at]])
+        yield sent[:at] + piece + draw.choice([sent[at + more :], sent[at:], b""])
+
 
 _texts = st.text(max_size=20)
 _literals = st.sampled_from([json.loads(c) for c in COUNTS if len(c) < 100 and c != b"1e400"])
