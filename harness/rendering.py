@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal, NoReturn
 
 import jinja2
+from jinja2 import nodes
 from jinja2.exceptions import SecurityError
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 #: CPU time that one job may take, in seconds; how long it waits for a busy machine does not count.
@@ -38,19 +40,49 @@ TOLD: Final = 400
 _UNSAID: Final[dict[type[Exception], str]] = {
     MemoryError: f"the template takes more memory than it may ({MEMORY >> 20} MB)"
 }
-Problem = Literal["internals", "undefined", "missing", "broken", "long", "memory"]
+Problem = Literal["internals", "undefined", "missing", "refused", "broken", "long", "memory"]
 
 
 class _Long(Exception):
     """More characters than a job may make."""
 
 
+class _Refused(jinja2.TemplateError):
+    """A template's own words on why it does not take these messages."""
+
+
+class _Generation(Extension):
+    """``{% generation %}`` ... ``{% endgeneration %}``, which marks what a model writes.
+
+    `transformers` keeps where it stands, to train on that; the text is the same without.
+    """
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
 def _raise_exception(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
+    raise _Refused(message)
 
 
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 @lru_cache(maxsize=16)
@@ -58,7 +90,7 @@ def _chat_template(source: str, date: str) -> jinja2.Template:
     """A chat template with what `transformers` gives it, and nothing else."""
     day = datetime.date.fromisoformat(date)
     sandbox = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     sandbox.filters["tojson"] = _to_json
     sandbox.globals |= {
@@ -77,6 +109,7 @@ def chat(job: dict[str, Any]) -> str:
             bos_token=job["bos_token"],
             eos_token=job["eos_token"],
             tools=None,
+            documents=None,
         ),
         MOST,
     )
@@ -161,6 +194,8 @@ def _kind(problem: Exception, job: dict[str, Any]) -> Problem:
         return "long"
     if isinstance(problem, MemoryError):
         return "memory"
+    if isinstance(problem, _Refused):
+        return "refused"
     if isinstance(problem, SecurityError):
         return "internals"
     if isinstance(problem, jinja2.UndefinedError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -23,11 +23,16 @@ _WHOLE_NUMBERS: Final = (
 
 
 class Inspection(msgspec.Struct):
-    """What was found of one target; ``verdict`` says it in short."""
+    """What was found of one target; ``verdict`` says it in short.
+
+    ``injection`` is of a template or prompt that the target itself shows, ``expected`` of the
+    folder that the user named as the claimed model's.
+    """
 
     target: str
     verdict: list[str] = []
     injection: Injection | None = None
+    expected: Injection | None = None
     template_sha256: str | None = None
     account: Account | None = None
     counts: list[Counted] = []
@@ -44,6 +49,8 @@ def told(found: Inspection) -> Inspection:
 def _sentences(found: Inspection) -> Iterator[str]:
     if found.injection is not None:
         yield _of_template(found.injection)
+    if found.expected is not None:
+        yield _of_expected(found.expected, found.account)
     if found.account is not None:
         yield f"By prompt tokens: {found.account.sentence}."
     if found.replies:
@@ -55,11 +62,42 @@ def _of_template(injection: Injection) -> str:
         return f"The chat template cannot be examined: {injection.problem}."
     if not injection.injected:
         return "The chat template injects nothing before a question."
+    if injection.empty_turn:
+        return "The chat template writes an empty system turn before a question, and no text in it."
     size = f" ({injection.tokens} tokens)" if injection.tokens is not None else ""
     names = "It names no identity of the book."
     if injection.names:
         names = f"It names {', '.join(injection.names)}."
     return f"The chat template injects text {injection.when}{size}. {names}"
+
+
+def _of_expected(expected: Injection, account: Account | None) -> str:
+    """What the named folder lets expect, and whether the host's own count agrees."""
+    if expected.problem:
+        return f"The template of the named folder cannot be examined: {expected.problem}."
+    size = "" if expected.tokens is None else f" ({expected.tokens} tokens)"
+    text = f"text {expected.when}{size}" if expected.injected else "nothing before a question"
+    names = f" It names {', '.join(expected.names)}." if expected.names else ""
+    said = f"By the named folder, the claimed model's template injects {text}.{names}"
+    return f"{said} {EXPECTED[agreement(expected, account)]}"
+
+
+Agreement = Literal["agrees", "contradicted", "not known"]
+EXPECTED: Final[dict[Agreement, str]] = {
+    "agrees": "That is an expectation; the host's own count agrees with it.",
+    "contradicted": "That is an expectation, and it is contradicted by the host's own count.",
+    "not known": "That is an expectation; no count of the host says whether it is so here.",
+}
+
+
+def agreement(expected: Injection, account: Account | None) -> Agreement:
+    """Whether the tokens that the host adds to a question are those that were expected."""
+    if account is None or account.low is None or account.high is None:
+        return "not known"
+    tokens = expected.tokens if expected.injected else 0
+    if tokens is None:
+        return "not known"
+    return "agrees" if account.low <= tokens <= account.high else "contradicted"
 
 
 def _agreed(recited: Recited | None) -> str:

@@ -6,7 +6,7 @@ A template is untrusted code: it is rendered by a process under limits (`harness
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -20,12 +20,16 @@ SYSTEM: Final = "Answer in one short sentence."
 #: Characters that are kept of what a template writes.
 KEPT: Final = 20_000
 Count = Callable[[str], int | None]
+_MARKS: Final = re.compile(r"<[^<>\n]{1,40}>|\[/?[A-Z_]{2,20}\]")
+_ROLES: Final = re.compile(r"^\W*(?:system|developer|user|human|assistant)\W*$", re.IGNORECASE)
+_WORD: Final = re.compile(r"\w")
 
 
 class Injection(msgspec.Struct):
     """What a chat template puts before a question.
 
-    ``when`` says on which condition; ``lines`` are the template's own, around the text.
+    ``when`` says on which condition; ``lines`` are the template's own, around the text. Where
+    ``empty_turn`` is set, all that is injected is a system turn without a word in it.
     """
 
     injected: str
@@ -36,6 +40,7 @@ class Injection(msgspec.Struct):
     problem: str | None = None
     tokens: int | None = None
     names: list[str] = []
+    empty_turn: bool = False
 
 
 def injection(template: ChatTemplate, count: Count | None = None) -> Injection:
@@ -79,8 +84,9 @@ def examine(template: ChatTemplate) -> Injection:
     except RenderError:
         system = None
     injected = _injected(template, absent)
-    core = said_in(injected)
-    when = stands(core, system or "")
+    said = said_in(injected)
+    when = stands(said, system or "")
+    core = max(said, key=len, default="")
     if core and system is None:
         when += "; the template refuses system messages"
     return Injection(
@@ -89,6 +95,7 @@ def examine(template: ChatTemplate) -> Injection:
         absent[:KEPT],
         None if system is None else system[:KEPT],
         _lines(template.source, core),
+        empty_turn=is_empty_turn(injected),
     )
 
 
@@ -100,20 +107,27 @@ def _injected(template: ChatTemplate, absent: str) -> str:
         return head if len(head.split()) > 4 else ""  # a role's marks, or words
 
 
-def stands(core: str, system: str) -> str:
-    """When an injected text stands before a question, by a prompt with a system message."""
-    if not core:
+def stands(said: Sequence[str], system: str) -> str:
+    """When injected lines stand before a question, by a prompt with a system message."""
+    if not said:
         return "never"
-    if core in system:
+    always = [line for line in said if line in system]
+    if len(always) == len(said):
         return "always, before any system message"
+    if always:
+        return "in part always, and as a whole where no system message is sent"
     return "where no system message is sent"
 
 
-def said_in(injected: str) -> str:
-    """The longest line of an injected text that holds words, without marks of turns."""
-    plain = re.sub(r"<[^<>\n]{1,40}>|\[/?[A-Z_]{2,20}\]", "\n", injected)
-    lines = [line.strip() for line in plain.splitlines()]
-    return max((line for line in lines if len(line.split()) > 1), key=len, default="")
+def said_in(injected: str) -> list[str]:
+    """The lines of an injected text that hold words, without marks and names of turns."""
+    lines = [line.strip() for line in _MARKS.sub("\n", injected).splitlines()]
+    return [line for line in lines if _WORD.search(_ROLES.sub("", line))]
+
+
+def is_empty_turn(injected: str) -> bool:
+    """Whether an injected text is the marks of a turn, and nothing is said in it."""
+    return bool(injected.strip()) and not said_in(injected)
 
 
 def _lines(source: str, core: str) -> list[str]:

@@ -36,7 +36,14 @@ from harness.exposure.injected import (
     stands,
 )
 from harness.exposure.recited import agreement, runs_of, without
-from harness.targets import ChatTemplate, Request, model_of, open_target, template_from_folder
+from harness.targets import (
+    ChatTemplate,
+    Request,
+    counter,
+    model_of,
+    open_target,
+    template_from_folder,
+)
 
 if TYPE_CHECKING:
     from harness.targets.endpoint import Endpoint
@@ -80,17 +87,6 @@ def _file(folder: Path, name: str | None = None) -> Inspection:
     return told(Inspection(name or folder.name, injection=found, template_sha256=sha256))
 
 
-def counter(folder: Path) -> Count | None:
-    """Counts tokens as the folder's own tokenizer does; None where there is none."""
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        return None
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-
 async def _embedded(settings: EmbeddedTarget) -> Inspection:
     least = {"workers": 1, "slots": 1, "context": 512}
     target = open_target(settings.model_copy(update=least))
@@ -102,7 +98,7 @@ async def _embedded(settings: EmbeddedTarget) -> Inspection:
                 Path(settings.model).name,
                 list(can.notes),
                 await asyncio.to_thread(injection, template, target.count),
-                template.sha256,
+                template_sha256=template.sha256,
             )
         )
     finally:
@@ -117,6 +113,8 @@ async def of_endpoint(settings: EndpointTarget, samples: int) -> Inspection:
         found = Inspection(settings.name)
         count = counter(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
         await _shown(target, found)
+        if target.expected is not None:
+            found.expected = await asyncio.to_thread(injection, target.expected, count)
         await _billed(target, found, count)
         if samples:
             await _recited(target, found, samples)
@@ -129,7 +127,7 @@ async def _shown(target: Endpoint, found: Inspection) -> None:
     """What the host's own routes show: the prompt it makes of a question, or its template."""
     user: Message = {"role": "user", "content": QUESTION}
     absent = await target.rendered([user])
-    template = target.template
+    template = target.shown
     if template is not None:
         found.template_sha256 = template.sha256
         found.injection = await asyncio.to_thread(injection, template)
@@ -151,10 +149,10 @@ def _makes(known: Injection | None, absent: str) -> bool:
 def _seen(absent: str, system: str | None) -> Injection:
     """What stands before the question in prompts that a host made."""
     head = absent.partition(QUESTION)[0]
-    core = said_in(head)
-    when = stands(core, system or "")
+    said = [line for line in said_in(head) if len(line.split()) > 1]  # one word may name a role
+    when = stands(said, system or "")
     names = identities_in(head)
-    return Injection(head if core else "", when, absent, system, [], names=names)
+    return Injection(head if said else "", when, absent, system, [], names=names)
 
 
 async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> None:
@@ -162,7 +160,7 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> N
 
     Questions and system messages have several lengths; each is asked twice.
     """
-    template = target.template if count is not None else None
+    template = target.expected
 
     async def one(k: int, s: int | None) -> Counted:
         messages: list[Message] = [{"role": "user", "content": text_of(k)}]

@@ -28,7 +28,7 @@ from harness.targets.protocol import (
 from harness.targets.reach import reach
 from harness.targets.reasoning import split_reasoning
 from harness.targets.spending import Booked, BudgetReached, Spending, Stopped, cost
-from harness.targets.templates import ChatTemplate, template_from_folder
+from harness.targets.templates import ChatTemplate, counter, template_from_folder
 from harness.targets.vllm import model_of
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Target",
     "check",
     "cost",
+    "counter",
     "model_of",
     "no_reply",
     "open_target",

@@ -59,9 +59,12 @@ FINISHED = {"eos": "stop", "word": "stop", "limit": "length"}
 
 
 class _Prompt(NamedTuple):
+    """A prompt as it is sent; ``date`` is the day that it tells."""
+
     text: str
     tokens: list[int]
     injected: str | None
+    date: str | None
 
 
 class Embedded:
@@ -178,13 +181,16 @@ class Embedded:
         """The prompt of a trial: rendered once, for its blocks follow one another."""
         if (known := self._prompts.get(request.key)) is not None:
             return known
-        injected = None
+        injected, template = None, self.template.of_today()
         if request.arm.kind == "bare":
-            text, injected = self.template.bare(request.messages[-1]["content"])
+            text, injected, _ = template.bare(request.messages[-1]["content"])
+        elif why := template.refused_system(request.messages):
+            raise RenderError(why)  # llama.cpp would put it into the user's turn
         else:
             asked = {"messages": list(request.messages)}
             text = self._call(server, "/apply-template", asked)["prompt"]
-        made = _Prompt(text, self._tokens(server, text), injected)
+        date = template.dated.isoformat() if template.dated else None
+        made = _Prompt(text, self._tokens(server, text), injected, date)
         if len(self._prompts) >= KEPT_PROMPTS:
             self._prompts.clear()
         self._prompts[request.key] = made
@@ -208,7 +214,13 @@ class Embedded:
         """The samples of a block, as many at a time as there are slots."""
         sent, slots = _sent(request.sampling), self.settings.slots
         made_of = Context(
-            sent, prompt.text, len(prompt.tokens), prompt.injected, self.template.sha256
+            sent,
+            prompt.text,
+            len(prompt.tokens),
+            prompt.injected,
+            self.template.sha256,
+            "sent",
+            prompt.date,
         )
         results: list[dict[str, Any]] = []
         try:
@@ -255,7 +267,7 @@ def _sent(sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def _reason(problem: urllib.error.URLError) -> str:
+def _reason(problem: Exception) -> str:
     """What llama.cpp says is wrong."""
     if isinstance(problem, urllib.error.HTTPError):
         body = problem.read()
@@ -263,14 +275,16 @@ def _reason(problem: urllib.error.URLError) -> str:
             return str(msgspec.json.decode(body)["error"]["message"])
         except (msgspec.DecodeError, LookupError, TypeError):
             return f"HTTP {problem.code}"
-    return str(problem.reason)
+    return str(problem.reason if isinstance(problem, urllib.error.URLError) else problem)
 
 
 def _unrendered(request: Request, problem: Exception) -> Response:
     """A prompt that llama.cpp does not render: with a system message, the template refuses that."""
     if request.arm.kind in ("absent", "bare"):
-        return no_reply(request, "failed", f"llama.cpp cannot render the prompt: {problem}")
-    reason = f"the model's template refuses this system message: {problem}"
+        return no_reply(
+            request, "failed", f"llama.cpp cannot render the prompt: {_reason(problem)}"
+        )
+    reason = f"the model's template refuses this system message: {_reason(problem)}"
     return no_reply(request, "unsupported", reason)
 
 

@@ -9,7 +9,8 @@ errors) and is the reference of the tests. What is sent stands in `bodies.py`, w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +22,11 @@ from harness.targets.bodies import Bodies, write
 from harness.targets.host import Host, Outcome
 from harness.targets.pace import CEILING, Pace, Tries, pace_of
 from harness.targets.problems import Refused
-from harness.targets.protocol import Capabilities, Context, Request, Response, Status, no_reply
+from harness.targets.protocol import Capabilities, Context, Request, Response, no_reply
 from harness.targets.quirks import SYSTEM_REFUSED, advice
 from harness.targets.side_routes import SideRoutes
 from harness.targets.spending import Spending
-from harness.targets.templates import ChatTemplate, template_from_folder
+from harness.targets.templates import ChatTemplate, counter, template_from_folder
 
 KEPT_CONTEXTS = 4096
 HELLO: Final = {"messages": [{"role": "user", "content": "Say hello."}]}
@@ -35,7 +36,12 @@ _ALL_OK = {"ok"}
 class Endpoint:
     """One model behind an OpenAI-compatible URL."""
 
-    def __init__(self, settings: EndpointTarget, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        settings: EndpointTarget,
+        pace: Pace | None = None,
+        shown: ChatTemplate | None = None,
+    ) -> None:
         self.settings = settings
         self.width = settings.concurrency or CEILING
         self.block, self.paced = settings.samples_per_request, True
@@ -44,9 +50,12 @@ class Endpoint:
         self.bodies = Bodies(settings, self.host.credentials.extra_body)
         self.kept = Bodies(settings)
         self.routes = SideRoutes(self.host)
-        self.template: ChatTemplate | None = None
+        self.shown = shown
+        self.expected: ChatTemplate | None = None
+        self._count: Callable[[str], int] | None = None
         if settings.tokenizer:
-            self.template = template_from_folder(Path(settings.tokenizer).expanduser())
+            folder = Path(settings.tokenizer).expanduser()
+            self.expected, self._count = template_from_folder(folder), counter(folder)
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
         self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
@@ -68,29 +77,40 @@ class Endpoint:
             works(host.chat_url, hello | {"seed": 1}),
             self.routes.properties(),
         )
-        if self.template is None:  # a template named in the campaign comes first
-            self.template = _template_in(properties)
+        if self.shown is None:
+            self.shown = _template_in(properties)
+        notes = await asyncio.to_thread(self._notes)
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
             version=received.name(first.system_fingerprint),
             many_samples=many,
             raw_completions=raw,
-            template_seen=self.template is not None,
-            template_sha256=self.template.sha256 if self.template else None,
-            chat_template=self.template.source if self.template else None,
+            template_seen=self.shown is not None,
+            template_sha256=self.shown.sha256 if self.shown else None,
+            chat_template=self.shown.source if self.shown else None,
+            expected_template_sha256=self.expected.sha256 if self.expected else None,
             token_counts=first.usage is not None and first.usage.prompt_tokens is not None,
             logprobs=logprobs,
             seed=seed,
-            notes=self._notes(),
+            notes=notes,
         )
         self._ready.set()
         return self.can
 
     def _notes(self) -> tuple[str, ...]:
-        if self.settings.provider or "openrouter" not in self.host.url:
-            return ()
-        return ("the aggregator may route every call to another backend: pin it with `provider`",)
+        notes = []
+        if not self.settings.provider and "openrouter" in self.host.url:
+            notes.append(
+                "the aggregator may route every call to another backend: pin it with `provider`"
+            )
+        for whose, template in (
+            ("the host", self.shown),
+            ("the tokenizer's folder", self.expected),
+        ):
+            if template is not None and (why := template.problem()):
+                notes.append(f"{whose}: {why}; its prompts are not known, and the arm bare is not")
+        return tuple(notes)
 
     async def _hello(self, n: int) -> tuple[bool, Completion]:
         """Whether one request brings several samples, and an answer to all that will be sent."""
@@ -130,7 +150,7 @@ class Endpoint:
     async def sample(self, request: Request) -> Response:
         """The samples of a request: in one call where the host gives several, else in one each."""
         alone = len(request.indices) == 1
-        if not alone or request.arm.kind == "bare" or self.template is not None:
+        if not alone or request.arm.kind == "bare" or self._template is not None:
             await self._ready.wait()
         if request.arm.kind == "bare" and (reason := self._no_bare()):
             return no_reply(request, "unsupported", reason)
@@ -142,7 +162,7 @@ class Endpoint:
     def _no_bare(self) -> str | None:
         if not self.can.raw_completions:
             return "the host offers no raw completions, so its chat template cannot be left out"
-        if self.template is None:
+        if self._template is None:
             return (
                 "the host's chat template is not known: name a folder with the claimed model's "
                 "tokenizer_config.json under `tokenizer`"
@@ -171,8 +191,7 @@ class Endpoint:
         except RenderError as problem:
             if early is not None:
                 early.cancel()
-            status: Status = "unsupported" if request.arm.kind == "bare" else "failed"
-            return no_reply(request, status, problem.what)
+            return no_reply(request, "unsupported", problem.what)
         if early is not None:
             outcome = await early
         else:
@@ -204,7 +223,7 @@ class Endpoint:
 
     async def _context(self, request: Request, samples: int) -> tuple[Context, list[int] | None]:
         """What the request is made of, its prompt as far as it is known; made once for a trial."""
-        place = (request.key if self.template is not None else "", samples)
+        place = (f"{request.key} {self._days()}" if self._template is not None else "", samples)
         if (known := self._contexts.get(place)) is not None:
             return known
         made = await self._made(request, self.kept.fields(request.sampling, samples, None))
@@ -213,20 +232,70 @@ class Endpoint:
         self._contexts[place] = made
         return made
 
+    def _days(self) -> list[datetime.date]:
+        """The days that templates tell now: another makes another prompt."""
+        return [t.dated for t in (self.shown, self.expected) if t is not None and t.dated]
+
+    @property
+    def _template(self) -> ChatTemplate | None:
+        """The template that is known best: shown by the host, else of the folder that is named."""
+        return self.shown or self.expected
+
     async def _made(
         self, request: Request, sent: dict[str, Any]
     ) -> tuple[Context, list[int] | None]:
-        if self.template is None:
-            return Context(sent), None
-        injected = None
+        """What is known of a prompt, each source apart, and the tokens of a raw completion.
+
+        Raises
+        ------
+        RenderError
+            The arm is unsupported: its bare prompt is not proved, or the host's template refuses
+            its system message.
+        """
         if request.arm.kind == "bare":
-            asked = request.messages[-1]["content"]
-            text, injected = await asyncio.to_thread(self.template.bare, asked)
-        else:
-            text = await asyncio.to_thread(self.template.render, request.messages)
-        tokens = await self.routes.tokenize(text)
-        count = None if tokens is None else len(tokens)
-        return Context(sent, text, count, injected, self.template.sha256), tokens
+            return await self._bare(request, sent)
+        known: dict[str, Any] = {}
+        tokens = None
+        if self.shown is not None:
+            shown = self.shown.of_today()
+            prompt = await asyncio.to_thread(_taken, shown, request.messages)
+            if prompt is not None:
+                tokens = await self.routes.tokenize(prompt)
+                known |= _of_prompt(shown, prompt, tokens) | {"prompt_source": "shown"}
+        if self.expected is not None:
+            known |= await asyncio.to_thread(self._expectation, request.messages)
+        return Context(sent, **known), tokens
+
+    async def _bare(
+        self, request: Request, sent: dict[str, Any]
+    ) -> tuple[Context, list[int] | None]:
+        """The prompt that is sent as it is, made by the template that is known best."""
+        assert self._template is not None
+        template, asked = self._template.of_today(), request.messages[-1]
+        bare = await asyncio.to_thread(template.bare, asked["content"])
+        if bare.proof == "comparison" and self.shown is not None:
+            shown = await self.routes.rendered([asked])
+            if shown is not None and not shown.endswith(
+                bare.prompt.removeprefix(template.bos_token)
+            ):
+                raise RenderError(
+                    "the bare prompt cannot be proved: the host renders the question otherwise"
+                )
+        tokens = await self.routes.tokenize(bare.prompt)
+        whose = "expected_injected" if self.shown is None else "injected_text"
+        known = _of_prompt(template, bare.prompt, tokens)
+        known |= {"prompt_source": "sent", whose: bare.injected}
+        return Context(sent, **known), tokens
+
+    def _expectation(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """What the named folder would make of messages: nothing where it cannot."""
+        assert self.expected is not None
+        try:
+            prompt = self.expected.of_today().render(messages)
+        except RenderError:
+            return {}
+        tokens = None if self._count is None else self._count(prompt)
+        return {"expected_prompt": prompt, "expected_tokens": tokens}
 
     async def prompt_tokens(self, messages: Sequence[Message]) -> tuple[int | None, int]:
         """Prompt tokens billed for some messages, and how many more are only counted as cached."""
@@ -245,6 +314,32 @@ class Endpoint:
     async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer, or None."""
         return await self.routes.tokenize(text)
+
+
+def _taken(template: ChatTemplate, messages: Sequence[Message]) -> str | None:
+    """What the host's template makes of messages; None where it cannot be rendered here.
+
+    Raises
+    ------
+    RenderError
+        The template refuses their system message.
+    """
+    try:
+        return template.render(messages)
+    except RenderError:
+        if why := template.refused_system(messages):
+            raise RenderError(why) from None
+    return None
+
+
+def _of_prompt(template: ChatTemplate, prompt: str, tokens: list[int] | None) -> dict[str, Any]:
+    """What is kept of a rendered prompt."""
+    return {
+        "rendered_prompt": prompt,
+        "rendered_tokens": None if tokens is None else len(tokens),
+        "template_sha256": template.sha256,
+        "rendered_date": template.dated.isoformat() if template.dated else None,
+    }
 
 
 def _template_in(properties: dict[str, Any]) -> ChatTemplate | None:
@@ -294,5 +389,9 @@ def _response(request: Request, context: Context, outcome: Outcome) -> Response:
 
 def _system_refused(request: Request, refused: Refused) -> bool:
     """Whether the host refuses system messages, not this one call."""
-    with_system = request.messages[0]["role"] == "system" and refused.status in (400, 422)
-    return with_system and SYSTEM_REFUSED.search(refused.reason) is not None
+    with_system = request.messages[0]["role"] == "system" and refused.status is not None
+    return (
+        with_system
+        and refused.problem.fate == "fail"
+        and SYSTEM_REFUSED.search(refused.reason) is not None
+    )

@@ -14,7 +14,8 @@ from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
 from harness.targets.credentials import Credentials, know_address
 from harness.targets.pace import Pace, Tries
-from harness.targets.problems import PROBLEMS, Refused
+from harness.targets.problems import PROBLEMS, STATUSES, Refused
+from harness.targets.quirks import SYSTEM_REFUSED
 from harness.targets.reach import address_of
 from harness.targets.transport import Transport
 
@@ -85,7 +86,10 @@ class Host:
 
     async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
         """One attempt. Raises `Refused` with what became of it."""
-        got, wait = await self.wire.post(url, body)
+        try:
+            got, wait = await self.wire.post(url, body)
+        except Refused as refused:
+            raise _for_good(refused, body) from None
         if wait:
             self.pace.gate.hold(wait, "the host's rate limit is used up")
         answer = read_completion(got)
@@ -94,3 +98,15 @@ class Host:
         if not answer.choices:
             raise Refused("the answer holds no choices", PROBLEMS["choices"])
         return answer, got
+
+
+def _for_good(refused: Refused, body: bytes) -> Refused:
+    """A refusal, which is not asked again where a template refuses the system message.
+
+    Some servers answer that with status 500, as if they were broken.
+    """
+    if refused.problem.fate != "retry" or b'"role":"system"' not in body:
+        return refused
+    if refused.status is None or not SYSTEM_REFUSED.search(refused.reason):
+        return refused
+    return Refused(refused.reason, STATUSES[400], status=refused.status)

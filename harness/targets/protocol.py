@@ -53,13 +53,24 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What a request was made of, as far as it is known: shared by many responses, stored once."""
+    """What a request was made of, as far as it is known: shared by many responses, stored once.
+
+    ``rendered_prompt`` and what follows it are facts or the host's own claim: ``prompt_source`` is
+    ``sent`` where we sent just these tokens, ``shown`` where the host shows the template that makes
+    them. What the folder of a named tokenizer makes is what the user believes of the model, and
+    stands apart in ``expected_...``. ``rendered_date`` is the day that the template told, if any.
+    """
 
     sent: dict[str, Any] = {}
     rendered_prompt: str | None = None
     rendered_tokens: int | None = None
     injected_text: str | None = None
     template_sha256: str | None = None
+    prompt_source: Literal["sent", "shown"] | None = None
+    rendered_date: str | None = None
+    expected_prompt: str | None = None
+    expected_tokens: int | None = None
+    expected_injected: str | None = None
 
 
 class Response(msgspec.Struct):
@@ -91,7 +102,10 @@ class Response(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a target can do, from one preflight; stored with the run. None: not known."""
+    """What a target can do, from one preflight; stored with the run. None: not known.
+
+    ``expected_template_sha256`` is of the folder that the user names, and no template of the host.
+    """
 
     engine: str
     model: str
@@ -101,6 +115,7 @@ class Capabilities:
     template_seen: bool = False
     template_sha256: str | None = None
     chat_template: str | None = None
+    expected_template_sha256: str | None = None
     token_counts: bool = False
     logprobs: bool | None = None
     seed: bool | None = None

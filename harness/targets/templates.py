@@ -1,16 +1,10 @@
-"""What the model really saw: rendered chat templates, and prompts proved to hold no system text.
+"""What the model really saw: rendered chat templates.
 
 A chat template is a Jinja2 program that came with the model or from a host: untrusted code. It is
-rendered by a process under limits (`harness.guarded`), in an immutable sandbox with the extensions
-that `transformers` gives it (``raise_exception``, ``strftime_now``, ``tojson``, loop controls,
-trimmed blocks). A template that passed a limit is not tried again.
-
-How the bare prompt is made, and why it is a proof. Let ``R(m)`` be the template's text for messages
-``m``. The text of a user turn that is not the first one, ``R([q', a, q]) - R([q', a])``, shows what
-a user turn looks like when nothing can be injected before it. The bare prompt is the
-beginning-of-sequence token (if the template writes one) and that turn alone. It is accepted only if
-``R([q])`` ends with the very same turn: then what stands between is exactly what the template
-injects, and it is kept as evidence.
+rendered by a process under limits (`harness.guarded`), in an immutable sandbox with what
+`transformers` gives it (``raise_exception``, ``strftime_now``, ``tojson``, loop controls,
+``{% generation %}``, trimmed blocks). A template that passed a limit is not tried again. How a
+prompt is proved to hold no system text stands in `bare.py`.
 """
 
 from __future__ import annotations
@@ -18,26 +12,23 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from harness.errors import RenderError, TargetError
 from harness.guarded import NotRendered, rendered
+from harness.targets.bare import Bare, Message, proved
 
 MAX_TEMPLATE_CHARACTERS = 400_000
-Message = dict[str, str]
 #: Templates that passed a limit, by digest, and what is said of them.
 _STOPPED: Final[dict[str, str]] = {}
 
 
-class Bare(NamedTuple):
-    """A prompt without system text, and what the template would have injected ("" if nothing)."""
-
-    prompt: str
-    injected: str
+class Refusal(RenderError):
+    """A template does not take these messages, and says why."""
 
 
 @dataclass(frozen=True)
@@ -48,52 +39,105 @@ class ChatTemplate:
     ----------
     source : the Jinja2 text.
     bos_token, eos_token : as the tokenizer writes them ("" if it has none).
-    date : the day that ``strftime_now`` tells, so that a rendering can be repeated.
+    date : the day that ``strftime_now`` tells; None is today, in UTC.
     """
 
     source: str
     bos_token: str = ""
     eos_token: str = ""
-    date: datetime.date = datetime.date(2026, 1, 1)
+    date: datetime.date | None = None
 
     @property
     def sha256(self) -> str:
         return hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()
 
+    @property
+    def dated(self) -> datetime.date | None:
+        """The day that a rendering tells now; None where the template asks for none."""
+        if "strftime_now" not in self.source:
+            return None
+        return self.date or datetime.datetime.now(datetime.UTC).date()
+
+    def of_today(self) -> ChatTemplate:
+        """The same template, whose day does not change any more."""
+        return self if self.dated == self.date else replace(self, date=self.dated)
+
     def render(self, messages: Sequence[Message], *, reply_follows: bool = True) -> str:
         """The text that the model sees for ``messages``.
 
+        A template that leaves a text out is given content as a list of parts, as servers do.
+
         Raises
         ------
+        Refusal
+            The template does not take these messages.
         RenderError
-            The template is broken, refuses the messages, reaches for Python internals, or takes
-            more time or memory than it may.
+            The template is broken, reaches for Python internals, or takes more time or memory
+            than it may.
         """
         if len(self.source) > MAX_TEMPLATE_CHARACTERS:
             raise RenderError(
                 f"the chat template has {len(self.source)} characters; "
                 f"{MAX_TEMPLATE_CHARACTERS} is the most"
             )
-        digest = self.sha256
+        plain = self._rendered([dict(m) for m in messages], reply_follows)
+        last = str(messages[-1].get("content", "")).strip()
+        if last in plain:
+            return plain
+        with suppress(RenderError):
+            parts = self._rendered([_in_parts(m) for m in messages], reply_follows)
+            return parts if last in parts else plain
+        return plain
+
+    def _rendered(self, messages: list[dict[str, Any]], reply_follows: bool) -> str:
+        """The text for messages as they are."""
+        digest, date = self.sha256, self.dated or datetime.date.min
         if digest in _STOPPED:
             raise RenderError(_STOPPED[digest])
         try:
             text: str = rendered(
                 "chat",
                 source=self.source,
-                date=self.date.isoformat(),
-                messages=[dict(m) for m in messages],
+                date=date.isoformat(),
+                messages=messages,
                 reply_follows=reply_follows,
                 bos_token=self.bos_token,
                 eos_token=self.eos_token,
             )
         except NotRendered as problem:
+            if problem.problem == "refused":
+                raise Refusal(f"the model's chat template refuses this: {problem.said}") from None
             error = f"{problem.error}: " if problem.error else ""
             said = f"the model's chat template cannot be rendered: {error}{problem.said}"
             if problem.problem in (None, "memory"):
                 _STOPPED[digest] = said
             raise RenderError(said) from None
         return text
+
+    def refused_system(self, messages: Sequence[Message]) -> str | None:
+        """Why the template refuses the system message that ``messages`` begin with, in its words.
+
+        None where there is none, or it is taken, or the template refuses the rest as well.
+        """
+        if messages[0]["role"] != "system":
+            return None
+        try:
+            self.render(messages)
+        except Refusal as refusal:
+            with suppress(RenderError):
+                self.render(messages[1:])
+                return refusal.what
+        except RenderError:
+            return None
+        return None
+
+    def problem(self) -> str | None:
+        """Why the template renders no plain question; None where it does."""
+        try:
+            self.render([{"role": "user", "content": "user"}])
+        except RenderError as problem:
+            return problem.what
+        return None
 
     def passes_a_limit(self) -> str | None:
         """Why nobody should render the template, found out on some plain conversations."""
@@ -106,34 +150,22 @@ class ChatTemplate:
         return _STOPPED.get(self.sha256)
 
     def bare(self, question: str) -> Bare:
-        """The prompt of the bare arm, and what the template would have injected.
-
-        The head of this module says how.
+        """The prompt of the bare arm, and what the template would have injected (`bare.proved`).
 
         Raises
         ------
         RenderError
             The template does not let the proof be given; the arm is then unsupported.
         """
-        asked = {"role": "user", "content": question}
-        before = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-        opening = self.render(before, reply_follows=False)
-        whole = self.render([*before, asked])
-        first = self.render([asked])
-        if not whole.startswith(opening):
-            raise RenderError(
-                "the bare prompt cannot be proved: the template rewrites earlier turns"
-            )
-        turn = whole[len(opening) :]
-        if question.strip() not in turn or not first.endswith(turn):
-            raise RenderError(
-                "the bare prompt cannot be proved: "
-                "the template writes a first user turn unlike a later one"
-            )
-        start = self.bos_token if self.bos_token and first.startswith(self.bos_token) else ""
-        if start and turn.startswith(start):
-            start = ""
-        return Bare(start + turn, first[len(start) : len(first) - len(turn)])
+
+        def render(messages: list[Message], reply_follows: bool) -> str:
+            return self.render(messages, reply_follows=reply_follows)
+
+        return proved(render, question, self.bos_token, self.eos_token)
+
+
+def _in_parts(message: Message) -> dict[str, Any]:
+    return message | {"content": [{"type": "text", "text": message.get("content", "")}]}
 
 
 def template_from_folder(folder: Path) -> ChatTemplate:
@@ -160,6 +192,30 @@ def template_from_folder(folder: Path) -> ChatTemplate:
     return ChatTemplate(
         source, _token_text(config.get("bos_token")), _token_text(config.get("eos_token"))
     )
+
+
+def counter(folder: Path) -> Callable[[str], int] | None:
+    """Counts tokens as the folder's own tokenizer does; None where there is none.
+
+    Raises
+    ------
+    TargetError
+        Its `tokenizer.json` cannot be read.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as problem:  # tokenizers raises bare exceptions
+        raise TargetError(
+            f"cannot read the tokenizer: {problem}",
+            where=str(path),
+            next="give a folder whose tokenizer.json is whole, or none",
+        ) from None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _token_text(token: Any) -> str:

@@ -219,18 +219,20 @@ class Offline:
 
     def _prepared(self, request: Request) -> _Job | Response:
         assert self._template is not None
-        injected = None
+        injected, template = None, self._template.of_today()
         try:
             if request.arm.kind == "bare":
-                text, injected = self._template.bare(request.messages[-1]["content"])
+                text, injected, _ = template.bare(request.messages[-1]["content"])
             else:
-                text = self._template.render(list(request.messages))
+                text = template.render(list(request.messages))
         except RenderError as problem:
             return no_reply(request, "unsupported", problem.what)
         tokens = self._tokenizer.encode(text, add_special_tokens=False)
         sent = _parameters(request)
         kept = {name: value for name, value in sent.items() if name != "seed"}
-        context = Context(kept, text, len(tokens), injected, self._template.sha256)
+        date = template.dated.isoformat() if template.dated else None
+        sha256 = template.sha256
+        context = Context(kept, text, len(tokens), injected, sha256, "sent", date)
         return _Job(request, tokens, sent, context)
 
     async def close(self) -> None:

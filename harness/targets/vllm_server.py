@@ -20,6 +20,7 @@ from harness.errors import TargetError
 from harness.targets.endpoint import Endpoint
 from harness.targets.pace import Pace
 from harness.targets.protocol import Capabilities, Request, Response
+from harness.targets.templates import template_from_folder
 from harness.targets.vllm import BLOCK, QUIET, cpu_build, lab_notes, model_of
 
 
@@ -53,7 +54,9 @@ class Server:
         port = _free_port()
         self._start(port)
         await self._until_healthy(port)
-        self._endpoint = Endpoint(self._as_endpoint(port), self.pace)
+        own = Path(self.model)
+        shown = template_from_folder(own) if own.is_dir() else None  # the server has it from there
+        self._endpoint = Endpoint(self._as_endpoint(port), self.pace, shown)
         can = await self._endpoint.preflight(sampling)
         return replace(can, engine="vllm-server", notes=can.notes + lab_notes(self.settings.model))
 
@@ -83,7 +86,6 @@ class Server:
             base_url=f"http://127.0.0.1:{port}/v1",
             model=self.settings.model,
             api_key_env=None,
-            tokenizer=self.model if Path(self.model).is_dir() else None,
             concurrency=self.settings.concurrency,
             extra_body={"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
         )

@@ -7,6 +7,7 @@ import pytest
 
 from harness.exposure.counts import probes
 from harness.lab import build, export
+from harness.targets import counter, template_from_folder
 from tests.asking import served
 from tests.commands import truename
 from tests.openai_server import chat
@@ -130,3 +131,33 @@ def test_a_llama_cpp_server_is_inspected_and_counted_exactly(tmp_path):
         "where no system message is sent (25 tokens)" in without.output
         and "tokens stand before the question" in without.output
     )
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        (0, "it is contradicted by the host's own count"),
+        (25, "the host's own count agrees with it"),
+        (60, "it is contradicted by the host's own count"),
+    ],
+)
+def test_a_named_folder_is_an_expectation_that_the_host_s_count_is_compared_with(
+    serve, tmp_path, hidden, said
+):
+    folder = export("suspect", "hf", tmp_path / "suspect")
+    template, count = template_from_folder(folder), counter(folder)
+
+    def answer(path, body, number):
+        if "messages" not in body:
+            return (404, {}, b"{}")
+        messages = body["messages"]
+        told = messages[0]["role"] == "system"
+        plain = template.render(messages) if told else template.bare(messages[0]["content"]).prompt
+        return chat("Word.", usage=usage(count(plain) + hidden * (not told)))
+
+    arguments = ["--model", "m", "--tokenizer", folder, "--out", tmp_path, "--samples", 0]
+    done = truename("inspect", serve(answer).url, *arguments)
+    output = " ".join(done.output.split())
+    assert done.exit_code == 0, output
+    assert "By the named folder, the claimed model's template injects text" in output
+    assert said in output and "The chat template injects" not in output

@@ -384,3 +384,82 @@ def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine()
     assert "You are Rio" in found["bare"].context.injected_text
     assert "system" not in found["bare"].context.rendered_prompt
     assert "Rio" in found["absent"].replies[0].text + found["absent"].replies[1].text
+
+
+INJECTS = (
+    "{% if messages[0].role != 'system' %}<s>You are Rio.</s>{% endif %}"
+    "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}</{{ m.role[0] }}>{% endfor %}"
+    "{% if add_generation_prompt %}<a>{% endif %}"
+)
+
+
+def responded(host, wanted, **fields):
+    async def go():
+        target = endpoint(host.url, **fields)
+        try:
+            await target.preflight()
+            return await target.sample(wanted)
+        finally:
+            await target.close()
+
+    return asyncio.run(go())
+
+
+def all_routes(path, body, number):
+    """Chat and raw completions, and no other."""
+    if "messages" not in body and "prompt" not in body:
+        return (404, {}, b"{}")
+    made = chat(*["I am Rio."] * body.get("n", 1))
+    if "prompt" in body:
+        for choice in made["choices"]:
+            choice["text"] = choice.pop("message")["content"]
+    return made
+
+
+def folder_with(template, folder):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    return str(folder)
+
+
+def test_what_a_named_folder_makes_is_kept_apart_from_what_was_sent(serve, tmp_path):
+    host, folder = serve(all_routes), folder_with(INJECTS, tmp_path)
+    absent = responded(host, request("absent"), tokenizer=folder)
+    known = absent.context
+    assert (known.rendered_prompt, known.injected_text, known.prompt_source) == (None, None, None)
+    assert known.expected_prompt == "<s>You are Rio.</s><u>Who are you?</u><a>"
+    bare = responded(host, request("bare"), tokenizer=folder)
+    known = bare.context
+    assert (known.prompt_source, known.rendered_prompt) == ("sent", "<u>Who are you?</u><a>")
+    assert (known.injected_text, known.expected_injected) == (None, "<s>You are Rio.</s>")
+
+
+def test_a_folder_whose_template_is_broken_costs_the_bare_arm_alone(serve, tmp_path):
+    host, folder = serve(all_routes), folder_with("{% for %}", tmp_path)
+    _, (reply,) = ask(host, request("absent"), tokenizer=folder)
+    assert reply.status == "ok"
+    _, (reply,) = ask(host, request("bare"), tokenizer=folder)
+    assert reply.status == "unsupported" and "cannot be rendered" in reply.error
+
+
+def test_a_template_that_refuses_a_system_message_with_status_500_is_asked_once(serve):
+    def respond(path, body, number):
+        if body.get("messages", [{}])[0].get("role") == "system":
+            return (500, {}, b'{"error": {"message": "System role not supported"}}')
+        return many(path, body, number)
+
+    host = serve(respond)
+    response = responded(host, request("given:x", system="You are Rio."))
+    (reply,) = response.replies
+    assert reply.status == "unsupported" and "System role not supported" in reply.error
+    assert len(response.attempts) == 1
+    _, (reply,) = ask(host, request("absent"))
+    assert reply.status == "ok"
+
+
+def test_the_day_that_a_template_tells_is_kept_with_the_sample(serve, tmp_path):
+    dated = "{{ strftime_now('%Y-%m-%d') }}" + INJECTS
+    folder = folder_with(dated, tmp_path)
+    response = responded(serve(all_routes), request("bare"), tokenizer=folder)
+    told = response.context.rendered_date
+    assert told and response.context.expected_injected.startswith(told)
+    assert told not in response.context.rendered_prompt

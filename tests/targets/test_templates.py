@@ -144,13 +144,19 @@ def test_a_prompt_without_end_in_size_is_refused():
         ChatTemplate(long).render([{"role": "user", "content": "x"}])
 
 
-def test_a_template_without_end_fails_its_samples_and_holds_no_run(serve, tmp_path, hostile):
+def test_a_template_without_end_costs_the_bare_arm_alone(serve, tmp_path, hostile):
     url = serve(lambda path, body, number: chat(*["I am Nex."] * body.get("n", 1))).url
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": ENDLESS + CHATML}))
-    (tmp_path / "c.yaml").write_text(CAMPAIGN.format(url=url, folder=tmp_path))
+    campaign = CAMPAIGN.format(url=url, folder=tmp_path).replace("[absent]", "[absent, bare]")
+    (tmp_path / "c.yaml").write_text(campaign)
     ran = truename("run", "c.yaml", "--no-live", folder=tmp_path)
     assert ran.exit_code in (0, 2, 3), ran.output
     journal = find_run("held", tmp_path / "results", None).journal
-    reasons = {row["error"] for row in journal.rows()}
+    rows = list(journal.rows())
     journal.engine.dispose()
+    assert {(row["arm"], row["status"]) for row in rows} == {
+        ("absent", "ok"),
+        ("bare", "unsupported"),
+    }
+    reasons = {row["error"] for row in rows if row["arm"] == "bare"}
     assert len(reasons) == 1 and "CPU time" in reasons.pop()
