@@ -56,6 +56,7 @@ Method = Literal[
     "noise on a parent",
     "noise on a merge",
     "linear merge, changed afterwards",
+    "merge with an unknown part",
     "different parts",
     "no working weights",
     "cannot tell",
@@ -411,6 +412,13 @@ def on_the_line(c: Case) -> Verdict:
 
 def in_parts(c: Case) -> Verdict:
     """Exact blends whose ratio is not the same everywhere."""
+    if c.share("arc") > 0.5:
+        along = parts.described(c.placed, lambda ratio: f"t = {ratio[0]:.3f}")
+        return c.says(
+            "different parts",
+            f"{c.suspect} lies on the arcs between {c.base} and {c.donors[0]} (SLERP), "
+            f"in each part at another place: {along}.",
+        )
     told = parts.described(c.placed, lambda ratio: parts.shares(ratio, c.labels))
     return c.says(
         "different parts",
@@ -510,6 +518,34 @@ def _noised(c: Case) -> Verdict | None:
         return c.says("noise on a parent", f"{c.suspect} is {c.near_one} plus {said}.", seen)
     mixture = parts.shares(tuple(p.mean for p in c.pooled), c.labels, exact=False)
     return c.says("noise on a merge", f"{c.suspect} is {mixture}, plus {said}.", seen)
+
+
+#: Free shares of the parents sum to less than this where something else was mixed in, which then
+#: leaves so much of a matrix's length; they vary between matrices by this at most.
+MISSING: Final = 0.95
+LEFT: Final = 0.1
+VARY: Final = 0.05
+
+
+def _withheld(c: Case) -> Verdict | None:
+    """The parents have stable shares that do not sum to 1, and do not explain the rest."""
+    free = np.array([t.fit.free for t in c.telling])
+    middle = np.median(free, axis=0)
+    spread = 1.4826 * np.median(np.abs(free - middle), axis=0)
+    if len(free) < 4 or spread.max() > VARY or not AWAY < middle.sum() < MISSING:
+        return None
+    if c.unexplained < LEFT or middle.min() < -AWAY:
+        return None
+    shares = zip(middle, c.labels, strict=True)
+    known = [f"{share:.2f} {label}" for share, label in shares if abs(share) >= VARY]
+    return c.says(
+        "merge with an unknown part",
+        f"{c.suspect} holds {' + '.join(known)}, and a part that {listed(c.labels)} do not "
+        f"explain: {100 * c.unexplained:.0f} % of a matrix's length.",
+        f"the shares vary between matrices by {spread.max():.2g} (robust spread)",
+        limit="That part may be of another parent, or noise, or what else was done to a part of "
+        "the numbers.",
+    )
 
 
 def _one_merge(c: Case) -> bool:
@@ -625,10 +661,11 @@ def _changed(c: Case) -> Verdict:
 RULES: Final[tuple[Callable[[Case], Verdict | None], ...]] = (
     _pruned,
     _scaled,
-    _hardly_related,
     _sparse,
     _coarse,
+    _withheld,
     _noised,
+    _hardly_related,
     _uneven,
     _beside_the_line,
     _changed,

@@ -6,7 +6,6 @@ is sought within whose groups they do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -20,6 +19,8 @@ NAMED: Final = 4
 RUNS: Final = 4
 #: An exact ratio this near to 0 or 1 is a parent itself.
 ITSELF: Final = 1e-4
+#: A share below this is not named.
+SEEN: Final = 5e-4
 
 Ratio = tuple[float, ...]
 
@@ -240,8 +241,6 @@ def shares(ratio: Ratio, labels: Sequence[str], exact: bool = True) -> str:
             others = sum(abs(one) for one in whole) - abs(share)
             if others < len(whole) * ITSELF:
                 return f"{label} itself"
-    return re.sub(
-        r"\+ -",
-        "- ",
-        " + ".join(f"{share:.3f} {label}" for share, label in zip(whole, labels, strict=True)),
-    )
+    told = zip(whole, labels, strict=True)
+    some = [f"{share:.3f} {label}" for share, label in told if abs(share) >= SEEN]
+    return " + ".join(some).replace("+ -", "- ")

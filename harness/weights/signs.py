@@ -33,6 +33,8 @@ FOUND: Final = 6.0
 #: holds no weights of a model that works.
 NOT_FINITE: Final = 0.01
 HUGE: Final = 1e3
+#: By the base's length a tensor of zeros is no longer than this: sums have sixteen digits.
+EMPTY: Final = 1e-6
 #: Share of numbers left at the base's, beyond what rounding explains, from which a merge is sparse.
 DROPPED: Final = 0.02
 #: Share of a difference's energy that is no rank of its own, but the arithmetic's.
@@ -83,10 +85,10 @@ def senseless(fit: Fit) -> str | None:
     """What a tensor holds instead of weights, if it does: zeros, NaN, absurdly large numbers."""
     if fit.not_finite > NOT_FINITE * fit.read:
         return "NaN or infinite numbers"
-    if fit.size == 0 and fit.base_distance > 0:
+    if fit.size < EMPTY and fit.base_distance > 0:
         return "zeros"
     if HUGE < fit.size < math.inf:
-        return f"numbers {fit.size:.2g} times as large as the parents'"
+        return f"numbers over {HUGE:,.0f} times as large as the parents'"
     return None
 
 

@@ -11,7 +11,18 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.errors import WeightsError
 from harness.weights import Settings, check, search
-from tests.weights.models import BASE, BF16, DONOR, LAYERS, SIBLING, checked, drawn, saved, tuned
+from tests.weights.models import (
+    BASE,
+    BF16,
+    DONOR,
+    LAYERS,
+    SIBLING,
+    checked,
+    drawn,
+    mixed,
+    saved,
+    tuned,
+)
 
 
 def blend(share, donor=DONOR, base=BASE):
@@ -204,6 +215,11 @@ CASES = {
         lambda: tuned(blend(parts(0.2, 0.8, 0.8)), 6, 0.002),
         "different parts",
         ["nowhere exactly", "0.2", "in attention", "0.8", "in mlp"],
+    ),
+    "a parent that is not given": (
+        lambda: mixed(lambda d, b, x: 0.5 * d + 0.3 * b + 0.2 * x, DONOR, BASE, drawn(7)),
+        "merge with an unknown part",
+        ["0.50 donor + 0.30 base", "do not explain"],
     ),
     "half of the weights zero": (
         lambda: pruned(DONOR),
