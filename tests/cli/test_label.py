@@ -126,7 +126,7 @@ def read(folder):
 def test_the_first_sentence_uses_the_checked_interval_and_says_who_read(read):
     for command in (("report", "r"), ("report", "r", "--terminal"), ("tally", "r")):
         said = " ".join(truename(*command, folder=read).stdout.split())
-        assert "of them). 60 of 184 replies were read by people: 59 agree." in said, said
+        assert " 60 of 184 replies were read by people: 59 agree." in said, said
         assert "people read 3" in said
     page = (read / "results/r/report.html").read_text()
     assert "were read by people: 59 agree." in page
