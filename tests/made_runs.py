@@ -32,6 +32,8 @@ probes: [identity, backstory]
 languages: [en]
 samples: 2
 """
+#: The same as a campaign has to be today; `TEXT` is of before credentials were refused.
+CLEAN = TEXT.replace("alice:hunter2@", "").replace("?token=abc", "").replace(SECRET, "$PLAIN")
 
 
 @contextlib.contextmanager
@@ -56,17 +58,24 @@ def keep(journal, place, where, *replies, asking="Who?", context=None):
     Writer(journal).save([Sampled(trial, response, Booked(1, 0, 0, 0))])
 
 
-def make(results: Path, name: str, said, model: str = "m-1", registered: str | None = None) -> None:
-    """A run of `TEXT`; ``said(trial, number)`` gives a reply's text, or None for a failure."""
-    loaded = from_text(TEXT, "made.yaml", results)
+def make(
+    results: Path,
+    name: str,
+    said,
+    model: str = "m-1",
+    registered: str | None = None,
+    text: str = TEXT,
+) -> None:
+    """A run of a campaign; ``said(trial, number)`` gives a reply's text, or None for a failure."""
+    loaded = from_text(text, "made.yaml", results)
     run = begin_run(loaded, name, results, None)
     prepare(loaded, run.journal, registered=registered)
     run.journal.record.remember_target("suspect", Capabilities("endpoint", "m", notes=("a note",)))
     for trial in Plan(loaded):
         texts = [said(trial, number) for number in range(trial.samples)]
         replies = [
-            Reply(i, "failed", error="HTTP 500") if text is None else Reply(i, "ok", text=text)
-            for i, text in enumerate(texts)
+            Reply(i, "failed", error="HTTP 500") if each is None else Reply(i, "ok", text=each)
+            for i, each in enumerate(texts)
         ]
         tokens = 20 if trial.arm.kind == "absent" else 9
         context = Context({"temperature": 1.0}, "<|user|>", tokens, None, "t" * 64)

@@ -14,7 +14,7 @@ from harness.report import register, to_begin_with, verify
 from harness.report.evidence.registration import check_registration, read_registration
 from harness.sampling import REGISTERED_AS, prepare
 from tests.commands import truename
-from tests.made_runs import TEXT, founding, make
+from tests.made_runs import CLEAN, founding, make
 from tests.report.forging import files_of, forged, hashed
 
 
@@ -24,19 +24,20 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("registered")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("SOME_VARIABLE", "x")
+        environment.setenv("PLAIN", "y")
         yield _made(place)
 
 
 def _made(place):
-    (place / "made.yaml").write_text(TEXT)
+    (place / "made.yaml").write_text(CLEAN)
     done = truename("plan", "made.yaml", "--register", "--run", "r", folder=place)
     assert done.exit_code == 0 and "registered: results/r/plan.json" in done.output, done.output
     content = (place / "results/r/plan.json").read_bytes()
     assert hashlib.sha256(content).hexdigest() in done.output
-    loaded = from_text(TEXT, "made.yaml", place)
+    loaded = from_text(CLEAN, "made.yaml", place)
     digest = to_begin_with(loaded, place / "results/r")
     assert digest == hashlib.sha256(content).hexdigest()
-    make(place / "results", "r", founding, registered=digest)
+    make(place / "results", "r", founding, registered=digest, text=CLEAN)
     assert truename("bundle", "r", folder=place).exit_code == 0
     return place
 
@@ -147,7 +148,7 @@ def test_a_run_that_has_begun_cannot_be_registered(folder):
 
 
 def test_a_plan_is_registered_once(folder):
-    loaded = from_text(TEXT, "made.yaml", folder)
+    loaded = from_text(CLEAN, "made.yaml", folder)
     register(loaded, "twice", folder / "results")
     with pytest.raises(RunError, match="registered for this run already"):
         register(loaded, "twice", folder / "results")
@@ -155,15 +156,15 @@ def test_a_plan_is_registered_once(folder):
 
 def test_a_campaign_that_changed_since_does_not_begin(folder):
     place = folder / "results"
-    register(from_text(TEXT, "made.yaml", folder), "other", place)
-    (folder / "changed.yaml").write_text(TEXT.replace("identity: rio", "identity: nex"))
+    register(from_text(CLEAN, "made.yaml", folder), "other", place)
+    (folder / "changed.yaml").write_text(CLEAN.replace("identity: rio", "identity: nex"))
     done = truename("run", "changed.yaml", "--run", "other", folder=folder)
     assert done.exit_code == 2 and "differ: thresholds" in done.output, done.output
     assert not (place / "other" / "journal.sqlite").exists()
 
 
 def test_a_run_goes_on_with_its_own_plan_alone(folder):
-    loaded = from_text(TEXT, "made.yaml", folder)
+    loaded = from_text(CLEAN, "made.yaml", folder)
     run = find_run("r", folder / "results", None)
     try:
         with pytest.raises(StoreError, match="which is gone"):
