@@ -17,10 +17,17 @@ COUNTED: Final = (
     *("stance", "names", "makers", "base", "denied", "abstained"),
     *("recited_identity", "recited_share_of_reference", "recital_denied"),
     *("rendered_prompt_tokens", "prompt_tokens_reported", "injected_text", "template_sha256"),
+    *("expected_prompt_tokens", "expected_injected_text"),
     *("model", "fingerprint", "provider", "note", "band"),
 )
 _NUMBERS: Final = frozenset(
-    ("recited_share_of_reference", "rendered_prompt_tokens", "prompt_tokens_reported", "band")
+    (
+        "recited_share_of_reference",
+        "expected_prompt_tokens",
+        "rendered_prompt_tokens",
+        "prompt_tokens_reported",
+        "band",
+    )
 )
 Codes = npt.NDArray[np.int32]
 

@@ -32,8 +32,13 @@ TALLY_COLUMNS: Final = (
     *("repeats", "same_repeats"),
     *STATUSES,
     *("missing_p_arm", "missing_p_question"),
-    *("abstained", "prompt_tokens_median", "note"),
+    *("abstained", "prompt_tokens_median"),
+    *("models_returned", "fingerprints_returned", "providers_returned", "note"),
 )
+#: What a host returns beside replies: who answered.
+RETURNED: Final = ("model", "fingerprint", "provider")
+#: Different values of these that a row names.
+MOST_RETURNED: Final = 8
 #: Columns that hold whole numbers or nothing.
 _WHOLE: Final = ("checked_n", "half_from")
 
@@ -116,12 +121,17 @@ class _Around:
         self.abstained = samples["abstained"].eq(True).to_numpy(dtype=bool) & self.scored
         tokens = samples["rendered_prompt_tokens"].fillna(samples["prompt_tokens_reported"])
         self.tokens = tokens.to_numpy(dtype=float)
+        self.returned = {
+            f"{name}s_returned": samples[name].astype(object).to_numpy() for name in RETURNED
+        }
         self.band = samples["band"].fillna(0).to_numpy(dtype=int)
 
     def of(self, places: Places) -> dict[str, Any]:
         status, tokens = self.status[places], self.tokens[places]
         tokens = tokens[~np.isnan(tokens)]
         counts: dict[str, Any] = {name: int((status == name).sum()) for name in STATUSES}
+        for name, values in self.returned.items():
+            counts[name] = _listed(values[places])
         counts["abstained"] = int(self.abstained[places].sum())
         counts["prompt_tokens_median"] = float(np.median(tokens)) if len(tokens) else None
         return counts
@@ -130,6 +140,13 @@ class _Around:
         """The shares of the scored replies whose lengths lie in each band."""
         counts = np.bincount(self.band[places[self.scored[places]]], minlength=len(LENGTHS))
         return tuple((counts / max(1, counts.sum())).tolist())
+
+
+def _listed(values: Any) -> str | None:
+    """The different values that a host returned, at most `MOST_RETURNED`; None where it did not."""
+    known = sorted({value for value in values.tolist() if isinstance(value, str)})
+    more = ["..."] if len(known) > MOST_RETURNED else []
+    return "|".join([*known[:MOST_RETURNED], *more]) or None
 
 
 def _missed(asked: missing.Asked, others: list[missing.Asked]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ SAMPLE_COLUMNS: Final = (
     *SCORE_COLUMNS,
     *("question_text", "system_text", "messages_json", "rendered_prompt"),
     *("rendered_prompt_tokens", "injected_text", "template_sha256"),
+    *("prompt_source", "rendered_date"),
+    *("expected_prompt", "expected_prompt_tokens", "expected_injected_text"),
     *("prompt_tokens_reported", "completion_tokens_reported", "finish_reason", "attempts"),
     *("error", "model", "fingerprint", "provider", "seed"),
     *("sampling_json", "reply", "reasoning", "note"),
@@ -49,6 +51,7 @@ OVERLAP_COLUMNS: Final = (
 _WHOLE: Final = (
     *("sample", "attempts", "seed"),
     *("rendered_prompt_tokens", "prompt_tokens_reported", "completion_tokens_reported"),
+    "expected_prompt_tokens",
     *("longest_run_tokens", "near_run_tokens"),
 )
 _NUMBERS: Final = (
@@ -106,6 +109,11 @@ def _sample_row(s: Scored, roles: Mapping[str, str]) -> dict[str, Any]:
         "rendered_prompt_tokens": row["rendered_tokens"],
         "injected_text": row["injected_text"],
         "template_sha256": row["template_sha256"],
+        "prompt_source": row["prompt_source"],
+        "rendered_date": row["rendered_date"],
+        "expected_prompt": row["expected_prompt"],
+        "expected_prompt_tokens": row["expected_tokens"],
+        "expected_injected_text": row["expected_injected"],
         "prompt_tokens_reported": row["prompt_tokens"],
         "completion_tokens_reported": row["completion_tokens"],
         "finish_reason": row["finish_reason"],

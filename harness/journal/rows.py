@@ -93,6 +93,11 @@ def samples_of(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "rendered_tokens": context.rendered_tokens,
         "injected_text": context.injected_text,
         "template_sha256": context.template_sha256,
+        "prompt_source": context.prompt_source,
+        "rendered_date": context.rendered_date,
+        "expected_prompt": context.expected_prompt,
+        "expected_tokens": context.expected_tokens,
+        "expected_injected": context.expected_injected,
         "sent": to_json(context.sent),
     }
     for reply in decode_replies(row["replies"]):

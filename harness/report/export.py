@@ -23,7 +23,7 @@ ABOUT: Final = (
 #: The same for the metadata of a sample of Inspect.
 METADATA: Final = (
     *("arm", "probe", "language", "question", "status"),
-    *("reasoning", "rendered_prompt", "injected_text"),
+    *("reasoning", "rendered_prompt", "injected_text", "expected_prompt"),
 )
 
 

@@ -15,6 +15,7 @@ from harness.counting.counted import OTHER
 from harness.counting.drawn import PLAIN
 from harness.counting.missing import MISSING
 from harness.counting.readings import same
+from harness.report.behind import NOTHING, Behind
 from harness.report.rows import name_of, short_arm
 from harness.scoring import finder, normalize
 
@@ -109,13 +110,14 @@ class Facts:
     """Everything that a sentence may rest on.
 
     ``names`` are the tally's rows of the probe that asks for the name, ``injected`` what each
-    target's chat template puts before a question, where that is known.
+    target's chat template puts before a question, where that is known; ``behind`` is who answered.
     """
 
     campaign: Campaign
     names: pd.DataFrame
     injected: Mapping[str, str]
     read: Read | None
+    behind: Behind = NOTHING
 
     @property
     def claims(self) -> bool:

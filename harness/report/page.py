@@ -29,8 +29,7 @@ from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
 from harness.report.rows import measure_of, name_of, of_suspects, short_arm
 from harness.report.shared import shared_words
-from harness.report.story import story
-from harness.report.terminal import injected
+from harness.report.terminal import injected, told_of
 from harness.report.transcripts import prompts, transcripts
 from harness.tables import write_bytes
 
@@ -110,7 +109,7 @@ def _of_tables(tables: Tables, campaign: Campaign) -> dict[str, Any]:
     templates = injected(tables.samples)
     return {
         "templates": templates,
-        "told": story(tables.tally, campaign, templates, tables.read, tables.dependence.notes),
+        "told": told_of(tables, campaign),
         "samples": len(tables.samples),
         "pictures": pictures(tables.tally, campaign),
         "heat": heat_maps(tables.run, tables.tally, campaign),

@@ -212,6 +212,42 @@ def _says_stop(f: Facts) -> str:
     )
 
 
+def _says_expected(f: Facts, agrees: bool) -> str:
+    said = []
+    for target, e in f.behind.expected.items():
+        if e.agrees == agrees:
+            counts = f"{e.billed:g} tokens billed, {e.tokens:g} expected, in medians"
+            said.append(f"{target} ({counts}; {e.agreeing} of {e.compared} replies agree)")
+    judged = "agrees with it" if agrees else "contradicts it"
+    return (
+        "What the folder under `tokenizer` makes of a question is an expectation; "
+        f"the host's own count {judged}: {', '.join(said)}."
+    )
+
+
+def _expected(f: Facts, agrees: bool) -> bool:
+    return any(e.agrees == agrees for e in f.behind.expected.values())
+
+
+def _says_another(f: Facts) -> str:
+    said = [
+        f"{target} was asked as {s.asked} and answered as {', '.join(s.another[:4])}"
+        for target, s in f.behind.served.items()
+        if s.another
+    ]
+    return f"By the host's own words another model's name was served: {'; '.join(said)}."
+
+
+def _says_changes(f: Facts) -> str:
+    said = [
+        f"{target} {', '.join(s.changes)}" for target, s in f.behind.served.items() if s.changes
+    ]
+    return (
+        f"What answered changed within the run: {'; '.join(said)}. "
+        "The rates are over all of them together."
+    )
+
+
 CAVEAT: Final = (
     "Self-report is testimony, not proof: a system prompt can make any model claim any name, "
     "and honest models err."
@@ -329,6 +365,34 @@ SENTENCES: Final = (
         "decided, in several languages, and the intervals by language would not decide it",
         only_these_languages,
         _says_languages,
+        "limits",
+    ),
+    Sentence(
+        "expectation agrees",
+        "a target has a folder under tokenizer, and most billed prompts have the tokens expected",
+        lambda f: _expected(f, True),
+        lambda f: _says_expected(f, True),
+        "limits",
+    ),
+    Sentence(
+        "expectation contradicted",
+        "the same, and most billed prompts have more or fewer tokens",
+        lambda f: _expected(f, False),
+        lambda f: _says_expected(f, False),
+        "limits",
+    ),
+    Sentence(
+        "another model served",
+        "a target returned another model's name than the one that was asked",
+        lambda f: any(s.another for s in f.behind.served.values()),
+        _says_another,
+        "limits",
+    ),
+    Sentence(
+        "served changes",
+        "a target returned several models, fingerprints or providers",
+        lambda f: any(s.changes for s in f.behind.served.values()),
+        _says_changes,
         "limits",
     ),
     Sentence(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from harness.campaign import Campaign
 from harness.counting import Read
+from harness.report.behind import NOTHING, Behind
 from harness.report.conditions import contradicted, supported
 from harness.report.facts import Arm, Facts
 from harness.report.rows import called, measure_of, rates_of, short_arm
@@ -40,14 +41,16 @@ def story(
     injected: dict[str, str],
     read: Read | None = None,
     repeats: Sequence[str] = (),
+    behind: Behind = NOTHING,
 ) -> Story:
     """The story of a run's tally.
 
     ``injected`` is what each target's chat template puts before a question, where that is known;
-    ``read`` is what people read of the run; ``repeats`` says where repeats are not independent.
+    ``read`` is what people read of the run; ``repeats`` says where repeats are not independent;
+    ``behind`` is what the host says of who answered.
     """
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
-    facts = Facts(campaign, rates_of(tally, probe, "name"), injected, read)
+    facts = Facts(campaign, rates_of(tally, probe, "name"), injected, read, behind)
     told = [sentence for sentence in SENTENCES if sentence.holds(facts)]
     verdict = " ".join(s.says(facts) for s in told if s.place == "verdict")
     limits = [s.says(facts) for s in told if s.place == "limits"]

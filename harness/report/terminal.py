@@ -20,7 +20,9 @@ from harness.campaign import Campaign
 from harness.console import percent, plain
 from harness.counting import Tables
 from harness.counting.counted import OTHER
+from harness.exposure.injected import is_empty_turn
 from harness.journal import Run
+from harness.report.behind import behind
 from harness.report.rows import (
     TITLES,
     claimed_identity,
@@ -33,7 +35,7 @@ from harness.report.rows import (
     table_rate,
 )
 from harness.report.shared import recited_sentences
-from harness.report.story import story
+from harness.report.story import Story, story
 
 MOST_COLUMNS: Final = 5
 BAR: Final = 20
@@ -45,9 +47,30 @@ NOT_SCORED: Final = 24
 
 def injected(samples: pd.DataFrame) -> dict[str, str]:
     """What each target's chat template puts before a question without a system message."""
-    there = samples["injected_text"].astype(object).fillna("").str.strip() != ""
-    known = samples.loc[there, ["target", "injected_text"]].drop_duplicates("target")
+    return _first_texts(samples, "injected_text")
+
+
+def expected_texts(samples: pd.DataFrame) -> dict[str, str]:
+    """What the named folders let expect before a question; it was not seen at the hosts."""
+    return _first_texts(samples, "expected_injected_text")
+
+
+def _first_texts(samples: pd.DataFrame, column: str) -> dict[str, str]:
+    there = samples[column].astype(object).fillna("").str.strip() != ""
+    known = samples.loc[there, ["target", column]].drop_duplicates("target")
     return {str(target): plain(str(text)).strip() for target, text in known.itertuples(index=False)}
+
+
+def told_of(tables: Tables, campaign: Campaign) -> Story:
+    """The story of a run's tables."""
+    return story(
+        tables.tally,
+        campaign,
+        injected(tables.samples),
+        tables.read,
+        tables.dependence.notes,
+        behind(tables.samples, campaign),
+    )
 
 
 def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
@@ -63,8 +86,8 @@ def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list
             _print_rates(console, part, measure, identities)
             console.print()
     templates = injected(tables.samples)
-    told = story(tables.tally, campaign, templates, tables.read, tables.dependence.notes)
-    _print_injected(console, templates)
+    told = told_of(tables, campaign)
+    _print_injected(console, templates, expected_texts(tables.samples))
     if campaign.claim:
         name = name_of("name", campaign.claim.identity)
         numbers = "; ".join(told.numbers)
@@ -74,10 +97,19 @@ def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list
         console.print(Text(line))
 
 
-def _print_injected(console: Console, templates: dict[str, str]) -> None:
+def _print_injected(console: Console, templates: dict[str, str], expected: dict[str, str]) -> None:
     for target, text in templates.items():
-        said = "its chat template injects, where no system message is sent"
-        console.print(Text(f"{target}: {said}: {text}"))
+        console.print(Text(f"{target}: {injects(text)}"))
+    for target, text in expected.items():
+        said = "by the folder under `tokenizer`, which is an expectation, not seen at the host"
+        console.print(Text(f"{target}: {said}: {injects(text)}"))
+
+
+def injects(text: str) -> str:
+    """What a chat template puts before a question, in words."""
+    if is_empty_turn(text):
+        return "its chat template writes an empty system turn before a question"
+    return f"its chat template injects before a question: {text}"
 
 
 class _Side:
@@ -147,7 +179,7 @@ def _width(head: str, cells: list[str]) -> int:
 def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
     """The whole story in 80 columns: for each target and arm what it shows, as bars."""
     tally, templates = tables.tally, injected(tables.samples)
-    told = story(tally, campaign, templates, tables.read, tables.dependence.notes)
+    told = told_of(tables, campaign)
     _print_claim(console, campaign)
     for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
         console.print(Text(line))
@@ -158,7 +190,7 @@ def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[
             console.print(Text(f"\n{probe}: {TITLES[measure]} ...", style="bold"))
             console.print(_bars(console, part, campaign, measure))
     console.print()
-    _print_injected(console, templates)
+    _print_injected(console, templates, expected_texts(tables.samples))
     for line in [*notes, *told.limits]:
         console.print(Text(line))
 
@@ -205,9 +237,7 @@ def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, 
 
     The verdict, a picture an arm, the weights' line, and where to read on.
     """
-    told = story(
-        tables.tally, campaign, injected(tables.samples), tables.read, tables.dependence.notes
-    )
+    told = told_of(tables, campaign)
     _print_claim(console, campaign)
     for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
         console.print(Text(line))

@@ -75,6 +75,10 @@ def prompts(keeper: Keeper) -> list[dict[str, Any]]:
             "reported": row["prompt_tokens"],
             "injected": row["injected_text"] and cut(row["injected_text"], LONGEST),
             "template": row["template_sha256"],
+            "source": row["prompt_source"],
+            "expected": row["expected_prompt"] and cut(row["expected_prompt"], LONGEST),
+            "expected_injected": row["expected_injected"]
+            and cut(row["expected_injected"], LONGEST),
             "messages": [
                 {"role": m["role"], "content": cut(m["content"], LONGEST)}
                 for m in msgspec.json.decode(row["messages"])
