@@ -54,10 +54,7 @@ _WHOLE: Final = (
     "expected_prompt_tokens",
     *("longest_run_tokens", "near_run_tokens"),
 )
-_NUMBERS: Final = (
-    *("recited_share_of_reference", "recited_share_of_reply"),
-    *("recital_p_value", "recital_log10_odds"),
-)
+_NUMBERS: Final = ("recited_share_of_reference", "recited_share_of_reply", "recital_rarity")
 #: Columns that a row of the journal has by the same name.
 _KEPT: Final = tuple(name for name in _KEY if name != "role")
 

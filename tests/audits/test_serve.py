@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from harness.audits.watching import ArmSeen, Seen
+from harness.audits.seen import ArmSeen, Seen
 from harness.audits.web import Web
 from tests.audits.shop import Shop, prepared, told
 from tests.commands import PATIENCE_S, truename, typed, until
