@@ -23,8 +23,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
 
 from harness.masking import hide
+
+#: Words that are listed where none is near.
+FEW: Final = 24
 
 
 class TruenameError(Exception):
@@ -88,7 +92,16 @@ class WeightsError(TruenameError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the nearest known word, else the list of all that are known."""
+    """`did you mean 'x'?` for the nearest known word, else all that are known, or the nearest three
+    of many.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), one)
+    if near := difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6):
+        return f"did you mean '{folded[near[0]]}'?"
+    if len(known) <= FEW:
+        return f"known here: {', '.join(known)}"
+    near = difflib.get_close_matches(word.casefold(), folded, n=3, cutoff=0.0)
+    return f"the nearest of {len(known)} are {', '.join(folded[one] for one in near)}"

@@ -89,9 +89,20 @@ class Book:
         known: Mapping[str, Family | Maker] = self.families if kind == "name" else self.makers
         return known[identity].name if identity in known else identity
 
+    def spelt(self, kind: Literal["name", "maker"]) -> dict[str, str]:
+        """Ids by every way to write a name or a maker, in folded case; an id stands for itself."""
+        known: Mapping[str, Family | Maker] = self.families if kind == "name" else self.makers
+        ways = {
+            way.casefold(): identity
+            for identity, entry in known.items()
+            for way in (*entry.aliases, entry.name)
+        }
+        return ways | {identity.casefold(): identity for identity in known}
+
     def require_family(self, identity: str, where: str) -> Family:
         if identity not in self.families:
-            meant = did_you_mean(identity, self.families)
+            called = self.spelt("name").get(identity.casefold())
+            meant = f"did you mean '{called}'?" if called else did_you_mean(identity, self.families)
             raise IdentityError(
                 f"'{identity}' is not in the identity book: {meant}",
                 where=where,

@@ -131,6 +131,10 @@ class Plan:
         """How many samples the trial at a place has."""
         return self._cells[bisect_right(self._ends, position % self._per_arm)].samples
 
+    def arm(self, position: int) -> Arm:
+        """The arm of the trial at a place."""
+        return self._arms[position % self.per_target // self._per_arm][0]
+
     def trial(self, position: int) -> Trial:
         """The trial at a place."""
         target, rest = divmod(position, self.per_target)

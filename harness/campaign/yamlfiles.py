@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -140,23 +140,90 @@ def validate(model: type[Model], data: Any, where: str, error: type[TruenameErro
     try:
         return model.model_validate(data)
     except ValidationError as problem:
-        lines = [_explain(model, entry) for entry in problem.errors(include_url=False)]
+        said: dict[str, list[str]] = {}  # several of one key: of the kinds that it may be of
+        for entry in problem.errors(include_url=False):
+            place, what = _explain(model, entry)
+            said.setdefault(place, []).append(what)
+        lines = [place + " or ".join(dict.fromkeys(kinds)) for place, kinds in said.items()]
         raise error(
             "\n".join(lines), where=where, next="mend the key above and try again"
         ) from None
 
 
-def _explain(model: type[BaseModel], entry: Any) -> str:
-    path = ".".join(str(part) for part in entry["loc"])
+#: What to say of a value, by the kind of the problem; the rest of the words are the library's.
+_SHOULD: Final = {
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "int_parsing_size": "should be a smaller number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a number that ends",
+    "string_type": "should be text (put it in quotes)",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "dict_type": "should be keys with values",
+    "model_type": "should be keys with values",
+    "model_attributes_type": "should be keys with values",
+    "greater_than": "should be more than {gt:g}",
+    "greater_than_equal": "should be {ge:g} or more",
+    "less_than": "should be less than {lt:g}",
+    "less_than_equal": "should be {le:g} or less",
+    "too_short": "should have {min_length} entries or more",
+    "too_long": "should have {max_length} entries at most",
+    "literal_error": "should be {expected}",
+    "string_pattern_mismatch": "should be written so: {pattern}",
+    "union_tag_not_found": "needs the key {discriminator}, which says of what kind it is",
+    "union_tag_invalid": "the key {discriminator} should be one of {expected_tags}",
+}
+
+
+#: What stands in a location for the kind of a value.
+_KINDS: Final = ("int", "str", "float", "bool", "constrained-str", "constrained-int")
+
+
+def _explain(model: type[BaseModel], entry: Any) -> tuple[str, str]:
+    """Where a problem is, by the keys that the user typed, and what it is."""
+    path = ".".join(_typed(model, entry["loc"]))
     if entry["type"] == "extra_forbidden":
         key = str(entry["loc"][-1])
-        return f"unknown key '{path}': {did_you_mean(key, _keys_at(model, entry['loc'][:-1]))}"
+        known = did_you_mean(key, _keys_at(model, entry["loc"][:-1]))
+        return f"unknown key '{path}': ", known
     if entry["type"] == "missing":
-        return f"the key '{path}' is missing"
+        return f"the key '{path}' is missing", ""
     said = entry["msg"].removeprefix("Value error, ")
-    if may_hold(entry["loc"]):
-        return f"'{path}': {said}"
-    return f"'{path}': {said} (found: {without_credentials(str(entry['input']))[:80]!r})"
+    if should := _SHOULD.get(entry["type"]):
+        said = should.format(**entry.get("ctx", {}))
+    place = f"'{path}': " if path else ""
+    # what does not fit together is told of the whole, which need not be shown
+    if may_hold(entry["loc"]) or not path:
+        return place, said
+    return place, f"{said} (found: {without_credentials(str(entry['input']))[:80]!r})"
+
+
+def _typed(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys and places of a location that stand in the file.
+
+    Between them are names of the kinds that a value may be of.
+    """
+    here: list[type[BaseModel]] = [model]
+    annotations: list[Any] = []
+    path = []
+    for part in location:
+        fields = [m.model_fields[part] for m in here if part in m.model_fields]
+        if fields:
+            annotations = [field.annotation for field in fields]
+            here = [m for a in annotations for m in _models_in(a)]
+            path.append(str(part))
+        elif isinstance(part, int):
+            path.append(str(part))
+        elif tagged := [m for m in here if _has_tag(m, part) or m.__name__ == part]:
+            here = tagged
+        elif not (annotations and (part in _KINDS or "[" in part)):
+            path.append(str(part))
+    return path
 
 
 def _keys_at(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:

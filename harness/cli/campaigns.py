@@ -36,12 +36,13 @@ def plan(campaign: str, register: bool, name: str | None, results: Path) -> None
     """
     from rich.table import Table
 
-    from harness.campaign import load_campaign, piped_campaign, worst_case
+    from harness.campaign import load_backstories, load_campaign, piped_campaign, worst_case
     from harness.console import plain
     from harness.targets import check, reach
 
     piped = campaign == "-"
     loaded = piped_campaign(sys.stdin.buffer.read()) if piped else load_campaign(campaign)
+    load_backstories()  # what the tally will need is looked at before a sample is paid
     title = f"{loaded.campaign.campaign}: worst case"
     table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
@@ -59,7 +60,8 @@ def plan(campaign: str, register: bool, name: str | None, results: Path) -> None
 
         path, digest = write_plan(loaded, name, results)
         click.echo(f"registered: {path}\nSHA-256 {digest} (publish it, or have it time stamped)")
-        click.echo(f"next: truename run {campaign}" + (f" --run {name}" if name else ""))
+    with_name = f" --run {name}" if name else ""
+    click.echo("next: truename run " + ("CAMPAIGN" if piped else campaign) + with_name)
 
 
 @click.command()
@@ -109,10 +111,11 @@ def run(
     import gc
 
     gc.disable()  # imports make no garbage worth looking for: a seventh of the start
-    from harness.campaign import load_campaign
+    from harness.campaign import load_backstories, load_campaign
     from harness.sampling import Sitting, sit
 
     loaded = load_campaign(campaign)
+    load_backstories()  # what the tally will need is looked at before a sample is paid
     sitting = Sitting(
         loaded,
         name,

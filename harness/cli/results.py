@@ -23,14 +23,18 @@ def tally(
     """Classify a run's replies; write its tables; print the rates."""
     from harness import counting
     from harness.journal import campaign_of, find_run
-    from harness.report import show_rates
+    from harness.report import Reasons, show_rates, unfinished
 
-    opened = find_run(run, results, store)
+    opened, reasons = find_run(run, results, store), Reasons()
     campaign, errors = campaign_of(opened), counting.error_rates(confusion)
-    tables = counting.make_tables(opened.journal, campaign, opened.folder, formats, errors)
-    show_rates(console(130), tables, campaign, opened.journal.record.notes())
+    tables = counting.make_tables(
+        opened.journal, campaign, opened.folder, formats, errors, look=reasons
+    )
+    first = [*unfinished(opened), *reasons.told]
+    show_rates(console(130), tables, campaign, opened.journal.record.notes(), first)
     paths = [str(opened.folder / f"{table}.csv") for table in counting.TABLES]
     click.echo("\n" + "\n".join(paths))
+    click.echo(f"next: truename report {run}, or truename show {run} --where COLUMN=VALUE")
 
 
 @click.command()
@@ -64,17 +68,21 @@ def report(
     """
     from harness import counting
     from harness.journal import campaign_of, find_run
-    from harness.report import show_bars, show_ending, write_page
+    from harness.report import Reasons, show_bars, show_ending, unfinished, write_page
 
-    opened = find_run(run, results, store)
+    opened, reasons = find_run(run, results, store), Reasons()
     campaign, errors = campaign_of(opened), counting.error_rates(confusion)
     if in_terminal:
-        tables = counting.make_tables(opened.journal, campaign, opened.folder, errors=errors)
-        show_bars(console(80), tables, campaign, opened.journal.record.notes())
+        tables = counting.make_tables(
+            opened.journal, campaign, opened.folder, errors=errors, look=reasons
+        )
+        first = [*unfinished(opened), *reasons.told]
+        show_bars(console(80), tables, campaign, opened.journal.record.notes(), first)
         return
     to = out or opened.folder / "report.html"
-    tables = write_page(opened, campaign, to, errors)
-    show_ending(console(80), tables, campaign, opened, to)
+    tables = write_page(opened, campaign, to, errors, look=reasons)
+    first = [*unfinished(opened), *reasons.told]
+    show_ending(console(80), tables, campaign, opened, to, first)
 
 
 @click.command()
@@ -115,11 +123,12 @@ def show(
     from harness.console import plain
     from harness.errors import RunError
     from harness.journal import find_run
-    from harness.report import find_samples, whole_sample
+    from harness.report import find_samples, judged_sample, whole_sample
 
     opened = find_run(run, results, store)
     if sample is not None:
-        for column, value in whole_sample(opened, sample).items():
+        found = whole_sample(opened, sample)
+        for column, value in {**found, **judged_sample(found)}.items():
             said = "NA" if value is None else plain(str(value))
             click.echo(f"{click.style(column, bold=True)}: {said}")
         return

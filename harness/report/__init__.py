@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from harness.report.export import export
     from harness.report.page import write_page
     from harness.report.sheet import write_sheet
+    from harness.report.shortfall import Reasons, unfinished
     from harness.report.terminal import show_bars, show_ending, show_rates
-    from harness.report.trace import find_samples, whole_sample
+    from harness.report.trace import find_samples, judged_sample, whole_sample
 
 __all__ = [
+    "Reasons",
     "bundle",
     "export",
     "find_samples",
+    "judged_sample",
     "make_keys",
     "register",
     "show_bars",
@@ -35,6 +38,7 @@ __all__ = [
     "show_evaluation",
     "show_rates",
     "to_begin_with",
+    "unfinished",
     "verify",
     "whole_sample",
     "write_evaluation",
@@ -43,9 +47,11 @@ __all__ = [
 ]
 #: The room of each name.
 _ROOMS = {
+    "Reasons": "shortfall",
     "bundle": "evidence.packing",
     "export": "export",
     "find_samples": "trace",
+    "judged_sample": "trace",
     "make_keys": "evidence.signatures",
     "register": "evidence.registration",
     "show_bars": "terminal",
@@ -53,6 +59,7 @@ _ROOMS = {
     "show_evaluation": "evaluation",
     "show_rates": "terminal",
     "to_begin_with": "evidence.registration",
+    "unfinished": "shortfall",
     "verify": "evidence.verify",
     "whole_sample": "trace",
     "write_evaluation": "evaluation",

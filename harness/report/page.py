@@ -29,6 +29,7 @@ from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
 from harness.report.rows import measure_of, name_of, of_suspects, short_arm
 from harness.report.shared import shared_words
+from harness.report.shortfall import unfinished
 from harness.report.terminal import injected, told_of
 from harness.report.transcripts import prompts, transcripts
 from harness.tables import write_bytes
@@ -99,6 +100,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "versions": sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
         "capabilities": record.capabilities(),
         "notes": record.notes(),
+        "unfinished": unfinished(run),
         "weights": _weights(run.folder / "weights.json"),
         "inspections": [msgspec.json.decode(path.read_bytes()) for path in inspections],
     }

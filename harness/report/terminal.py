@@ -6,6 +6,7 @@ named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,8 +74,26 @@ def told_of(tables: Tables, campaign: Campaign) -> Story:
     )
 
 
-def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
-    """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
+def show_banner(console: Console, first: Sequence[str]) -> None:
+    """What has to be known before any verdict, if there is something."""
+    for line in first:
+        console.print(Text(line, style="bold yellow"))
+    if first:
+        console.print()
+
+
+def show_rates(
+    console: Console,
+    tables: Tables,
+    campaign: Campaign,
+    notes: list[str],
+    first: Sequence[str] = (),
+) -> None:
+    """Print one table a probe and measure, the claim's sentence, and what none of it proves.
+
+    ``first`` is said before all of it.
+    """
+    show_banner(console, first)
     for probe in campaign.probes:
         measure = measure_of(probe)
         part = rates_of(tables.tally, probe, measure)
@@ -176,8 +195,18 @@ def _width(head: str, cells: list[str]) -> int:
     return max(cell_len(text) for text in (head, *cells))
 
 
-def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
-    """The whole story in 80 columns: for each target and arm what it shows, as bars."""
+def show_bars(
+    console: Console,
+    tables: Tables,
+    campaign: Campaign,
+    notes: list[str],
+    first: Sequence[str] = (),
+) -> None:
+    """The whole story in 80 columns: for each target and arm what it shows, as bars.
+
+    ``first`` is said before all of it.
+    """
+    show_banner(console, first)
     tally, templates = tables.tally, injected(tables.samples)
     told = told_of(tables, campaign)
     _print_claim(console, campaign)
@@ -232,11 +261,19 @@ def _bars(
     return table
 
 
-def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, page: Path) -> None:
-    """What a report ends with.
+def show_ending(
+    console: Console,
+    tables: Tables,
+    campaign: Campaign,
+    run: Run,
+    page: Path,
+    first: Sequence[str] = (),
+) -> None:
+    """What a report ends with; ``first`` is said before all of it.
 
     The verdict, a picture an arm, the weights' line, and where to read on.
     """
+    show_banner(console, first)
     told = told_of(tables, campaign)
     _print_claim(console, campaign)
     for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:

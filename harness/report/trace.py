@@ -10,10 +10,14 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from harness.campaign import load_book
+from harness.counting import Scoring
 from harness.counting.counted import ALL, OTHER, RARE, RECITED_FROM
-from harness.counting.samples import SAMPLE_COLUMNS
+from harness.counting.samples import SAMPLE_COLUMNS, overlap_columns, verdict_columns
 from harness.errors import RunError, did_you_mean
 from harness.journal import Run
+from harness.report.rows import short_arm
+from harness.scoring.verdict import Evidence
 
 CHUNK: Final = 20_000
 #: What a tally calls a measure, and the column of the samples that it counts.
@@ -26,6 +30,13 @@ MEASURES: Final = {
 }
 _LISTS: Final = frozenset(
     ("names", "makers", "base", "denied", "reasoning_names", "reasoning_makers", "recited_entities")
+)
+#: Columns that hold identities of the book.
+_IDENTITIES: Final = frozenset((*_LISTS - {"recited_entities"}, "recited_identity"))
+#: What is told of a verdict, besides its stance.
+_TOLD: Final = (
+    *("names", "makers", "base", "denied", "hedged", "version"),
+    *("recited_identity", "recited_reference", "longest_run_tokens"),
 )
 _CONDITION: Final = re.compile(r"^(\w+)(!=|=|~)(.*)$", re.DOTALL)
 
@@ -99,6 +110,48 @@ def whole_sample(run: Run, key: str) -> dict[str, Any]:
     return {**found, "note": "; ".join(notes) or None}
 
 
+def judged_sample(row: dict[str, Any]) -> dict[str, str | None]:
+    """The verdict on a stored sample, and its reply with the evidence marked.
+
+    Each span stands in brackets with what it supports and how surely, such as
+    ``I am [Nex = name:nex 0.98]``.
+    """
+    (found,) = Scoring(None).score([row])
+    if found.verdict is None:
+        return {"verdict": f"none: a reply that is {row['status']} is not scored"}
+    said = verdict_columns(found.verdict)
+    if found.overlap:
+        said |= overlap_columns(found.overlap, found.verdict)
+    told = [f"{name} {said[name]}" for name in _TOLD if said.get(name)]
+    return {
+        "verdict": "; ".join([found.verdict.stance, *told]),
+        "evidence": marked(row["text"] or "", found.verdict.evidence),
+    }
+
+
+def marked(text: str, evidence: Sequence[Evidence]) -> str:
+    """A text with spans of evidence in brackets; of spans that overlap the one that begins first.
+
+    >>> marked("I am Nex.", [Evidence("name", "nex", 5, 8, 0.98)])
+    'I am [Nex = name:nex 0.98].'
+    """
+    roles: dict[tuple[int, int], list[str]] = {}
+    for e in sorted(evidence, key=lambda e: (e.start, -e.end)):
+        roles.setdefault((e.start, e.end), []).append(
+            f"{_role(e)}:{e.identity} {e.probability:.2f}"
+        )
+    parts, at = [], 0
+    for (start, end), said in roles.items():
+        if start >= at:
+            parts += [text[at:start], f"[{text[start:end]} = {', '.join(said)}]"]
+            at = end
+    return "".join([*parts, text[at:]])
+
+
+def _role(e: Evidence) -> str:
+    return e.role.removeprefix("self_")
+
+
 def find_samples(folder: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The samples of a run that fit every condition, in order; '' where the table says NA.
 
@@ -116,6 +169,7 @@ def find_samples(folder: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]
         )
     conditions = [condition(text) for text in wanted]
     conditions = [c for c in conditions if not (c.column == "language" and c.value == ALL)]
+    conditions = [_as_stored(path, c) for c in conditions]
     pooled = {c.column for c in conditions if c.value == OTHER and c.column in _LISTS}
     rare = {column: _rare(path, column) for column in pooled}
     for frame in _frames(path, None):
@@ -124,6 +178,49 @@ def find_samples(folder: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]
             keep &= _fits(frame, c, rare.get(c.column, set()))
         rows: list[dict[str, Any]] = frame[keep].to_dict("records")  # type: ignore[assignment]
         yield from rows
+
+
+def _as_stored(path: Path, c: Condition) -> Condition:
+    """A condition whose value is as the table has it: names as they are printed become ids.
+
+    Raises
+    ------
+    RunError
+        No row has the value, and it is no identity of the book, of which there may be none.
+    """
+    if c.how == "~" or not c.value or (c.column in _LISTS and c.value == OTHER):
+        return c
+    known = _values(path, c.column)
+    wanted = c.value.strip('"').casefold()
+    if c.column in _IDENTITIES:
+        book = load_book()
+        named = book.spelt("maker" if c.column.endswith("makers") else "name")
+        if c.value not in known:
+            found = f"other:{wanted}" if f"other:{wanted}" in known else named.get(wanted, c.value)
+            c = c._replace(value=found)
+        if c.value in named.values():
+            return c
+    short = {short_arm(value): value for value in known} if c.column == "arm" else {}
+    if c.value in known or c.value in short:
+        return c
+    spelt = {value.casefold(): value for value in (*known, *short)}
+    if wanted in spelt:
+        return c._replace(value=spelt[wanted])
+    shown = [value for value in (*known, *short) if 0 < len(value) <= 60]
+    raise RunError(
+        f"no sample has '{c.value}' in {c.column}"
+        + (f": {did_you_mean(c.value, shown)}" if shown else ""),
+        where=str(path),
+        next=f"take a value of that column, or look for a part of it: --where {c.column}~TEXT",
+    )
+
+
+def _values(path: Path, column: str) -> set[str]:
+    """All values of a column; of lists, their members."""
+    found: set[str] = set()
+    for frame in _frames(path, [column]):
+        found.update(frame[column].unique())
+    return {one for cell in found for one in cell.split("|")} if column in _LISTS else found
 
 
 def _frames(path: Path, columns: list[str] | None) -> Iterator[pd.DataFrame]:

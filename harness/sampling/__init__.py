@@ -7,6 +7,7 @@ writer, `ending.py` says what a signal does, `stopping.py` ends an arm once its 
 """
 
 from harness.sampling.ending import first_of, stop_at_signals
+from harness.sampling.owed import owing
 from harness.sampling.progress import Counts, Progress
 from harness.sampling.resume import REGISTERED_AS, prepare, versions
 from harness.sampling.sampler import Sampler
@@ -22,6 +23,7 @@ __all__ = [
     "Sitting",
     "Watch",
     "first_of",
+    "owing",
     "prepare",
     "sit",
     "stop_at_signals",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from harness.campaign import Plan
+from harness.campaign import Plan, Stop
 from harness.journal import Journal
 from harness.sampling.progress import Counts
-from harness.sampling.stopping import Stopping
+from harness.sampling.stopping import NamesIn, Stopping
 
 #: Trials whose blocks in the journal are looked up at a time.
 LOOK_AHEAD: Final = 2000
@@ -63,6 +64,28 @@ class Owed:
         if self.resumed:
             for position, replies in self.journal.replies(self.positions):
                 stopping.note(position, replies)
+
+
+def owing(
+    journal: Journal, plan: Plan, rule: Stop | None, names_in: NamesIn
+) -> Iterator[tuple[str, str, int]]:
+    """(target, arm, samples) of what the next sitting would ask for, where it is any.
+
+    An arm that ``rule`` has stopped owes nothing.
+    """
+    for target in (t.name for t in plan.campaign.targets):
+        counts = Counts(plan.samples_per_target, done=1)
+        owed = Owed(journal, plan, target, counts, plan.samples_per_target)
+        if rule:
+            stopping = Stopping(rule, plan, target, names_in)
+            owed.note_held(stopping)
+            blocks = owed.in_rounds(stopping)
+        else:
+            blocks = owed.blocks()
+        by_arm: Counter[str] = Counter()
+        for block in blocks:
+            by_arm[plan.arm(block.position).label] += len(block.indices)
+        yield from ((target, arm, samples) for arm, samples in by_arm.items())
 
 
 def missing(block: range, held: Sequence[range]) -> list[range]:

@@ -16,7 +16,7 @@ from tests.commands import truename
     ("change", "said"),
     [
         (("arms: [absent]", "arm: [absent]"), "unknown key 'arm': did you mean 'arms'?"),
-        (("model:", "modle:"), "unknown key 'targets.0.embedded.modle': did you mean 'model'?"),
+        (("model:", "modle:"), "unknown key 'targets.0.modle': did you mean 'model'?"),
         (("samples: 1", "samples: 0"), "the campaign has no samples: give 'samples: 1' or more"),
         (("samples: 1", "samples: {identity: 0}"), "the campaign has no samples"),
         (
@@ -26,7 +26,7 @@ from tests.commands import truename
         (("arms: [absent]", "arms: [abscent]"), "unknown arm 'abscent': did you mean 'absent'?"),
         (("arms: [absent]", "arms: [given]"), "the arm 'given' names a system prompt"),
         (("arms: [absent]", "arms: [bare, bare]"), "stands twice: bare"),
-        (("role: suspect", "role: suspekt"), "'targets.0.embedded.role'"),
+        (("role: suspect", "role: suspekt"), "'targets.0.role'"),
         (("engine: embedded", "engine: lama"), "'targets.0'"),
         (
             ("campaign: small", "campaign: small\nclaim: {target: t, identity: rio}"),

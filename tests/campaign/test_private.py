@@ -67,7 +67,7 @@ def test_a_refused_value_is_not_shown_in_another_message_either(tmp_path):
     for entry in wrong:
         with pytest.raises(CampaignError) as caught:
             load_campaign(written(tmp_path, f"{ENTRY.replace('role: suspect, ', '')}, {entry}"))
-        assert "'targets.0.endpoint." in str(caught.value)
+        assert "'targets.0." in str(caught.value)
         assert CHANCE[:8] not in str(caught.value) and "hunter2" not in str(caught.value)
 
 

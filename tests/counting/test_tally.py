@@ -15,7 +15,7 @@ from harness.campaign import Campaign, load_backstories
 from harness.counting.between import RECITAL_COLUMNS
 from harness.counting.pairs import COMPARISON_COLUMNS
 from harness.counting.rates import TALLY_COLUMNS
-from harness.counting.samples import OVERLAP_COLUMNS, SAMPLE_COLUMNS
+from harness.counting.samples import _NUMBERS, _WHOLE, OVERLAP_COLUMNS, SAMPLE_COLUMNS
 from harness.counting.tally import TABLES, tally
 from harness.errors import RunError
 from harness.targets import Reply
@@ -171,3 +171,7 @@ def test_a_first_stretch_without_a_verdict_does_not_decide_the_types(
     found = parquet.read_table(tmp_path / "samples.parquet").to_pylist()
     assert [row["names"] for row in found] == [None, None, "nex", "nex"]
     assert [row["error"] for row in found] == ["HTTP 500", "HTTP 500", None, None]
+
+
+def test_every_column_with_a_type_is_there():
+    assert {*_WHOLE, *_NUMBERS} <= {*SAMPLE_COLUMNS}
