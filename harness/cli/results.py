@@ -80,8 +80,9 @@ def report(
         show_bars(console(80), tables, campaign, opened.journal.record.notes(), first)
         return
     to = out or opened.folder / "report.html"
-    tables = write_page(opened, campaign, to, errors, look=reasons)
-    first = [*unfinished(opened), *reasons.told]
+    owed = unfinished(opened)
+    tables = write_page(opened, campaign, to, errors, look=reasons, first=owed)
+    first = [*owed, *reasons.told]
     show_ending(console(80), tables, campaign, opened, to, first)
 
 

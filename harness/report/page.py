@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,6 @@ from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
 from harness.report.rows import measure_of, name_of, of_suspects, short_arm
 from harness.report.shared import shared_words
-from harness.report.shortfall import unfinished
 from harness.report.terminal import injected, told_of
 from harness.report.transcripts import prompts, transcripts
 from harness.tables import write_bytes
@@ -48,6 +47,7 @@ def write_page(
     errors: Confusion | None = None,
     look: Callable[[Scored], None] = lambda scored: None,
     scoring: Scoring | None = None,
+    first: Sequence[str] = (),
 ) -> Tables:
     """Its tables into a run's folder, its page to ``to``; every sample is shown to ``look`` too.
 
@@ -66,16 +66,25 @@ def write_page(
     tables = make_tables(
         run.journal, campaign, run.folder, errors=errors, look=both, scoring=scoring
     )
-    write_bytes(render(run, campaign, tables, keeper, errors).encode("utf-8", "replace"), to)
+    page = render(run, campaign, tables, keeper, errors, first)
+    write_bytes(page.encode("utf-8", "replace"), to)
     return tables
 
 
-def render(run: Run, campaign: Campaign, tables: Tables, keeper: Keeper, errors: Confusion) -> str:
-    """The page as text."""
+def render(
+    run: Run,
+    campaign: Campaign,
+    tables: Tables,
+    keeper: Keeper,
+    errors: Confusion,
+    first: Sequence[str] = (),
+) -> str:
+    """The page as text; ``first`` is said before any verdict."""
     script, style = asset("page.js"), asset("page.css")
     page = page_templates().get_template("page.html.j2")
     return page.render(
         campaign=campaign,
+        unfinished=first,
         claim_name=name_of("name", campaign.claim.identity) if campaign.claim else None,
         errors=errors,
         classifier=method(errors),
@@ -100,7 +109,6 @@ def _of_run(run: Run) -> dict[str, Any]:
         "versions": sorted(msgspec.json.decode(known.get("versions") or "{}").items()),
         "capabilities": record.capabilities(),
         "notes": record.notes(),
-        "unfinished": unfinished(run),
         "weights": _weights(run.folder / "weights.json"),
         "inspections": [msgspec.json.decode(path.read_bytes()) for path in inspections],
     }
