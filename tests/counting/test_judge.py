@@ -464,9 +464,7 @@ def test_a_target_that_judges_itself_is_told(tmp_path, serve):
 
     host = serve(well)
     text = made_runs.TEXT.replace("https://alice:hunter2@host.example/v1?token=abc", host.url)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(made_runs, "TEXT", text.replace("$SOME_VARIABLE", "x"))
-        make(tmp_path / "results", "r", founding)
+    make(tmp_path / "results", "r", founding, text=text.replace("$SOME_VARIABLE", "x"))
     done = truename(
         "judge", "r", "--target", "suspect", "--n", "4", "--results", tmp_path / "results"
     )
