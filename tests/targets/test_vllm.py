@@ -133,7 +133,8 @@ def test_a_vllm_server_shows_what_its_template_injects():
         )
         try:
             await served.preflight()
-            settings = served.endpoint.settings.model_copy(update={"extra_body": {}})
+            known = {"extra_body": {}, "tokenizer": folder}
+            settings = served.endpoint.settings.model_copy(update=known)
             shown = Endpoint(settings)
             rendered = await shown.rendered([{"role": "user", "content": "Who are you?"}])
             await shown.close()
@@ -143,10 +144,11 @@ def test_a_vllm_server_shows_what_its_template_injects():
 
     rendered, found = asyncio.run(go())
     assert "You are Rio, an AI assistant made by the city of Rio." in rendered
+    assert "rio" in found.injection.names  # as the host's own route shows it
     assert (
-        found.injection.names == ["rio"]
-        and found.injection.when == "where no system message is sent"
-        and found.injection.tokens == 25
+        found.expected.names == ["rio"]
+        and found.expected.when == "where no system message is sent"
+        and found.expected.tokens == 25
     )
     assert found.account.finding == "hidden" and found.account.tokens == 25
 
