@@ -23,15 +23,15 @@ def tally(
     """Classify a run's replies; write its tables; print the rates."""
     from harness import counting
     from harness.journal import campaign_of, find_run
-    from harness.report import Reasons, show_rates, unfinished
+    from harness.report import Reasons, show_banner, show_rates, unfinished
 
     opened, reasons = find_run(run, results, store), Reasons()
     campaign, errors = campaign_of(opened), counting.error_rates(confusion)
     tables = counting.make_tables(
         opened.journal, campaign, opened.folder, formats, errors, look=reasons
     )
-    first = [*unfinished(opened), *reasons.told]
-    show_rates(console(130), tables, campaign, opened.journal.record.notes(), first)
+    show_banner(console(130), [*unfinished(opened), *reasons.told])
+    show_rates(console(130), tables, campaign, opened.journal.record.notes())
     paths = [str(opened.folder / f"{table}.csv") for table in counting.TABLES]
     click.echo("\n" + "\n".join(paths))
     click.echo(f"next: truename report {run}, or truename show {run} --where COLUMN=VALUE")
@@ -68,7 +68,14 @@ def report(
     """
     from harness import counting
     from harness.journal import campaign_of, find_run
-    from harness.report import Reasons, show_bars, show_ending, unfinished, write_page
+    from harness.report import (
+        Reasons,
+        show_banner,
+        show_bars,
+        show_ending,
+        unfinished,
+        write_page,
+    )
 
     opened, reasons = find_run(run, results, store), Reasons()
     campaign, errors = campaign_of(opened), counting.error_rates(confusion)
@@ -76,14 +83,14 @@ def report(
         tables = counting.make_tables(
             opened.journal, campaign, opened.folder, errors=errors, look=reasons
         )
-        first = [*unfinished(opened), *reasons.told]
-        show_bars(console(80), tables, campaign, opened.journal.record.notes(), first)
+        show_banner(console(80), [*unfinished(opened), *reasons.told])
+        show_bars(console(80), tables, campaign, opened.journal.record.notes())
         return
     to = out or opened.folder / "report.html"
     owed = unfinished(opened)
     tables = write_page(opened, campaign, to, errors, look=reasons, first=owed)
-    first = [*owed, *reasons.told]
-    show_ending(console(80), tables, campaign, opened, to, first)
+    show_banner(console(80), [*owed, *reasons.told])
+    show_ending(console(80), tables, campaign, opened, to)
 
 
 @click.command()

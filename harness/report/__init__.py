@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.report.page import write_page
     from harness.report.sheet import write_sheet
     from harness.report.shortfall import Reasons, unfinished
-    from harness.report.terminal import show_bars, show_ending, show_rates
+    from harness.report.terminal import show_banner, show_bars, show_ending, show_rates
     from harness.report.trace import find_samples, judged_sample, whole_sample
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "judged_sample",
     "make_keys",
     "register",
+    "show_banner",
     "show_bars",
     "show_ending",
     "show_evaluation",
@@ -54,6 +55,7 @@ _ROOMS = {
     "judged_sample": "trace",
     "make_keys": "evidence.signatures",
     "register": "evidence.registration",
+    "show_banner": "terminal",
     "show_bars": "terminal",
     "show_ending": "terminal",
     "show_evaluation": "evaluation",

@@ -63,14 +63,17 @@ def _plain(f: Facts) -> Arm:
     return f.plain
 
 
+def _names(arm: Arm, f: Facts) -> list[tuple[str, Said]]:
+    """The claimed name in an arm, and the one that is given most beside it, if there is one."""
+    assert arm.claimed is not None
+    other = [] if arm.other is None else [(called(arm.other.identity), arm.other)]
+    return [(f.name, arm.claimed), *other]
+
+
 def _rates(f: Facts) -> str:
     """How often each name is given where nothing names the model: the most frequent first."""
     arm = _plain(f)
-    assert arm.claimed is not None
-    said = [(f.name, arm.claimed)]
-    if arm.other is not None:
-        said.append((called(arm.other.identity), arm.other))
-    said.sort(key=lambda one: -one[1].known.rate)
+    said = sorted(_names(arm, f), key=lambda one: -one[1].known.rate)
     named = " and ".join(f"{name} {share(one, arm)}" for name, one in said)
     return f"{under(arm.label)}, {f.target} calls itself {named}."
 
@@ -162,13 +165,9 @@ def _says_carried(f: Facts) -> str:
 
 def _says_languages(f: Facts) -> str:
     arm = _plain(f)
-    assert arm.claimed is not None
-    names = [(f.name, arm.claimed)]
-    if arm.other is not None:
-        names.append((called(arm.other.identity), arm.other))
     said = ", ".join(
         f"{name} {100 * low:.0f}-{100 * high:.0f} %"
-        for name, (low, high) in ((name, one.elsewhere) for name, one in names)
+        for name, (low, high) in ((name, one.elsewhere) for name, one in _names(arm, f))
     )
     return (
         f"This speaks of the {arm.languages} languages that were asked. For others like them "

@@ -82,18 +82,8 @@ def show_banner(console: Console, first: Sequence[str]) -> None:
         console.print()
 
 
-def show_rates(
-    console: Console,
-    tables: Tables,
-    campaign: Campaign,
-    notes: list[str],
-    first: Sequence[str] = (),
-) -> None:
-    """Print one table a probe and measure, the claim's sentence, and what none of it proves.
-
-    ``first`` is said before all of it.
-    """
-    show_banner(console, first)
+def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
+    """Print one table a probe and measure, the claim's sentence, and what none of it proves."""
     for probe in campaign.probes:
         measure = measure_of(probe)
         part = rates_of(tables.tally, probe, measure)
@@ -104,9 +94,8 @@ def show_rates(
             console.print(Text(title, style="italic"))
             _print_rates(console, part, measure, identities)
             console.print()
-    templates = injected(tables.samples)
     told = told_of(tables, campaign)
-    _print_injected(console, templates, expected_texts(tables.samples))
+    _print_injected(console, tables)
     if campaign.claim:
         name = name_of("name", campaign.claim.identity)
         numbers = "; ".join(told.numbers)
@@ -116,10 +105,10 @@ def show_rates(
         console.print(Text(line))
 
 
-def _print_injected(console: Console, templates: dict[str, str], expected: dict[str, str]) -> None:
-    for target, text in templates.items():
+def _print_injected(console: Console, tables: Tables) -> None:
+    for target, text in injected(tables.samples).items():
         console.print(Text(f"{target}: {injects(text)}"))
-    for target, text in expected.items():
+    for target, text in expected_texts(tables.samples).items():
         said = "by the folder under `tokenizer`, which is an expectation, not seen at the host"
         console.print(Text(f"{target}: {said}: {injects(text)}"))
 
@@ -195,41 +184,31 @@ def _width(head: str, cells: list[str]) -> int:
     return max(cell_len(text) for text in (head, *cells))
 
 
-def show_bars(
-    console: Console,
-    tables: Tables,
-    campaign: Campaign,
-    notes: list[str],
-    first: Sequence[str] = (),
-) -> None:
-    """The whole story in 80 columns: for each target and arm what it shows, as bars.
-
-    ``first`` is said before all of it.
-    """
-    show_banner(console, first)
-    tally, templates = tables.tally, injected(tables.samples)
+def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:
+    """The whole story in 80 columns: for each target and arm what it shows, as bars."""
     told = told_of(tables, campaign)
-    _print_claim(console, campaign)
-    for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
-        console.print(Text(line))
+    _print_verdict(console, told, tables, campaign)
     for probe in campaign.probes:
         measure = measure_of(probe)
-        part = rates_of(tally, probe, measure)
+        part = rates_of(tables.tally, probe, measure)
         if not part.empty:
             console.print(Text(f"\n{probe}: {TITLES[measure]} ...", style="bold"))
             console.print(_bars(console, part, campaign, measure))
     console.print()
-    _print_injected(console, templates, expected_texts(tables.samples))
+    _print_injected(console, tables)
     for line in [*notes, *told.limits]:
         console.print(Text(line))
 
 
-def _print_claim(console: Console, campaign: Campaign) -> None:
+def _print_verdict(console: Console, told: Story, tables: Tables, campaign: Campaign) -> None:
+    """What was claimed, and what the run says of it."""
     if campaign.claim:
         name = name_of("name", campaign.claim.identity)
         console.print(
             Text(f"{campaign.campaign}: is {campaign.claim.target} {name}?", style="bold")
         )
+    for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
+        console.print(Text(line))
 
 
 def _bars(
@@ -261,23 +240,10 @@ def _bars(
     return table
 
 
-def show_ending(
-    console: Console,
-    tables: Tables,
-    campaign: Campaign,
-    run: Run,
-    page: Path,
-    first: Sequence[str] = (),
-) -> None:
-    """What a report ends with; ``first`` is said before all of it.
-
-    The verdict, a picture an arm, the weights' line, and where to read on.
-    """
-    show_banner(console, first)
+def show_ending(console: Console, tables: Tables, campaign: Campaign, run: Run, page: Path) -> None:
+    """What a report ends with: verdict, a picture an arm, the weights' line, where to read on."""
     told = told_of(tables, campaign)
-    _print_claim(console, campaign)
-    for line in [told.verdict, *recited_sentences(tables.recitals, campaign)]:
-        console.print(Text(line))
+    _print_verdict(console, told, tables, campaign)
     probe = next((p for p in campaign.probes if measure_of(p) == "name"), campaign.probes[0])
     measure = measure_of(probe)
     part = rates_of(tables.tally, probe, measure)
