@@ -89,6 +89,10 @@ class Book:
         known: Mapping[str, Family | Maker] = self.families if kind == "name" else self.makers
         return known[identity].name if identity in known else identity
 
+    def makers_of(self, family: str | None) -> list[str]:
+        """Who makes a family, by the book; nobody, if it does not list that."""
+        return self.families[family].makers if family in self.families else []
+
     def spelt(self, kind: Literal["name", "maker"]) -> dict[str, str]:
         """Ids by every way to write a name or a maker, in folded case; an id stands for itself."""
         known: Mapping[str, Family | Maker] = self.families if kind == "name" else self.makers

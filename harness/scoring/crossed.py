@@ -8,7 +8,7 @@ by it: what models say of replies that they know would flatter.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -46,6 +46,24 @@ def folds() -> dict[str, int]:
     names = [path.stem for path in files()]
     random.Random(7).shuffle(names)
     return {name: at % FOLDS for at, name in enumerate(names)}
+
+
+def of_mentions(seen: Iterable[Crossed]) -> tuple[list[Floats], list[Floats], list[Ints]]:
+    """Tables for the second look, chances at first sight and roles, of replies with mentions."""
+    named = [(each.table, each.chances, each.roles) for each in seen if each.table is not None]
+    tables, chances, roles = zip(*named, strict=True)
+    return list(tables), list(chances), list(roles)
+
+
+def of_silent(seen: Iterable[Crossed]) -> tuple[Floats, Bools]:
+    """What tells whether replies decline that claim nothing, a row each, and whether they do."""
+    said = [
+        (each.declining, each.stance == "refuses")
+        for each in seen
+        if each.stance in ("refuses", "none") and each.declining is not None
+    ]
+    columns, refuses = zip(*said, strict=True)
+    return np.stack(columns), np.array(refuses)
 
 
 def looked_at(replies: Sequence[Whole], looks: Looks, fold: int) -> Iterator[Crossed]:

@@ -65,14 +65,12 @@ def _of_fold(
     """
     second, declines = fit([each for each in seen if each.fold != fold])
     mine = [each for each in seen if each.fold == fold]
-    named = [(each.table, each.chances, each.roles) for each in mine if each.table is not None]
-    tables, first, roles = (np.concatenate(some) for some in zip(*named, strict=True))
+    tables, first, roles = crossed.of_mentions(mine)
     listed = np.array([m.unlisted is None for each in mine for m in each.mentions])
-    silent = [each for each in mine if each.stance in ("refuses", "none")]
-    said = [(each.declining, each.stance) for each in silent if each.declining is not None]
-    refuses = declines.probabilities(np.stack([columns for columns, _ in said]))[:, 0]
-    says = np.array([stance == "refuses" for _, stance in said])
-    return first, second.probabilities(tables), roles, listed, refuses, says
+    columns, says = crossed.of_silent(mine)
+    refuses = declines.probabilities(columns)[:, 0]
+    again = second.probabilities(np.concatenate(tables))
+    return np.concatenate(first), again, np.concatenate(roles), listed, refuses, says
 
 
 def learning(every: Sequence[Whole], look: Callable[[list[Whole]], Looks]) -> Iterator[str]:

@@ -12,7 +12,7 @@ All is made of arrays, for many replies at once: what is known of a token is loo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -206,26 +206,6 @@ class Numbered(NamedTuple):
         """The texts that the tokens at some places are of."""
         return np.asarray(np.searchsorted(self.starts, places, side="right") - 1)
 
-    def replaced(self, texts: Mapping[int, str]) -> Numbered:
-        """The same with some texts, by their place, in another form.
-
-        It takes the vocabulary that the others were numbered by.
-        """
-        if not texts:
-            return self
-        places = sorted(texts)
-        others = _numbered(map(texts.__getitem__, places), self.vocabulary)
-        lengths, parts, at = np.diff(self.starts), list[Ints](), 0
-        lengths[places] = np.diff(others.starts)
-        for number, place in enumerate(places):
-            parts += [self.numbers[at : self.starts[place]], others.of(number)]
-            at = self.starts[place + 1]
-        return Numbered(
-            np.concatenate([*parts, self.numbers[at:]]),
-            np.concatenate(([0], np.cumsum(lengths))),
-            self.vocabulary,
-        )
-
 
 def numbered(texts: Iterable[str]) -> Numbered:
     """The tokens of texts with marks.
@@ -236,10 +216,7 @@ def numbered(texts: Iterable[str]) -> Numbered:
     global _VOCABULARY
     if len(_VOCABULARY) > _MOST:
         _VOCABULARY = Vocabulary()
-    return _numbered(texts, _VOCABULARY)
-
-
-def _numbered(texts: Iterable[str], vocabulary: Vocabulary) -> Numbered:
+    vocabulary = _VOCABULARY
     pieces = "".join([f"{text} {BORDER} " for text in texts]).replace("\n", " \n ").split(" ")
     numbers = np.frombuffer(b"".join(map(vocabulary.pieces.__getitem__, pieces)), dtype=np.int64)
     border = numbers == vocabulary.border

@@ -137,15 +137,11 @@ def looks(every: list[wholes.Whole]) -> Looks:
 
 def seconds(seen: list[Crossed]) -> tuple[Trees, Trees]:
     """Fit the trees: of the roles, and of whether a reply declines, on what first looks say."""
-    named = [(each.table, each.roles) for each in seen if each.table is not None]
+    tables, _, labels = crossed.of_mentions(seen)
     # a reply with many mentions would outweigh the others
-    weights = np.concatenate([np.full(len(some), len(some) ** -0.5) for _, some in named])
-    tables, labels = (np.concatenate(some) for some in zip(*named, strict=True))
-    roles = _grown(tables, labels, weights)
-    silent = [each for each in seen if each.stance in ("refuses", "none")]
-    said = [(each.declining, each.stance) for each in silent if each.declining is not None]
-    refuses = np.array([stance == "refuses" for _, stance in said])
-    return roles, _grown(np.stack([columns for columns, _ in said]), refuses, None)
+    weights = np.concatenate([np.full(len(some), len(some) ** -0.5) for some in labels])
+    roles = _grown(np.concatenate(tables), np.concatenate(labels), weights)
+    return roles, _grown(*crossed.of_silent(seen), None)
 
 
 def _grown(

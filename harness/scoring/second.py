@@ -86,10 +86,9 @@ def _numbers(identities: Sequence[str]) -> Ints:
 
 def _makers(mentions: Sequence[Mention]) -> npt.NDArray[np.float32]:
     """Which makers of the book each mention has to do with: shape (mentions, makers)."""
-    families = load_book().families
+    book = load_book()
     every = [
-        families[m.family].makers if m.family in families else [m.maker] if m.maker else []
-        for m in mentions
+        book.makers_of(m.family) if m.family else [m.maker] if m.maker else [] for m in mentions
     ]
     numbers = {maker: n for n, maker in enumerate(sorted({x for some in every for x in some}))}
     table = np.zeros((len(mentions), max(1, len(numbers))), dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -63,10 +63,6 @@ def begins_an_alias(written: str) -> bool:
     return bool(_begun(written))
 
 
-def _makers_of(entry: Entry | Mention) -> Collection[str]:
-    return load_book().families[entry.family].makers if entry.family else ()
-
-
 def _meant(mentions: Iterable[Mention]) -> Iterator[Entry | Mention]:
     """What mentions stand for in the book, misspelt ones too."""
     for mention in mentions:
@@ -82,7 +78,9 @@ def makers_named(mentions: Iterable[Mention]) -> frozenset[str]:
 
 def makers_expected(mentions: Iterable[Mention]) -> frozenset[str]:
     """The makers of the families of the book among mentions, misspelt ones too."""
-    return frozenset(maker for meant in _meant(mentions) for maker in _makers_of(meant))
+    return frozenset(
+        maker for meant in _meant(mentions) for maker in load_book().makers_of(meant.family)
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -113,7 +111,7 @@ def typo(
         return None
     for alias, edits, _ in found:
         entry = index[alias]
-        makes_it = len(alias) > 3 and makers.intersection(_makers_of(entry))
+        makes_it = len(alias) > 3 and makers.intersection(load_book().makers_of(entry.family))
         if edits == 1 and (makes_it or (len(alias) > 4 and entry.maker in expected)):
             return entry
     alias, edits, _ = found[0]

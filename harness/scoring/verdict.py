@@ -275,9 +275,9 @@ def _own_makers(
     """
     if len(makers) < 2 or not denied:
         return makers
-    families = load_book().families
+    makers_of = load_book().makers_of
     theirs, mine = (
-        {maker for name in some if name in families for maker in families[name].makers}
+        {maker for name in some for maker in makers_of(name)}
         for some in (denied.keys() - names.keys(), names)
     )
     own = {maker: None for maker in makers if maker in mine or maker not in theirs}
