@@ -210,19 +210,24 @@ def hypergeometric(first: int, second: int, hits: int) -> npt.NDArray[np.float64
     There are ``hits`` in all; the array is for the numbers from ``max(0, hits - second)`` to
     ``min(first, hits)``, and cannot be written to.
     """
-    x = np.arange(max(0, hits - second), min(first, hits) + 1)
-
-    def log_factorial(n: Any) -> Any:
-        return special.gammaln(n + 1)
-
-    y, total = hits - x, first + second
-    log = log_factorial(first) - log_factorial(x) - log_factorial(first - x)
-    log = log + log_factorial(second) - log_factorial(y) - log_factorial(second - y)
-    log = log - log_factorial(total) + log_factorial(hits) + log_factorial(total - hits)
-    chances = np.asarray(np.exp(log))
+    chances = noncentral(first, second, hits, 1.0)
     chances /= chances.sum()
     chances.flags.writeable = False
     return chances
+
+
+def noncentral(first: int, second: int, hits: int, odds: float) -> npt.NDArray[np.float64]:
+    """The same where a hit is ``odds`` times as likely among the first, in odds.
+
+    In parts of the likeliest: the highest is 1. Source: Fisher's noncentral hypergeometric
+    distribution (Fisher 1935, J. R. Stat. Soc. 98(1), pp. 39-82).
+    """
+    x = np.arange(max(0, hits - second), min(first, hits) + 1)
+    y = hits - x
+    log = x * math.log(odds)
+    for n in (x, first - x, y, second - y):
+        log = log - special.gammaln(n + 1.0)
+    return np.asarray(np.exp(log - log.max()))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -25,13 +25,13 @@ missing does not depend on what it would have said (which questions are missing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from harness.stats import noncentral
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -165,17 +165,10 @@ def _tail(m: Ints, n: Ints, hits: Ints, seen: int, odds: float, above: bool) -> 
 
 def _hypergeometric(m: int, n: int, hits: int, odds: float) -> tuple[int, Floats]:
     """The fewest hits that matter among the ``n`` since, and the chances from there on."""
-    x = np.arange(max(0, hits - m), min(n, hits) + 1)
-    log = x * math.log(odds) - _log_factorials(x) - _log_factorials(n - x)
-    log = log - _log_factorials(hits - x) - _log_factorials(m - hits + x)
-    chances = np.exp(log - log.max())
+    chances = noncentral(n, m, hits, odds)
     kept = np.flatnonzero(chances >= RARE)
     chances = chances[kept[0] : kept[-1] + 1]
-    return int(x[kept[0]]), chances / chances.sum()
-
-
-def _log_factorials(n: Any) -> Any:
-    return special.gammaln(n + 1.0)
+    return max(0, hits - m) + int(kept[0]), chances / chances.sum()
 
 
 def odds_between(low: float, high: float) -> float:

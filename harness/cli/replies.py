@@ -40,7 +40,8 @@ def score(file: Path, column: str | None, out: Path | None, jobs: int | None) ->
 
     FILE may be -, for what standard input says: JSON Lines or CSV.
     """
-    from harness.counting import cores, score_file, score_input
+    from harness.counting import score_file, score_input
+    from harness.jobs import cores
 
     piped = str(file) == "-"
     to = out or Path("replies.scored.csv" if piped else f"{file.stem}.scored.csv")

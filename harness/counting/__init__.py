@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from harness.counting.counted import Counted
     from harness.counting.drawn import Draw, drawn_for
     from harness.counting.evaluate import evaluate as evaluate_labels
-    from harness.counting.jobs import cores
     from harness.counting.judge import Wanted as Judging
     from harness.counting.judge import judge as judge_replies
     from harness.counting.judge import told as judging_lines
@@ -76,7 +75,6 @@ __all__ = [
     "choices",
     "compare_runs",
     "complaint",
-    "cores",
     "denies",
     "drawn_for",
     "error_rates",
@@ -120,7 +118,6 @@ _ROOMS = {
     "choices": ("labels", "choices"),
     "compare_runs": ("compare", "compare_runs"),
     "complaint": ("labels", "complaint"),
-    "cores": ("jobs", "cores"),
     "denies": ("samples", "denies"),
     "drawn_for": ("drawn", "drawn_for"),
     "error_rates": ("confusion", "confusion"),

@@ -20,7 +20,6 @@ from typing import IO, Any, Final, NamedTuple
 
 import pandas as pd
 
-from harness.counting.jobs import mapped
 from harness.counting.samples import (
     SCORE_COLUMNS,
     overlap_columns,
@@ -30,6 +29,7 @@ from harness.counting.samples import (
 )
 from harness.encodings import open_text, refused
 from harness.errors import ScoreError, did_you_mean
+from harness.jobs import mapped
 from harness.scoring import Overlap, Verdict, published, verdicts
 from harness.tables import format_of, write_file
 from harness.targets import split_reasoning

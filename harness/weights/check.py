@@ -22,6 +22,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from harness.errors import WeightsError
+from harness.jobs import cores
 from harness.weights import layers
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
@@ -200,9 +201,7 @@ def _threads(settings: Settings, mine: Checkpoint, theirs: Sequence[Checkpoint])
         return settings.threads
     if any(one.remote for one in (mine, *theirs)):
         return REMOTE_THREADS
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores()
 
 
 class _Mine(threading.local):

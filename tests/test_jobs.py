@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from harness.counting.jobs import cores, mapped
 from harness.errors import ScoreError
+from harness.jobs import cores, mapped
 from tests.commands import truename
 
 
