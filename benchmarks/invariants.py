@@ -60,10 +60,16 @@ def permuted(model: Model, rng: np.random.Generator) -> Model:
         for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"):
             made[f"{at}{name}.weight"] = made[f"{at}{name}.weight"][rows]
         made[f"{at}self_attn.o_proj.weight"] = made[f"{at}self_attn.o_proj.weight"][:, rows]
-        for name in ("mlp.gate_proj", "mlp.up_proj"):
-            made[f"{at}{name}.weight"] = made[f"{at}{name}.weight"][neurons]
-        made[f"{at}mlp.down_proj.weight"] = made[f"{at}mlp.down_proj.weight"][:, neurons]
+        reorder(made, layer, neurons)
     return made
+
+
+def reorder(model: Model, layer: int, neurons: np.ndarray) -> None:
+    """Put the neurons of a layer in another order, in place."""
+    at = f"model.layers.{layer}.mlp."
+    for name in ("gate_proj", "up_proj"):
+        model[f"{at}{name}.weight"] = model[f"{at}{name}.weight"][neurons]
+    model[f"{at}down_proj.weight"] = model[f"{at}down_proj.weight"][:, neurons]
 
 
 def noisy(model: Model, share: float, rng: np.random.Generator) -> Model:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-from invariants import permuted, turned
+from invariants import permuted, reorder, turned
 from safetensors.numpy import load_file, save_file
 
 from harness.errors import WeightsError
@@ -59,11 +59,8 @@ def blocks(v: np.ndarray, bits: int, size: int = 32) -> np.ndarray:
 def neurons(model: Model, rng: np.random.Generator) -> Model:
     made = dict(model)
     for n in range(LAYERS):
-        at = f"model.layers.{n}.mlp."
-        order = rng.permutation(len(model[f"{at}up_proj.weight"]))
-        for name in ("gate_proj", "up_proj"):
-            made[f"{at}{name}.weight"] = model[f"{at}{name}.weight"][order]
-        made[f"{at}down_proj.weight"] = model[f"{at}down_proj.weight"][:, order]
+        size = len(model[f"model.layers.{n}.mlp.up_proj.weight"])
+        reorder(made, n, rng.permutation(size))
     return made
 
 
