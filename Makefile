@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := PYTHON=$(PYTHON) sh scripts/install.sh
 
-.PHONY: demo lint test test-slow test-vllm test-merges merges-smollm2 classifier lab smollm2 clean
+.PHONY: demo lint test test-slow test-vllm test-merges merges-smollm2 classifier lab smollm2 reference clean
 
 $(VENV)/installed: pyproject.toml constraints.txt scripts/install.sh
 	@echo "installing into $(VENV), once"
@@ -85,6 +85,9 @@ smollm2: .models/SmolLM2-135M-Instruct.Q4_1.gguf  ## a public model whose templa
 	$(BIN)/truename run smollm2
 	$(BIN)/truename tally smollm2
 	$(BIN)/truename report smollm2
+
+reference:  ## write docs/reference.md anew
+	$(BIN)/truename reference > docs/reference.md
 
 clean:
 	rm -rf .venv .venv-vllm .venv-lab .venv-merges .models .merges .pytest_cache .mypy_cache .ruff_cache

@@ -7,7 +7,7 @@ page. Read `config.py` (what an audit is), then `audit.py` (one from beginning t
 """
 
 from harness.audits.audit import open_history, present, run_audit, told
-from harness.audits.config import load_audit
+from harness.audits.config import Audit, load_audit
 from harness.audits.forget import forget_older
 from harness.audits.metrics import exposition
 from harness.audits.serve import open_server
@@ -15,6 +15,7 @@ from harness.audits.status import show_status
 from harness.audits.timeline import write_timeline
 
 __all__ = [
+    "Audit",
     "exposition",
     "forget_older",
     "load_audit",

@@ -38,9 +38,11 @@ class Schedule(Strict):
     ``jitter_s`` spreads the start, for servers that keep the schedule themselves.
     """
 
-    cron: str
-    timezone: str = "UTC"
-    jitter_s: float = Field(0, ge=0, le=86_400)
+    cron: str = Field(description="minute, hour, day, month, weekday, such as '0 */6 * * *'")
+    timezone: str = Field("UTC", description="such as Europe/Lisbon")
+    jitter_s: float = Field(
+        0, ge=0, le=86_400, description="`audit serve` starts up to so many seconds later"
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -95,14 +97,14 @@ class Schedule(Strict):
 class Caps(Strict):
     """Caps of one run, and of a calendar month in the schedule's time zone."""
 
-    run: Budget = Budget()
-    month: Budget = Budget()
+    run: Budget = Field(Budget(), description="of one audit")
+    month: Budget = Field(Budget(), description="of a calendar month in the schedule's time zone")
 
 
 class OfRun(Strict):
     """A named run of the same database as the baseline."""
 
-    run: Name
+    run: Name = Field(description="a run of the same database")
 
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -115,10 +117,15 @@ class Alarm(Strict):
     change to the next; `drift.py` says what that rests on.
     """
 
-    alpha: float = Field(0.01, gt=0, lt=0.5)
+    alpha: float = Field(
+        0.01, gt=0, lt=0.5, description="chance of ever a false alarm about a target's rates"
+    )
     watch: list[
         Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]
-    ] = ["rates", "model", "template", "prompt_tokens", "silence"]
+    ] = Field(
+        ["rates", "model", "template", "prompt_tokens", "silence"],
+        description="what is compared with the baseline",
+    )
     wander: tuple[Rate, Rate] | None = Field(
         None,
         description="rates that wander in this band, lowest and highest, are no change; "
@@ -149,9 +156,11 @@ def _address(text: str) -> str:
 class Webhook(Strict):
     """A POST of JSON, signed with HMAC-SHA256 where ``secret_env`` names the secret's variable."""
 
-    kind: Literal["webhook"]
-    url: str
-    secret_env: VariableName | None = None
+    kind: Literal["webhook"] = Field(description="webhook")
+    url: str = Field(description="address, or $NAME of the variable that holds it")
+    secret_env: VariableName | None = Field(
+        None, description="variable that holds the secret to sign with"
+    )
 
     _checked = field_validator("url")(_address)
 
@@ -159,8 +168,8 @@ class Webhook(Strict):
 class Slack(Strict):
     """A message to a Slack-compatible incoming webhook."""
 
-    kind: Literal["slack"]
-    url: str
+    kind: Literal["slack"] = Field(description="slack")
+    url: str = Field(description="address, or $NAME of the variable that holds it")
 
     _checked = field_validator("url")(_address)
 
@@ -168,21 +177,21 @@ class Slack(Strict):
 class Email(Strict):
     """A mail by SMTP."""
 
-    kind: Literal["email"]
-    to: list[str] = Field(min_length=1)
-    sender: str
-    host: str = "localhost"
-    port: int = Field(25, ge=1, le=65_535)
-    starttls: bool = False
-    user: str | None = None
-    password_env: VariableName | None = None
+    kind: Literal["email"] = Field(description="email")
+    to: list[str] = Field(min_length=1, description="addresses")
+    sender: str = Field(description="the address that it comes from")
+    host: str = Field("localhost", description="the mail server")
+    port: int = Field(25, ge=1, le=65_535, description="its port")
+    starttls: bool = Field(False, description="encrypt before anything is said")
+    user: str | None = Field(None, description="to log in with")
+    password_env: VariableName | None = Field(None, description="variable that holds the password")
 
 
 class Command(Strict):
     """A command that gets the alarm as JSON on its standard input."""
 
-    kind: Literal["command"]
-    run: list[str] = Field(min_length=1)
+    kind: Literal["command"] = Field(description="command")
+    run: list[str] = Field(min_length=1, description="the program and its arguments, no shell")
 
 
 Channel = Annotated[Webhook | Slack | Email | Command, Field(discriminator="kind")]
@@ -191,15 +200,18 @@ Channel = Annotated[Webhook | Slack | Email | Command, Field(discriminator="kind
 class Audit(Strict):
     """One audit, validated."""
 
-    audit: Name
-    description: str = ""
-    campaign: str
+    audit: Name = Field(description="its name; that of the file")
+    description: str = Field("", description="for people; stands on the page")
+    campaign: str = Field(description="by name, or a path beside this file")
     targets: list[Name] = Field([], description="targets of the campaign; none names all")
-    schedule: Schedule
-    budget: Caps = Caps()
-    baseline: Literal["first", "claim"] | OfRun = "first"
-    alarm: Alarm = Alarm()
-    notify: list[Channel] = []
+    schedule: Schedule = Field(description="when it is due")
+    budget: Caps = Field(Caps(), description="caps of what it may spend")
+    baseline: Literal["first", "claim"] | OfRun = Field(
+        "first",
+        description="what it is compared with: the first audit, the published identity, or a run",
+    )
+    alarm: Alarm = Field(Alarm(), description="what counts as a change")
+    notify: list[Channel] = Field([], description="whom to tell")
 
 
 class LoadedAudit(NamedTuple):

@@ -27,7 +27,14 @@ from harness.campaign.campaign import (
     piped_campaign,
 )
 from harness.campaign.folders import cache_folder
-from harness.campaign.identities import Backstory, Book, load_backstories, load_book
+from harness.campaign.identities import (
+    Backstory,
+    BackstoryHead,
+    Book,
+    BookFile,
+    load_backstories,
+    load_book,
+)
 from harness.campaign.plan import (
     Message,
     Plan,
@@ -39,12 +46,17 @@ from harness.campaign.plan import (
 from harness.campaign.private import in_address, public_text, without_credentials
 from harness.campaign.probes import Probe, load_probe
 from harness.campaign.prompts import questions
+from harness.campaign.starting import ENGINES, KINDS, begin
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 
 __all__ = [
+    "ENGINES",
+    "KINDS",
     "Arm",
     "Backstory",
+    "BackstoryHead",
     "Book",
+    "BookFile",
     "Budget",
     "Campaign",
     "EmbeddedTarget",
@@ -63,6 +75,7 @@ __all__ = [
     "Trial",
     "VariableName",
     "VllmTarget",
+    "begin",
     "cache_folder",
     "deciding",
     "folders",

@@ -30,35 +30,46 @@ FILE_ARMS: Final = ("given", "decoy")
 class Sampling(Strict):
     """Every sampling parameter; all are sent and stored: no host's default decides in silence."""
 
-    temperature: float = Field(1.0, ge=0, le=5)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(512, ge=1, le=1_000_000)
+    temperature: float = Field(1.0, ge=0, le=5, description="0 asks for the likeliest token")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="tokens are drawn from the likeliest that have this share"
+    )
+    max_tokens: int = Field(
+        512, ge=1, le=1_000_000, description="longest reply, its reasoning included"
+    )
     seed: int | None = Field(0, ge=0, lt=2**31, description="None sends no seed")
-    presence_penalty: float = Field(0.0, ge=-2, le=2)
-    frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    stop: list[str] = Field([], max_length=4)
+    presence_penalty: float = Field(
+        0.0, ge=-2, le=2, description="taken from the logit of a token that came before"
+    )
+    frequency_penalty: float = Field(
+        0.0, ge=-2, le=2, description="the same, for each time that it came"
+    )
+    stop: list[str] = Field([], max_length=4, description="texts at which a reply ends")
 
 
 class Price(Strict):
     """Money per million tokens, in the currency that `budget.money` counts in."""
 
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
+    prompt: float = Field(ge=0, description="a million prompt tokens")
+    completion: float = Field(ge=0, description="a million tokens of replies")
 
 
 class _Target(Strict):
-    name: Name
-    role: Role
+    name: Name = Field(description="what tables and reports call it")
+    role: Role = Field(
+        description="what it is in the campaign: the model in question, the one that it may be, "
+        "what both may be built on, or kin to nobody"
+    )
     identity: str | None = Field(
         None, description="the identity that the target is presented as, by id of the book"
     )
-    price: Price | None = None
+    price: Price | None = Field(None, description="so that money is counted and capped")
 
 
 class EmbeddedTarget(_Target):
     """llama.cpp in this process, on a GGUF file or a lab model."""
 
-    engine: Literal["embedded"]
+    engine: Literal["embedded"] = Field(description="llama.cpp in this process")
     model: str = Field(description="path of a GGUF file, or lab:NAME")
     context: int = Field(
         2048, ge=64, description="tokens that a prompt and its reply may have together"
@@ -79,29 +90,33 @@ class EmbeddedTarget(_Target):
 class VllmTarget(_Target):
     """vLLM: the offline engine in this process, or with `serve: true` a server of our own."""
 
-    engine: Literal["vllm"]
+    engine: Literal["vllm"] = Field(description="vLLM")
     model: str = Field(description="a Hugging Face folder, a hub id, or lab:NAME")
-    serve: bool = False
+    serve: bool = Field(False, description="start `vllm serve` and speak with it over HTTP")
     python: str | None = Field(
         None, description="with serve: the interpreter that has vLLM, if not this one"
     )
-    dtype: str = "auto"
-    max_model_len: int | None = Field(None, ge=64)
-    enforce_eager: bool = False
-    start_timeout_s: float = Field(600, gt=0)
+    dtype: str = Field("auto", description="as vLLM names it: auto, bfloat16, float16, float32")
+    max_model_len: int | None = Field(
+        None, ge=64, description="longest prompt with its reply, in tokens; null: the model's own"
+    )
+    enforce_eager: bool = Field(False, description="capture no CUDA graphs: starts sooner, slower")
+    start_timeout_s: float = Field(
+        600, gt=0, description="with serve: seconds that the server may take to start"
+    )
     arguments: list[str] = Field([], description="further arguments for the server")
     options: dict[str, Any] = Field({}, description="further arguments for vllm.LLM")
-    concurrency: int = Field(16, ge=1, le=4096)
+    concurrency: int = Field(16, ge=1, le=4096, description="requests in flight at most")
 
 
 class EndpointTarget(_Target):
     """Any OpenAI-compatible endpoint."""
 
-    engine: Literal["endpoint"]
+    engine: Literal["endpoint"] = Field(description="an OpenAI-compatible host")
     base_url: str | None = Field(
         None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own"
     )
-    model: str
+    model: str = Field(description="the model's name at the host")
     api_key_env: VariableName | None = Field(
         "OPENAI_API_KEY", description="name of the variable that holds the key; null sends none"
     )
@@ -139,9 +154,13 @@ class EndpointTarget(_Target):
         le=128,
         description="samples that one request carries (`n`) where the host gives them",
     )
-    requests_per_minute: float | None = Field(None, gt=0)
-    tokens_per_minute: float | None = Field(None, gt=0)
-    timeout_s: float = Field(120, gt=0)
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="never more than so many; what the host says binds too"
+    )
+    tokens_per_minute: float | None = Field(
+        None, gt=0, description="the same, of tokens of prompts and replies"
+    )
+    timeout_s: float = Field(120, gt=0, description="seconds that one request may take")
     max_reply_mb: float = Field(
         8, gt=0, le=1024, description="a longer reply is cut, and the sample fails"
     )
@@ -188,22 +207,22 @@ def parse_arm(text: str) -> Arm:
 class Claim(Strict):
     """The claim under test: this target is (or is not) that identity."""
 
-    target: Name
-    identity: str
+    target: Name = Field(description="a target of this campaign")
+    identity: str = Field(description="by id of the identity book")
 
 
 class Budget(Strict):
     """Caps that are never passed. None is no cap."""
 
-    requests: int | None = Field(None, ge=1)
-    tokens: int | None = Field(None, ge=1)
-    money: float | None = Field(None, gt=0)
+    requests: int | None = Field(None, ge=1, description="requests that reach a host")
+    tokens: int | None = Field(None, ge=1, description="tokens of prompts and replies together")
+    money: float | None = Field(None, gt=0, description="by the targets' prices")
 
 
 class Limits(Strict):
     """How patient the sampler is."""
 
-    attempts: int = Field(4, ge=1, le=20)
+    attempts: int = Field(4, ge=1, le=20, description="times that one request is tried")
     attempt_wall_s: float = Field(
         600,
         gt=0,
@@ -236,10 +255,14 @@ class Stop(Strict):
     threshold.
     """
 
-    identity: str
-    below: float | None = Field(None, gt=0, lt=1)
-    above: float | None = Field(None, gt=0, lt=1)
-    alpha: float = Field(0.01, gt=0, lt=0.5)
+    identity: str = Field(description="by id of the identity book")
+    below: float | None = Field(
+        None, gt=0, lt=1, description="stop once it is sure that the rate is below; or `above`"
+    )
+    above: float | None = Field(
+        None, gt=0, lt=1, description="stop once it is sure that the rate is above; or `below`"
+    )
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="chance of being sure and wrong")
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Stop:
@@ -258,19 +281,33 @@ class Stop(Strict):
 class Campaign(Strict):
     """One campaign, validated."""
 
-    campaign: Name
-    description: str = ""
-    claim: Claim | None = None
-    targets: list[Target] = Field(min_length=1)
-    arms: list[str] = Field(["absent", "bare"], min_length=1)
-    probes: list[Name] = Field(["identity"], min_length=1)
-    languages: list[Name] = Field(["en"], min_length=1)
-    samples: int | dict[Name, int] = 1
-    sampling: Sampling = Sampling()
-    variables: dict[str, str] = {}
-    budget: Budget = Budget()
-    limits: Limits = Limits()
-    stop: Stop | None = None
+    campaign: Name = Field(description="its name, and that of its run if none is given")
+    description: str = Field("", description="for people; stands in the report")
+    claim: Claim | None = Field(
+        None, description="the claim under test, which the report's first sentence judges"
+    )
+    targets: list[Target] = Field(min_length=1, description="who is asked, by engine")
+    arms: list[str] = Field(
+        ["absent", "bare"],
+        min_length=1,
+        description="what the model is told first: `absent` no system message, `empty` an empty "
+        "one, `bare` not even what the chat template puts there, `given:FILE` and `decoy:FILE` "
+        "a system prompt below `prompts/`",
+    )
+    probes: list[Name] = Field(
+        ["identity"], min_length=1, description="sets of questions: files of `probes/` by name"
+    )
+    languages: list[Name] = Field(
+        ["en"], min_length=1, description="files of the probes' folders by name, such as en, pt"
+    )
+    samples: int | dict[Name, int] = Field(
+        1, description="how often each question is asked; or a number for each probe"
+    )
+    sampling: Sampling = Field(Sampling(), description="parameters of every request")
+    variables: dict[str, str] = Field({}, description="values for the prompts' placeholders")
+    budget: Budget = Field(Budget(), description="caps of the whole run")
+    limits: Limits = Field(Limits(), description="patience with hosts that fail")
+    stop: Stop | None = Field(None, description="end a target's arm early, once it is clear")
 
     @field_validator("arms")
     @classmethod

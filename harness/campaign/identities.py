@@ -23,12 +23,14 @@ from harness.errors import IdentityError, did_you_mean
 class Maker(Strict):
     """A company, lab or public body that makes models; `source` says where that was read."""
 
-    id: str
-    name: str
-    aliases: list[str] = Field(min_length=1)
-    homograph: str | None = None
-    fictional: bool = False
-    source: str | None = None
+    id: str = Field(description="short, in small letters; what other files and tables call it")
+    name: str = Field(description="as it is printed")
+    aliases: list[str] = Field(
+        min_length=1, description="every way to write it, in every script; case does not matter"
+    )
+    homograph: str | None = Field(None, description="what else is called so, for people")
+    fictional: bool = Field(False, description="invented for the lab")
+    source: str | None = Field(None, description="where the entry was read")
 
 
 class Family(Strict):
@@ -38,32 +40,34 @@ class Family(Strict):
     something else; `source` says where the entry was read.
     """
 
-    id: str
-    name: str
-    aliases: list[str] = Field(min_length=1)
-    makers: list[str] = []
-    built_on: list[str] = []
-    related: list[str] = []
-    weak: list[str] = []
-    homograph: str | None = None
-    unrelated: list[str] = []
-    base_only: bool = False
-    same_as: str | None = None
-    unlisted: bool = False
-    fictional: bool = False
-    source: str | None = None
+    id: str = Field(description="short, in small letters; what campaigns and tables call it")
+    name: str = Field(description="as it is printed")
+    aliases: list[str] = Field(
+        min_length=1, description="every way to write it, in every script; case does not matter"
+    )
+    makers: list[str] = Field([], description="ids of its makers")
+    built_on: list[str] = Field([], description="ids of families that it is known to be built on")
+    related: list[str] = Field([], description="ids of families that share its name or maker")
+    weak: list[str] = Field([], description="aliases that need other evidence beside them")
+    homograph: str | None = Field(None, description="what else is called so, for people")
+    unrelated: list[str] = Field([], description="phrases that hold the name and are not it")
+    base_only: bool = Field(False, description="only named as built on, never looked for")
+    same_as: str | None = Field(None, description="id of the family whose aliases find it")
+    unlisted: bool = Field(False, description="no language model; for people")
+    fictional: bool = Field(False, description="invented for the lab")
+    source: str | None = Field(None, description="where the entry was read")
 
 
-class _BookFile(Strict):
-    families: list[Family] = []
-    makers: list[Maker] = []
+class BookFile(Strict):
+    families: list[Family] = Field([], description="families of models")
+    makers: list[Maker] = Field([], description="who makes them")
 
 
-class _BackstoryHead(Strict):
-    identity: str
-    language: str
-    source: str
-    stand_in: bool = False
+class BackstoryHead(Strict):
+    identity: str = Field(description="whose text it is, by id of the identity book")
+    language: str = Field(description="such as en")
+    source: str = Field(description="where it was published, or whose reply it was")
+    stand_in: bool = Field(False, description="invented for the lab")
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def load_book() -> Book:
     for path in folders.every("probes/identities", "*.yaml"):
         where = str(path)
         found = parse(read_text(path, IdentityError), where, IdentityError)
-        content = validate(_BookFile, found, where, IdentityError)
+        content = validate(BookFile, found, where, IdentityError)
         _add(families, content.families, where)
         _add(makers, content.makers, where)
     for family in families.values():
@@ -180,7 +184,7 @@ def _backstory(path: Path) -> Backstory:
             where=where,
             next="see probes/backstories/README.md",
         )
-    head = validate(_BackstoryHead, parse(parts[1], where, IdentityError), where, IdentityError)
+    head = validate(BackstoryHead, parse(parts[1], where, IdentityError), where, IdentityError)
     text = " ".join(parts[2].split())
     if not text:
         raise IdentityError(

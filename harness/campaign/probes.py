@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from harness.campaign import folders
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 from harness.errors import CampaignError, did_you_mean
@@ -12,10 +14,14 @@ from harness.errors import CampaignError, did_you_mean
 class Probe(Strict):
     """One probe: what it measures, and the folder under `prompts/` that holds its questions."""
 
-    probe: str
-    measures: Literal["name", "maker", "backstory"]
-    prompts: str
-    description: str
+    probe: str = Field(description="its name; that of the file")
+    measures: Literal["name", "maker", "backstory"] = Field(
+        description="what its rates are of: names, makers, or texts recited"
+    )
+    prompts: str = Field(
+        description="folder below `prompts/`; a file a language, a block a question"
+    )
+    description: str = Field(description="what is asked, and why, for people")
 
 
 def load_probe(name: str) -> Probe:

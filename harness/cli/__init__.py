@@ -12,6 +12,7 @@ import sys
 import click
 
 from harness.cli.audits import audit
+from harness.cli.beginning import init, reference
 from harness.cli.campaigns import inspect, plan, run, size
 from harness.cli.evidence import bundle, keys, verify
 from harness.cli.lab import lab
@@ -40,6 +41,7 @@ def main() -> None:
 
 for _command in (
     *(
+        init,
         plan,
         run,
         tally,
@@ -55,6 +57,6 @@ for _command in (
         checkpoint,
         size,
     ),
-    *(inspect, weights, score, eval_classifier, audit, lab),
+    *(inspect, weights, score, eval_classifier, audit, lab, reference),
 ):
     main.add_command(_command)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import RESULTS, STORE, console, told_plainly
 
 
@@ -49,9 +50,9 @@ def run(
     for problem in found.untold:
         click.echo(plain(f"not told yet, {problem}"), err=True)
     if found.state in ("silent", "stopped"):
-        sys.exit(3)
+        sys.exit(exits.NOT_FOUND_OUT)
     if fail_on and any(event.kind not in ("recovered", "settled") for event in found.raised):
-        sys.exit(1)
+        sys.exit(exits.FOUND)
 
 
 @audit.command()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import RESULTS, STORE, console, told_plainly
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def run(
     done = sit(sitting, click.echo, _names_in)
     if done.stopped:
         click.echo(f"{done.stopped}\nto go on: truename run {campaign} --run {done.run}")
-        sys.exit(3)
+        sys.exit(exits.NOT_FOUND_OUT)
     click.echo(f"next: truename tally {done.run}")
 
 

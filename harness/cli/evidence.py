@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import RESULTS, STORE, Size, told_plainly
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -84,7 +85,7 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     for said in found.wrong:
         click.echo(f"WRONG: {plain(said)}")
     if not found.sound:
-        sys.exit(1)
+        sys.exit(exits.FOUND)
     click.echo(
         "every file is as it was packed, and counting its samples again gives the same tables"
     )

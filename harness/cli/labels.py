@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import RESULTS, STORE, console, told_plainly
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def judge(
         click.echo(plain(line))
     if found.stopped:
         click.echo(f"{found.stopped}\nto go on, type the same command: {found.left} are left")
-        sys.exit(3)
+        sys.exit(exits.NOT_FOUND_OUT)
 
 
 def _login() -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from harness.cli import exits
+
 RESULTS = click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
@@ -50,10 +52,13 @@ def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except TruenameError as error:
             click.echo(f"truename: {error}", err=True)
-            sys.exit(2)
+            sys.exit(exits.USAGE)
+        except KeyboardInterrupt:
+            click.echo("stopped; nothing that was saved is lost", err=True)
+            sys.exit(exits.STOPPED)
         except BrokenPipeError:
             sys.stderr.close()
-            sys.exit(141)
+            sys.exit(exits.NOBODY_READS)
 
     return wrapped
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import CONFUSION, FORMATS, RESULTS, STORE, console, told_plainly
 
 
@@ -208,7 +209,7 @@ def compare(
     if junit:
         write_bytes(counting.junit(found, before, after), junit)
     if fail_on and drifted:
-        sys.exit(1)
+        sys.exit(exits.FOUND)
 
 
 @click.command(name="export")
@@ -256,5 +257,5 @@ def checkpoint(run: str, results: Path, store: str | None) -> None:
         click.echo(
             "somebody reads or writes the journal: copy its -wal too, or ask again", err=True
         )
-        sys.exit(3)
+        sys.exit(exits.NOT_FOUND_OUT)
     click.echo(f"{held} samples; {opened.folder} may be copied")

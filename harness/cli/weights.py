@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import ManyParents, Size, told_plainly
 
 
@@ -95,6 +96,6 @@ def weights(
         found = check_into(suspect, parents, settings, out, sys.stderr.isatty())
     except KeyboardInterrupt:
         click.echo("stopped; what was found is kept, and the same command goes on", err=True)
-        sys.exit(130)
+        sys.exit(exits.STOPPED)
     click.echo(plain("\n".join(found.lines)))
     click.echo("\n" + "\n".join(map(str, found.written)))

@@ -1,0 +1,38 @@
+"""The reference says what is there today."""
+
+from __future__ import annotations
+
+import re
+
+from click.testing import CliRunner
+
+from harness.cli import exits, main
+from harness.cli.reference import kinds
+from tests import ROOT
+
+
+def test_the_reference_is_of_today():
+    said = CliRunner().invoke(main, ["reference"]).output
+    stands = (ROOT / "docs/reference.md").read_text("utf-8")
+    assert said == stands, "type: make reference"
+
+
+def test_every_key_says_what_it_is_for():
+    said = CliRunner().invoke(main, ["reference"]).output
+    keys = re.findall(r"^- `\w+` \(.*(?:\n  .*)*", said, re.MULTILINE)
+    assert len(keys) > 100
+    assert not [key for key in keys if "): " not in " ".join(key.split())]
+
+
+def test_the_models_of_all_files_are_in_it():
+    said = CliRunner().invoke(main, ["reference"]).output
+    for kind in kinds():
+        for key in kind.model.model_fields:
+            assert f"- `{key}` (" in said, (kind.title, key)
+
+
+def test_no_command_exits_with_a_code_of_its_own():
+    for path in (ROOT / "harness").rglob("*.py"):
+        if "train" not in path.name:
+            assert not re.search(r"sys\.exit\(\d", path.read_text("utf-8")), path
+    assert sorted(exits.EXITS) == [0, 1, 2, 3, 130, 141]
