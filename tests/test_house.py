@@ -14,7 +14,18 @@ from tests import ROOT
 
 #: The one place that holds the order of the wings: no room imports from a later one.
 GROUND = (
-    *("masking", "errors", "jobs", "encodings", "stats", "repeats", "console", "tables", "charts"),
+    *(
+        "masking",
+        "errors",
+        "jobs",
+        "encodings",
+        "stats",
+        "repeats",
+        "console",
+        "progress",
+        "tables",
+        "charts",
+    ),
     *("rendering", "guarded"),
 )
 WINGS = (

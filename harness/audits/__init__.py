@@ -11,7 +11,7 @@ from harness.audits.config import Audit, load_audit
 from harness.audits.forget import forget_older
 from harness.audits.metrics import exposition
 from harness.audits.serve import open_server
-from harness.audits.status import show_status
+from harness.audits.status import show_status, status_data
 from harness.audits.timeline import write_timeline
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "present",
     "run_audit",
     "show_status",
+    "status_data",
     "told",
     "write_timeline",
 ]

@@ -1,9 +1,11 @@
-"""What each audit saw last, and the alarms, on a terminal."""
+"""What each audit saw last, and the alarms: on a terminal, and for other programs."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +32,22 @@ def show_status(console: Console, history: History) -> None:
     console.print(table if last else "no audit was run yet")
     for event in raised[-ALARMS:]:
         console.print(Text(plain(f"{event.due}  {event.headline}")))
+
+
+def status_data(history: History) -> dict[str, Any]:
+    """The same for other programs: each audit's last row with what was seen, and every alarm."""
+    last = {row["audit"]: row for row in history.rows()}
+    shown = ("audit", "due", "run", "status", "reason", "started", "ended")
+    return {
+        "audits": [
+            {key: row[key] for key in (*shown, "requests", "tokens", "money")}
+            | {"seen": json.loads(row["observed"]) if row["observed"] else None}
+            for row in last.values()
+        ],
+        "alarms": [
+            {"headline": event.headline, **msgspec.to_builtins(event)} for event in history.alarms()
+        ],
+    }
 
 
 def _state(row: dict[str, Any]) -> str:

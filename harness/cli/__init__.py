@@ -7,6 +7,7 @@ quick.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 import click
@@ -29,7 +30,8 @@ gc.set_threshold(50_000, 20, 20)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="truename", prog_name="truename")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Find out who a language model really is.
 
     A campaign (a YAML file, or the name of one that ships) says which targets are asked what, under
@@ -37,6 +39,8 @@ def main() -> None:
     `show` opens one sample. `score` classifies replies that you have already.
     """
     sys.excepthook = show_traceback
+    if os.environ.get("NO_COLOR"):
+        context.color = False
 
 
 for _command in (

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import RESULTS, STORE, console, told_plainly
+from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, told_plainly
 
 
 @click.group()
@@ -98,15 +98,19 @@ def serve(
 
 
 @audit.command()
+@AS_JSON
 @RESULTS
 @STORE
 @told_plainly
-def status(results: Path, store: str | None) -> None:
+def status(as_json: bool, results: Path, store: str | None) -> None:
     """What each audit saw last, and the alarms."""
-    from harness.audits import open_history, show_status
+    from harness.audits import open_history, show_status, status_data
 
     with open_history(results, store) as history:
-        show_status(console(120), history)
+        if as_json:
+            print_json(status_data(history))
+        else:
+            show_status(console(120), history)
 
 
 @audit.command()

@@ -8,15 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from harness.cli import exits
-from harness.cli.options import RESULTS, STORE, console, told_plainly
+from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, told_plainly
 
 if TYPE_CHECKING:
     from harness.campaign import Loaded
+
+
+#: What a plan counts, in the worst case.
+WORST: Final = ("trials", "samples", "requests", "prompt_tokens", "completion_tokens", "money")
 
 
 @click.command()
@@ -28,9 +32,10 @@ if TYPE_CHECKING:
     "the run's plan.json, before its first sample.",
 )
 @click.option("--run", "name", metavar="NAME", help="With --register: the run that it is for.")
+@AS_JSON
 @RESULTS
 @told_plainly
-def plan(campaign: str, register: bool, name: str | None, results: Path) -> None:
+def plan(campaign: str, register: bool, name: str | None, as_json: bool, results: Path) -> None:
     """Print trials, requests and the worst case in tokens and money.
 
     Validates everything; calls nothing. CAMPAIGN may be -, for what standard input says.
@@ -44,23 +49,33 @@ def plan(campaign: str, register: bool, name: str | None, results: Path) -> None
     piped = campaign == "-"
     loaded = piped_campaign(sys.stdin.buffer.read()) if piped else load_campaign(campaign)
     load_backstories()  # what the tally will need is looked at before a sample is paid
-    title = f"{loaded.campaign.campaign}: worst case"
-    table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("trials", "samples", "requests", "prompt tokens", "completion tokens", "money"):
-        table.add_column(column, justify="right")
-    for p in worst_case(loaded):
-        counts = (p.trials, p.samples, p.requests, p.prompt_tokens, p.completion_tokens)
-        money = "no price given" if p.money is None else f"{p.money:.2f}"
-        table.add_row(p.target, *(f"{n:,}" for n in counts), money)
-    console(100).print(table)
-    for line in reach(loaded.campaign.targets):
-        click.echo(plain(line))
+    worst = worst_case(loaded)
+    reached = [plain(line) for line in reach(loaded.campaign.targets)]
     check(loaded.campaign.targets)
+    if not as_json:
+        title = f"{loaded.campaign.campaign}: worst case"
+        table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
+        for column in WORST:
+            table.add_column(column.replace("_", " "), justify="right")
+        for p in worst:
+            money = "no price given" if p.money is None else f"{p.money:.2f}"
+            table.add_row(p.target, *(f"{getattr(p, c):,}" for c in WORST[:-1]), money)
+        console(100).print(table)
+        for line in reached:
+            click.echo(line)
+    registered = None
     if register:
         from harness.report import register as write_plan
 
-        path, digest = write_plan(loaded, name, results)
-        click.echo(f"registered: {path}\nSHA-256 {digest} (publish it, or have it time stamped)")
+        path, registered = write_plan(loaded, name, results)
+        if not as_json:
+            stamp = "(publish it, or have it time stamped)"
+            click.echo(f"registered: {path}\nSHA-256 {registered} {stamp}")
+    if as_json:
+        of = [{"target": p.target, **{c: getattr(p, c) for c in WORST}} for p in worst]
+        said = {"campaign": loaded.campaign.campaign, "worst_case": of, "reaches": reached}
+        print_json({**said, "registered": registered})
+        return
     with_name = f" --run {name}" if name else ""
     click.echo("next: truename run " + ("CAMPAIGN" if piped else campaign) + with_name)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import RESULTS, STORE, Size, told_plainly
+from harness.cli.options import QUIET, RESULTS, STORE, Size, told_plainly
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -23,6 +23,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @RESULTS
 @STORE
+@QUIET
 @told_plainly
 def bundle(run: str, out: Path | None, key: Path | None, results: Path, store: str | None) -> None:
     """Pack a run as evidence in one archive, without keys and header values.
@@ -58,6 +59,7 @@ def bundle(run: str, out: Path | None, key: Path | None, results: Path, store: s
 @click.option(
     "--largest", type=Size(), default="1GB", show_default=True, help="Refuse what unpacks to more."
 )
+@QUIET
 @told_plainly
 def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) -> None:
     """Check a bundle against its hashes, score and count its samples anew.
@@ -65,9 +67,11 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     Exits with 1 where something differs, with 2 where it is no bundle.
     """
     from harness.console import plain
+    from harness.progress import stage
     from harness.report import verify as check
 
-    found = check(file, signer=signer, roots=roots, largest=largest)
+    with stage("looks at the bundle, scores and counts its samples anew"):
+        found = check(file, signer=signer, roots=roots, largest=largest)
     made_by = plain(found.manifest.versions.get("truename", "?"))
     click.echo(
         f"run {plain(found.manifest.run)}, {found.manifest.samples} samples, "

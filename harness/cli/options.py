@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -39,6 +40,51 @@ CONFUSION = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Error rates of the classifier, as eval-classifier writes them; default: those that ship.",
 )
+
+
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, for other programs."
+)
+
+
+def _quiet(context: click.Context, param: click.Parameter, wanted: bool) -> None:
+    from harness import progress
+
+    progress.show(not wanted)
+
+
+QUIET = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_quiet,
+    help="Do not show how far it is.",
+)
+
+
+def print_json(said: Any) -> None:
+    """Print a value as JSON: what is missing as null, strangers' text as it is, escaped."""
+    import json
+
+    click.echo(json.dumps(_known(said), ensure_ascii=True, indent=2, allow_nan=False))
+
+
+def _known(said: Any) -> Any:
+    """A value in JSON's own kinds."""
+    if isinstance(said, dict):
+        return {str(key): _known(value) for key, value in said.items()}
+    if isinstance(said, (list, tuple)):
+        return [_known(value) for value in said]
+    if isinstance(said, (str, bool, int)) or said is None:
+        return said
+    if hasattr(said, "item"):  # a number of numpy's
+        return _known(said.item())
+    return said if isinstance(said, float) and math.isfinite(said) else _missing(said)
+
+
+def _missing(said: Any) -> str | None:
+    return None if isinstance(said, float) or str(said) in ("<NA>", "NaT") else str(said)
 
 
 def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:

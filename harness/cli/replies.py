@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import console, told_plainly
+from harness.cli.options import QUIET, console, told_plainly
 
 
 @click.command()
@@ -34,6 +34,7 @@ from harness.cli.options import console, told_plainly
     type=click.IntRange(1, 512),
     help="Processes to score in; default: as many as there are cores. Small files take one.",
 )
+@QUIET
 @told_plainly
 def score(file: Path, column: str | None, out: Path | None, jobs: int | None) -> None:
     """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply.
@@ -68,6 +69,7 @@ def score(file: Path, column: str | None, out: Path | None, jobs: int | None) ->
 @click.option(
     "--worst", default=10, show_default=True, help="How many of the worst errors to print."
 )
+@QUIET
 @told_plainly
 def eval_classifier(labels: Path, out: Path, worst: int) -> None:
     """Measure the classifier on labelled replies (JSON Lines; the keys are in

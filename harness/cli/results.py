@@ -8,32 +8,53 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import CONFUSION, FORMATS, RESULTS, STORE, console, told_plainly
+from harness.cli.options import (
+    AS_JSON,
+    CONFUSION,
+    FORMATS,
+    QUIET,
+    RESULTS,
+    STORE,
+    console,
+    print_json,
+    told_plainly,
+)
 
 
 @click.command()
 @click.argument("run")
 @FORMATS
+@AS_JSON
 @CONFUSION
 @RESULTS
 @STORE
+@QUIET
 @told_plainly
 def tally(
-    run: str, formats: tuple[str, ...], confusion: Path | None, results: Path, store: str | None
+    run: str,
+    formats: tuple[str, ...],
+    as_json: bool,
+    confusion: Path | None,
+    results: Path,
+    store: str | None,
 ) -> None:
     """Classify a run's replies; write its tables; print the rates."""
     from harness import counting
     from harness.journal import campaign_of, find_run
-    from harness.report import Reasons, show_banner, show_rates, unfinished
+    from harness.report import Reasons, as_data, show_banner, show_rates, unfinished
 
     opened, reasons = find_run(run, results, store), Reasons()
     campaign, errors = campaign_of(opened), counting.error_rates(confusion)
     tables = counting.make_tables(
         opened.journal, campaign, opened.folder, formats, errors, look=reasons
     )
-    show_banner(console(130), [*unfinished(opened), *reasons.told])
-    show_rates(console(130), tables, campaign, opened.journal.record.notes())
     paths = [str(opened.folder / f"{table}.csv") for table in counting.TABLES]
+    first = [*unfinished(opened), *reasons.told]
+    if as_json:
+        print_json({"run": opened.name, **as_data(tables, campaign, first), "files": paths})
+        return
+    show_banner(console(130), first)
+    show_rates(console(130), tables, campaign, opened.journal.record.notes())
     click.echo("\n" + "\n".join(paths))
     click.echo(f"next: truename report {run}, or truename show {run} --where COLUMN=VALUE")
 
@@ -54,6 +75,7 @@ def tally(
 @CONFUSION
 @RESULTS
 @STORE
+@QUIET
 @told_plainly
 def report(
     run: str,
@@ -114,6 +136,7 @@ def report(
     show_default=True,
     help="With --where: how many to print.",
 )
+@AS_JSON
 @RESULTS
 @STORE
 @told_plainly
@@ -122,6 +145,7 @@ def show(
     sample: str | None,
     conditions: tuple[str, ...],
     limit: int,
+    as_json: bool,
     results: Path,
     store: str | None,
 ) -> None:
@@ -137,7 +161,11 @@ def show(
     opened = find_run(run, results, store)
     if sample is not None:
         found = whole_sample(opened, sample)
-        for column, value in {**found, **judged_sample(found)}.items():
+        whole = {**found, **judged_sample(found)}
+        if as_json:
+            print_json(whole)
+            return
+        for column, value in whole.items():
             said = "NA" if value is None else plain(str(value))
             click.echo(f"{click.style(column, bold=True)}: {said}")
         return
@@ -150,6 +178,9 @@ def show(
             ),
         )
     rows = list(find_samples(opened.folder, conditions))
+    if as_json:
+        print_json({"run": opened.name, "fit": len(rows), "samples": rows[:limit]})
+        return
     for row in rows[:limit]:
         key = click.style(f"{row['trial']}/{row['sample']}", bold=True)
         about = f"{row['target']} {row['arm']} {row['language']} {row['question']}"
@@ -183,6 +214,7 @@ def show(
 )
 @RESULTS
 @STORE
+@QUIET
 @told_plainly
 def compare(
     before: str,
@@ -228,6 +260,7 @@ def compare(
 )
 @RESULTS
 @STORE
+@QUIET
 @told_plainly
 def export_run(run: str, form: str, out: Path | None, results: Path, store: str | None) -> None:
     """Write a run's samples, with their verdicts, for another tool."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import ManyParents, Size, told_plainly
+from harness.cli.options import QUIET, ManyParents, Size, told_plainly
 
 
 @click.command(cls=ManyParents)
@@ -60,6 +60,7 @@ from harness.cli.options import ManyParents, Size, told_plainly
         "Default: results/weights-SUSPECT."
     ),
 )
+@QUIET
 @told_plainly
 def weights(
     suspect: str,
@@ -93,7 +94,7 @@ def weights(
         click.echo(plain("\n".join(told_pairs(ranked))))
         parents = next(pair.places for pair in ranked if len(pair.places) == 2)
     try:
-        found = check_into(suspect, parents, settings, out, sys.stderr.isatty())
+        found = check_into(suspect, parents, settings, out)
     except KeyboardInterrupt:
         click.echo("stopped; what was found is kept, and the same command goes on", err=True)
         sys.exit(exits.STOPPED)

@@ -196,7 +196,8 @@ def draw(
 
 def whole_replies(run: Run) -> Iterator[Whole]:
     """The whole replies of a run, each with what the classifier says of it."""
-    for scored in Scoring(run.journal.engine).score(run.journal.rows()):
+    rows, held = run.journal.rows(), run.journal.held()
+    for scored in Scoring(run.journal.engine).score(rows, held):
         row, verdict = scored.row, scored.verdict
         if verdict is not None:
             cell = row["target"], row["arm"], row["probe"]

@@ -30,6 +30,7 @@ from harness.counting.samples import (
 from harness.encodings import open_text, refused
 from harness.errors import ScoreError, did_you_mean
 from harness.jobs import mapped
+from harness.progress import watched
 from harness.scoring import Overlap, Verdict, published, verdicts
 from harness.tables import format_of, write_file
 from harness.targets import split_reasoning
@@ -252,7 +253,8 @@ def _frames(
     what a stranger's later rows hold is not known from the first.
     """
     columns: list[str] = []
-    for batch, found in mapped(_score, _batches(source), jobs):
+    read = watched(source, "rows read")
+    for batch, found in mapped(_score, _batches(read), jobs):
         made = list(_lines(batch, found, summary))
         if not columns:
             names = dict.fromkeys(name for line in made for name in line if name not in _OWN)

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from harness.campaign import load_probe
 from harness.journal import Scores, text_key
+from harness.progress import watched
 from harness.scoring import (
     Overlap,
     Verdict,
@@ -83,10 +84,15 @@ class Scoring:
         self._overlaps = _Kept(recited, Overlap, _overlaps)
         self._measures: dict[str, str] = {}
 
-    def score(self, rows: Iterable[dict[str, Any]]) -> Iterator[Scored]:
-        """Verdict and overlap for each stored sample; only whole replies are scored."""
-        source = iter(rows)
-        while batch := list(islice(source, CHUNK)):
+    def score(self, rows: Iterable[dict[str, Any]], total: int | None = None) -> Iterator[Scored]:
+        """Verdict and overlap for each stored sample; only whole replies are scored.
+
+        ``total`` is how many there are, if that is known, for whoever waits.
+        """
+        return watched(self._each(iter(rows)), "samples read and scored", total)
+
+    def _each(self, rows: Iterator[dict[str, Any]]) -> Iterator[Scored]:
+        while batch := list(islice(rows, CHUNK)):
             yield from self._batch(batch)
 
     def _batch(self, batch: Sequence[dict[str, Any]]) -> Iterator[Scored]:

@@ -124,7 +124,7 @@ def _batches(
 ) -> Iterator[tuple[list[Scored], pd.DataFrame]]:
     """The samples, some at a time, with their rows of the table."""
     notes = _notes(journal)
-    scored = scoring.score(journal.rows())
+    scored = scoring.score(journal.rows(), journal.held())
     while batch := list(islice(scored, CHUNK)):
         yield batch, sample_frame(batch, campaign, notes)
 

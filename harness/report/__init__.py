@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.report.evidence.signatures import make_keys
     from harness.report.evidence.verify import verify
     from harness.report.export import export
+    from harness.report.machine import as_data
     from harness.report.page import write_page
     from harness.report.sheet import write_sheet
     from harness.report.shortfall import Reasons, unfinished
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Reasons",
+    "as_data",
     "bundle",
     "export",
     "find_samples",
@@ -49,6 +51,7 @@ __all__ = [
 #: The room of each name.
 _ROOMS = {
     "Reasons": "shortfall",
+    "as_data": "machine",
     "bundle": "evidence.packing",
     "export": "export",
     "find_samples": "trace",

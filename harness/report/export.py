@@ -35,7 +35,7 @@ def export(run: Run, form: str, to: Path | None) -> list[Path]:
 
 
 def _scored(run: Run) -> Iterator[Scored]:
-    return Scoring(run.journal.engine).score(run.journal.rows())
+    return Scoring(run.journal.engine).score(run.journal.rows(), run.journal.held())
 
 
 def jsonl(run: Run, to: Path) -> list[Path]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.campaign import cache_folder
+from harness.progress import Bar
 from harness.weights import output
 from harness.weights.check import Settings, check
-from harness.weights.progress import Watch
 from harness.weights.search import Pair
 
 
@@ -26,9 +26,7 @@ def cache() -> Path:
     return cache_folder() / "weights"
 
 
-def check_into(
-    suspect: str, parents: Sequence[str], settings: Settings, to: Path | None, live: bool
-) -> Told:
+def check_into(suspect: str, parents: Sequence[str], settings: Settings, to: Path | None) -> Told:
     """Check a suspect against its parents, into a folder; killed, the same call goes on.
 
     Raises
@@ -39,8 +37,14 @@ def check_into(
     last = suspect.rstrip("/").rsplit("/", 1)[-1]
     name = re.sub(r"[^\w.-]+", "-", last).strip("-") or "suspect"
     folder = to or Path("results") / f"weights-{name}"
-    with Watch(live) as watch:
-        found = check(suspect, list(parents), settings, folder / "weights.part", watch)
+    with Bar("read", None, in_bytes=True) as bar:
+        found = check(
+            suspect,
+            list(parents),
+            settings,
+            folder / "weights.part",
+            lambda progress: bar.at(progress.done, progress.planned),
+        )
     written = output.write(found, folder)
     return Told(output.lines(output.found(found)), written)
 
