@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.weights import output, progress, search
-from harness.weights.check import Progress, Settings, check
+from harness.weights import output, search
+from harness.weights.check import Settings, check
 from tests.weights.models import BASE, BF16, DONOR, SIBLING, checked, drawn, mixed, saved, tuned
 
 
@@ -36,14 +36,6 @@ def test_a_sample_reads_less_and_says_so(tmp_path):
     assert row["a_low"] < 0.6 < row["a_high"] and row["a_high"] - row["a_low"] < 0.03
     capped = checked(tmp_path, donor, places, budget=2_000_000)
     assert capped.bytes_read < 3_000_000 and capped.sample < 0.2
-
-
-def test_progress_is_told_in_bytes(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "EVERY_S", 0.0)
-    with progress.Watch(live=False) as watch:
-        watch(Progress(1_000_000_000, 4_000_000_000))
-        watch(Progress(2_000_000_000, 4_000_000_000))
-    assert re.search(r"2\.00 of 4\.00 GB read, \d+ MB/s, \d+ s left", capsys.readouterr().err)
 
 
 def test_a_check_that_was_cut_off_goes_on_where_it_was(parents, tmp_path, monkeypatch):
