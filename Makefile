@@ -35,7 +35,7 @@ test-slow: $(VENV)/tests  ## long simulations and soaks
 	$(BIN)/pytest -n auto --maxprocesses 4 -m slow
 
 classifier: $(VENV)/tests  ## fit what scoring knows by heart again (half an hour), and print the curves
-	$(BIN)/python -m harness.scoring.fitting
+	$(BIN)/python -m harness.scoring.learning.fitting
 
 .venv-vllm/installed: pyproject.toml constraints.txt scripts/install-vllm.sh
 	$(PYTHON) -m venv .venv-vllm

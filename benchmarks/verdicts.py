@@ -19,8 +19,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from harness.campaign.identities import load_book
-from harness.scoring import training
 from harness.scoring.features import MARKS
+from harness.scoring.learning import sentences
 from harness.scoring.verdict import verdicts
 
 REPLIES, WORDS = 20_000, 60
@@ -33,7 +33,7 @@ def replies(seed: int) -> list[str]:
     """
     rng = random.Random(seed)
     names = [f.aliases[0] for f in load_book().families.values()]
-    written = [s for s in training.sentences() if s.language == "en"]
+    written = [s for s in sentences.sentences() if s.language == "en"]
     said, padding = [s.text for s in written if s.roles], [s.text for s in written if not s.roles]
     made = []
     for _ in range(REPLIES):

@@ -1,15 +1,36 @@
 """Scoring: what a reply says of its speaker, and how much of a known text it recites.
 
 In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its evidence) and an
-`Overlap`. Read `verdict.py` first: normalise, find mentions, decide their roles, combine; then
-`overlap.py`. Nothing is fitted here: `fitting.py` writes the weights that ship.
+`Overlap`. ::
+
+    text -- reply.py         its own turn, normalised (normalize.py)
+         |  mentions.py      names of the identity book      }  each becomes a mark,
+         |  unlisted.py      what could be another name      }  so that any name is judged alike
+         |  features.py      the words around each mark, by what they mean (concepts.py)
+         |  classifier.py    first look: how likely each role of a mention is
+         |  second.py        second look: the mentions of a reply beside each other
+         |  judging.py       what a mention says (slips.py: of a name misspelt)
+         |  claims.py        less what the reply takes back (cues.py)
+         +- verdict.py       -> Verdict
+
+    text -- overlap/         runs of words shared with known texts -> Overlap
+
+Numbers that decide stand in `thresholds.py`, word lists in `data/<language>.yaml`, what was learned
+in `fitted/`. How it was learned is a room of its own, `learning/`, which nothing here needs.
 """
 
 from harness.scoring.digest import overlap_scorer, verdict_scorer
 from harness.scoring.mentions import finder
 from harness.scoring.normalize import normalize
-from harness.scoring.overlap import Overlap, Reference, References, Shared, published
-from harness.scoring.tokens import places, words
+from harness.scoring.overlap import (
+    Overlap,
+    Reference,
+    References,
+    Shared,
+    places,
+    published,
+    words,
+)
 from harness.scoring.verdict import Verdict, names_in, verdict, verdicts
 
 __all__ = [

@@ -3,7 +3,7 @@
 The role of a mention, whether a claim is hedged, whether a sentence refuses: logistic regressions
 of scikit-learn. The role again, seen beside the others of the reply, and whether a reply as a whole
 refuses: its gradient-boosted trees (Friedman 2001, doi:10.1214/aos/1013203451). All are fitted by
-`harness.scoring.fitting` from `training/` and ship as plain arrays (never pickled); here they are
+`harness.scoring.learning` from `training/` and ship as plain arrays (never pickled); here they are
 loaded and asked.
 """
 

@@ -21,21 +21,24 @@ LENGTH: Final = 16
 @cache
 def verdict_scorer() -> str:
     """The digest of what decides verdicts: code, weights and word lists, and the identity book."""
-    return _digest([*_own(), *folders.every("probes/identities", "*.yaml")])
+    return _digest([*_own(), *_book()])
 
 
 @cache
 def overlap_scorer() -> str:
     """The digest of what decides overlaps: all that decides verdicts, and the reference texts."""
-    references = folders.every("probes/backstories", "*.md")
-    return _digest([*_own(), *folders.every("probes/identities", "*.yaml"), *references])
+    rooms = sorted((HERE / "overlap").glob("*.py"))
+    return _digest([*_own(), *_book(), *rooms, *folders.every("probes/backstories", "*.md")])
 
 
 def _own() -> list[Path]:
-    """The rooms of this wing, and what was fitted; not the texts that it was fitted to."""
-    fitted = (path for path in (HERE / "fitted").iterdir() if not path.name.startswith("."))
-    files = [*HERE.glob("*.py"), *fitted, HERE / "training" / "never.txt"]
-    return sorted(files, key=lambda path: path.relative_to(HERE).as_posix())
+    """The rooms that judge, what was fitted, and the word lists; not what was learned from."""
+    patterns = ("*.py", "data/*.yaml", "fitted/[!.]*", "training/never.txt")
+    return [path for pattern in patterns for path in sorted(HERE.glob(pattern))]
+
+
+def _book() -> list[Path]:
+    return folders.every("probes/identities", "*.yaml")
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scoring.concepts import CONCEPTS, concepts_of, in_a_row
+from harness.scoring.lists import any_of, words
 from harness.scoring.normalize import normalize
 
 #: Marks that stand for mentions: a family, a maker, a word that is both, a name that no book lists.
@@ -31,14 +32,7 @@ BORDER: Final = "\ue004"
 ENDS: Final = frozenset(".!?。！？।؟\n;；…")
 SENTENCE_ENDS: Final = frozenset(".!?。！？।؟\n")
 #: Signs and words that end a clause.
-CLAUSE_ENDS: Final = frozenset(
-    (
-        ', ; : ( ) | " - ، 、 ， '
-        "and but while whereas though although because since so yet und aber sondern während "
-        "obwohl et mais tandis y pero sino mientras e mas porém enquanto ma mentre и но а ve ama "
-        "fakat dan tetapi tapi sedangkan và nhưng còn mà و लेकिन और बल्कि"
-    ).split()
-)
+CLAUSE_ENDS: Final = frozenset((*', ; : ( ) | " - ، 、 ，'.split(), *words("clause_ends")))
 _REFUSAL_CONCEPTS: Final = sum(
     1 << CONCEPTS.index(c)
     for c in ("tell", "assistant", "name", "make", "not", "you", "company", "base")
@@ -60,26 +54,9 @@ BRIEF: Final = 4
 QUOTED_IN: Final = 60
 #: Features fall into this many buckets; the first stays empty.
 BUCKETS: Final = 1 << 20
-#: Words by which a speaker speaks of itself, in fifteen languages; characters for Han and Kana.
-_SELF: Final = frozenset(
-    (
-        "i i'm im iam i've i'd me my mine myself we us our ich mich mir mein meine meinen meiner "
-        "meinem bin soy yo mi mis me conmigo fui estoy je j m moi mon ma mes suis eu sou meu minha "
-        "meus minhas fui mim comigo estou sono io mio mia miei mi me я меня мне мой моя моё мое "
-        "мои мной 我 俺 私 僕 저는 저를 제 제가 저 나는 나를 전 절 내 난 انا اسمي اسمى لي مطوري "
-        "صانعي طورتني دربتني صنعتني انشاتني بنتني تطويري تدريبي انشائي بتطويري بتدريبي بانشائي "
-        "بصنعي ببنائي بابتكاري لست मैं मुझे मेरा मेरे मेरी हूँ हूं ben beni bana benim adım ismim "
-        "değilim talking chatting speakest falando conversando aqui aquí hablando conversando "
-        "parlez parles ici hier sprichst sprechen parlando qui говорите говоришь общаетесь связи "
-        "bicara berbicara konuşuyorsun konuşuyorsunuz chuyện đây تتحدث معك बात 대화하고 이야기하고 "
-        "saya aku namaku ku tôi mình tớ parli hablas habla falas fala konuştuğun konuştuğunuz "
-        "karşınızda karşında arr here speaking yours 奴 吾 拙 咱 bana derler je m'a m'appelle j'ai "
-        "j'appartiens m'ont c'est qu'on d'être chamo chamo-me llamo chiamo heiße"
-    ).split()
-)
-_SELF_ENDING: Final = re.compile(
-    r"(?:ım|im|um|üm|yım|yim|dım|dim|ldim|ldım|lerim|صيني|متني|رتني|بتني|عتني)$"
-)
+#: Words by which a speaker speaks of itself; characters for Han and Kana.
+_SELF: Final = frozenset(words("speaker"))
+_SELF_ENDING: Final = re.compile(f"(?:{any_of('speaker_endings')})$")
 Hashes = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

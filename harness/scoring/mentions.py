@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 import ahocorasick_rs
 
 from harness.campaign import Book, load_book
+from harness.scoring.common import uncapitalised_words
 from harness.scoring.features import EITHER, MAKER, NAME
+from harness.scoring.lists import any_of, words
 from harness.scoring.normalize import Normal, normalize
-from harness.scoring.training import uncapitalised_words
 
 MAX_MENTIONS: Final = 200
 #: Words that follow a family's name and belong to it: versions, sizes, editions.
@@ -33,7 +34,8 @@ _VERSION: Final = re.compile(rf"(?<=\d)(?:\.\d+)+[a-z]{{0,2}}(?![^\W\d_]){_EDITI
 _UNMISTAKABLE: Final = re.compile(r"[ \d]|GPT|ГПТ")
 #: "Step 1" is no version.
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
-_CASES: Final = re.compile("(?:а|у|ом|ем|е|и|ы|ой|ою|ов|ам|ами|ах|ю|я)(?![^\\W\\d_])")
+#: Russian endings of a name.
+_CASES: Final = re.compile(f"(?:{any_of('cases')})(?![^\\W\\d_])")
 #: "anthropics ai"
 _OF: Final = re.compile(r"s(?!\w)")
 #: What often stands before a name, or behind it, and is no part of its word, nor of a version.
@@ -45,14 +47,7 @@ UPPER: Final = (
     "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 )
 #: Titles that belong to the name behind them.
-TITLES: Final = frozenset(
-    (
-        "chef nurse sister commander major colonel sergeant granny captain professor doctor madam "
-        "madame lady lord king queen count countess baron sir uncle aunt grandma grandpa coach "
-        "agent inspector detective princess prince don doña dom dona graf könig onkel tante oma "
-        "opa zio nonna capitán capitaine capitano kapitän profesor professeur maître"
-    ).split()
-)
+TITLES: Final = frozenset(words("titles"))
 _WITHOUT_BOUNDARIES: Final = frozenset(
     ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "THAI")
 )

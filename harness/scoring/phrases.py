@@ -1,15 +1,15 @@
 """Finds all phrases of some lists at once.
 
-A phrase in an alphabet counts only from the beginning of a word. A list is written as one text,
-"; " between its phrases; in a phrase `(a|b|)` stands for any one of its parts.
+A phrase in an alphabet counts only from the beginning of a word. In a phrase
+`(a|b|)` stands for any one of its parts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import Final, Generic, TypeVar
 
 import ahocorasick_rs
@@ -27,11 +27,11 @@ class Phrases(Generic[Kind]):
     ``ending`` is what stands behind every phrase.
     """
 
-    def __init__(self, lists: Mapping[Kind, str], *, ending: str = "") -> None:
+    def __init__(self, lists: Mapping[Kind, Iterable[str]], *, ending: str = "") -> None:
         self.phrases = [
             (phrase + ending, kind)
             for kind, written in lists.items()
-            for phrase in _written_out(written)
+            for phrase in chain.from_iterable(map(_written_out, written))
         ]
 
     @cached_property
@@ -54,8 +54,7 @@ class Phrases(Generic[Kind]):
         ]
 
 
-def _written_out(written: str) -> Iterator[str]:
-    for phrase in written.split("; "):
-        pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
-        parts = [piece.split("|") if place % 2 else [piece] for place, piece in enumerate(pieces)]
-        yield from map("".join, product(*parts))
+def _written_out(phrase: str) -> Iterator[str]:
+    pieces = _CHOICE.split(phrase)  # by turns a fixed piece and a choice
+    parts = [piece.split("|") if place % 2 else [piece] for place, piece in enumerate(pieces)]
+    return map("".join, product(*parts))

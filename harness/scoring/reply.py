@@ -8,6 +8,7 @@ from typing import Final
 
 from harness.scoring.claims import Said
 from harness.scoring.features import BORDER, MARKS
+from harness.scoring.lists import phrases
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.unlisted import unlisted
@@ -18,8 +19,7 @@ _NEXT_TURN: Final = re.compile(
     r"<\|(?:im_start|im_end|eot_id|end_of_turn|user|endoftext|start_header_id)\|>|"
     r"<end_of_turn>|</s>|\[/?INST\]|"
     r"(?:^|\n|\\n)[^\S\n]*+(?:#+ *)?(?:\*\*)?"
-    r"(?:user|human|question(?: \d+)?|instruction|usuario|usuário|utilisateur|benutzer|utente|"
-    r"пользователь|用户|用戶|ユーザー|사용자|المستخدم|kullanıcı|pengguna|người dùng)"
+    rf"(?:{'|'.join(phrases('user'))})"
     r"(?:\*\*)? ?[:：]",
     re.IGNORECASE,
 )

@@ -11,8 +11,8 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from harness.campaign import load_book
+from harness.scoring.common import no_slips
 from harness.scoring.mentions import Entry, Mention, finder
-from harness.scoring.training import no_slips
 
 _DOUBLED: Final = re.compile(r"(.)\1+")
 _LEET: Final = str.maketrans("0134578", "oleastb")

@@ -29,10 +29,9 @@ from harness.scoring.classifier import Floats, Linear, models
 from harness.scoring.features import Bools, Tokens, numbered
 from harness.scoring.judging import judged
 from harness.scoring.reply import Reply
-from harness.scoring.roles import IS_NAME, IS_OTHER, OWN
+from harness.scoring.roles import IS_NAME, IS_OTHER, OWN, ROLES
 from harness.scoring.second import Sight, blended, declining, described
 from harness.scoring.slips import makers_expected, makers_named
-from harness.scoring.training import ROLES
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.

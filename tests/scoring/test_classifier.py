@@ -10,22 +10,25 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 
-from harness.scoring import classifier, fitting, null, training
+from harness.scoring import classifier
 from harness.scoring import unlisted as unlisted_names
+from harness.scoring.learning import fitting, sentences
+from harness.scoring.overlap import Null, null
+from harness.scoring.overlap.null import FITTED as NULL
 
 LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
 
 
 def test_training_holds_every_language_and_draws_the_same_twice():
-    assert {path.stem for path in training.languages()} >= LANGUAGES
-    once, again = (list(islice(training.sentences(), 20_000)) for _ in range(2))
+    assert {path.stem for path in sentences.languages()} >= LANGUAGES
+    once, again = (list(islice(sentences.sentences(), 20_000)) for _ in range(2))
     assert once == again and len(once) > 5000
 
 
 def test_what_ships_was_made_of_what_is_written():
     """Else: `make classifier`."""
     made_of = fitting.sources()
-    for path in (classifier.FITTED, null.FITTED):
+    for path in (classifier.FITTED, NULL):
         assert fitting.fitted_sources(path) == made_of, path.name
 
 
@@ -36,8 +39,8 @@ def test_fitting_again_gives_the_weights_and_counts_that_ship():
     every = zip((*fitted.first, *fitted[1:]), (*shipped.first, *shipped[1:]), strict=True)
     for ours, theirs in chain.from_iterable(zip(*both, strict=True) for both in every):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)  # some in two bytes
-    counted = null.Null.of(fitting._usual()).arrays()
-    for name, theirs in null.null().arrays().items():
+    counted = Null.of(fitting._usual()).arrays()
+    for name, theirs in null().arrays().items():
         np.testing.assert_array_equal(counted[name], theirs)
 
 
@@ -75,5 +78,5 @@ def test_what_the_classifier_learns_does_not_depend_on_the_book(monkeypatch):
     """Its weights ship: a book of the user's own may not change what they mean."""
     monkeypatch.setattr(unlisted_names, "finder", lambda: pytest.fail("the book was looked at"))
     draw = random.Random(1)
-    some = islice(training.sentences(), 5000)
+    some = islice(sentences.sentences(), 5000)
     assert sum(len(fitting._masked(sentence, draw)[1]) for sentence in some) > 5000

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.counting.lengths import length
-from harness.scoring import wholes, written
 from harness.scoring.features import EITHER, MAKER, MARKS, NAME, UNLISTED
+from harness.scoring.learning import wholes, written
 
 LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
 #: Real replies that others wrote, where they are at hand: nothing may be copied from them.

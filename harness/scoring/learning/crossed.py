@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from harness.scoring.classifier import Floats, Looks
 from harness.scoring.features import Bools, Ints
+from harness.scoring.learning.wholes import Whole
+from harness.scoring.learning.written import MARKS, Span, files
 from harness.scoring.mentions import Mention
 from harness.scoring.reply import Reply
+from harness.scoring.roles import ROLES
 from harness.scoring.second import Sight, described
-from harness.scoring.training import ROLES
 from harness.scoring.verdict import declined, first_look, prepared
-from harness.scoring.wholes import Whole
-from harness.scoring.written import MARKS, Span, files
 
 FOLDS: Final = 5
 _TOGETHER: Final = 400

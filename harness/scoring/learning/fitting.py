@@ -1,9 +1,9 @@
 """What scoring knows by heart, made from written texts.
 
-That is the classifier's weights and the null's counts. `python -m harness.scoring.fitting` (`make
-classifier`) writes both into `fitted/`, which ships; nothing is fitted at a user's machine. The
-same texts and features give the same arrays, and `sources` tells of what texts and features they
-were made: a test fails where those have changed since.
+That is the classifier's weights, the null's counts and the plain words. `make classifier` writes
+them into `fitted/`, which ships; nothing is fitted at a user's machine. The same texts and features
+give the same arrays, and `sources` tells of what texts and features they were made: a test fails
+where those have changed since.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring import classifier, crossed, curves, null, training, wholes, written
+from harness.scoring import classifier, common
 from harness.scoring.classifier import Linear, Looks, Models, Trees
-from harness.scoring.crossed import Crossed
 from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Bools, Found, Tokens, numbered
+from harness.scoring.learning import crossed, curves, sentences, wholes, written
+from harness.scoring.learning.crossed import Crossed
 from harness.scoring.normalize import normalize
-from harness.scoring.tokens import words
+from harness.scoring.overlap import Null
+from harness.scoring.overlap import words as words_of
+from harness.scoring.overlap.null import FITTED as NULL
 from harness.scoring.unlisted import unlisted
 
 LEAST_SEEN: Final = 2
 #: Replies of no model in particular.
-BOILERPLATE: Final = Path(__file__).with_name("null")
+BOILERPLATE: Final = Path(__file__).parent
 #: The inverse of the regularisation. From 0.15 to 1.5 it is right in as many of 250 replies that
 #: nothing was learned of, and the weaker it is in more of those that were.
 STRENGTH: Final = 0.5
@@ -78,7 +81,7 @@ class _Masked(NamedTuple):
     roles: list[str]
 
 
-def _masked(sentence: training.Sentence, rng: random.Random) -> _Masked:
+def _masked(sentence: sentences.Sentence, rng: random.Random) -> _Masked:
     """A sentence as the models see it.
 
     Half of what only looks like a name is marked too: it teaches what is none.
@@ -87,7 +90,7 @@ def _masked(sentence: training.Sentence, rng: random.Random) -> _Masked:
     text, said, at = normal.text, list(sentence.roles), 0
     pieces: list[str] = []
     roles: list[str] = []
-    for candidate in sorted(unlisted(normal, [], training.uncapitalised_words())):
+    for candidate in sorted(unlisted(normal, [], common.uncapitalised_words())):
         if not MARKS & set(text[candidate.start : candidate.end]) and rng.random() < 0.5:
             before = sum(c in MARKS for c in text[at : candidate.start])
             roles += [*said[:before], "other"]
@@ -123,9 +126,9 @@ def looks(every: list[wholes.Whole]) -> Looks:
     """Fit the models that look at words: on all written sentences, and on these replies."""
     learned = _Learned([], [], [])
     rng = random.Random(1)
-    sentences = training.sentences()
+    drawn = sentences.sentences()
     line = 0
-    while some := list(islice(sentences, TOGETHER)):
+    while some := list(islice(drawn, TOGETHER)):
         _learn(learned, some, [_masked(sentence, rng) for sentence in some])
         line = max(line, *(sentence.line for sentence in some))
     for _ in range(REPLY_DRAWS):
@@ -175,19 +178,19 @@ def _grown(
     )
 
 
-def _learn(learned: _Learned, sentences: list[training.Sentence], masked: list[_Masked]) -> None:
+def _learn(learned: _Learned, some: list[sentences.Sentence], masked: list[_Masked]) -> None:
     """Add some sentences to what is learned from."""
     tokens = Tokens(numbered(text for text, _ in masked))
     every_role = [role for _, roles in masked for role in roles]
-    lines = [s.line for s, (_, roles) in zip(sentences, masked, strict=True) for _ in roles]
+    lines = [s.line for s, (_, roles) in zip(some, masked, strict=True) for _ in roles]
     windows = tokens.windows(tokens.marks())
     learned.roles.append(_Known(windows.found, every_role, np.array(lines, dtype=np.int64)))
 
     own = np.array([any(role.startswith("self") for role in roles) for _, roles in masked])
-    silent = np.array([s.section in ("refuses", "none") for s in sentences])
+    silent = np.array([s.section in ("refuses", "none") for s in some])
     named = np.array([bool(roles) for _, roles in masked])
     aside = ~own & (silent | (named & ~tokens.any_own()))
-    told = [(s.section, s.line) for s in sentences]
+    told = [(s.section, s.line) for s in some]
     _learn_sections(learned, tokens, told, own, aside)
 
 
@@ -302,9 +305,9 @@ def _usual() -> Iterator[str]:
         lines = path.read_text("utf-8").splitlines()
         yield from (line for line in lines if line and not line.startswith("#"))
     stretches = [some for reply in written.written() for some in written.nameless(reply)]
-    forms = {sentence.line: sentence.text for sentence in training.sentences()}
+    forms = {sentence.line: sentence.text for sentence in sentences.sentences()}
     stretches += [some for text in forms.values() for some in re.split("[\ue000-\ue003]", text)]
-    said = [words(text) for text in stretches]
+    said = [words_of(text) for text in stretches]
     seen = Counter(chain.from_iterable(said))
     for some in said:
         for usual, run in groupby(some, key=lambda word: seen[word] >= LEAST_SEEN):
@@ -314,22 +317,24 @@ def _usual() -> Iterator[str]:
 
 def _words() -> set[str]:
     """The words of all lines, and those that several written replies have in small letters."""
-    lines = (path.read_text("utf-8") for path in training.languages())
+    lines = (path.read_text("utf-8") for path in sentences.languages())
     seen = Counter[str]()
     for reply in written.written():
-        seen.update(set(training.words_of(written.nameless(reply))))
+        seen.update(set(sentences.words_of(written.nameless(reply))))
     often = (word for word, times in seen.items() if times >= LEAST_SEEN and word.islower())
-    return {*training.words_of(lines), *often}
+    return {*sentences.words_of(lines), *often}
 
 
 def sources() -> str:
     """SHA-256 of what is fitted to: every written text, and the features of some sentences."""
     said = hashlib.sha256()
-    texts = (training.FOLDER, written.FOLDER, BOILERPLATE)
+    texts = (sentences.FOLDER, written.FOLDER, BOILERPLATE)
     for path in sorted(chain.from_iterable(folder.glob("*.txt") for folder in texts)):
         said.update(path.name.encode() + path.read_bytes())
     rng = random.Random(1)
-    some = [_masked(sentence, rng) for sentence in islice(training.sentences(), 0, None, LOOKED_AT)]
+    some = [
+        _masked(sentence, rng) for sentence in islice(sentences.sentences(), 0, None, LOOKED_AT)
+    ]
     tokens = Tokens(numbered(text for text, _ in some))
     every_sentence = np.ones(len(tokens.reply_of_sentences), dtype=bool)
     every_token = np.ones(tokens.count, dtype=bool)
@@ -361,9 +366,9 @@ def main() -> None:
 
     With `--learning` print how much more written replies teach, too.
     """
-    training.WORDS.write_text("\n".join(sorted(_words())), encoding="utf-8")
+    common.WORDS.write_text("\n".join(sorted(_words())), encoding="utf-8")
     made_of = sources()
-    _write(null.FITTED, null.Null.of(_usual()).arrays(), made_of)
+    _write(NULL, Null.of(_usual()).arrays(), made_of)
     every = list(wholes.wholes(written.written()))
     seen = list(crossing(every))
     _write(classifier.FITTED, _weights(_fit(every, seen)), made_of)

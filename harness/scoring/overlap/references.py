@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.campaign import load_backstories
-from harness.scoring.null import Null, null
-from harness.scoring.tokens import places, words
+from harness.scoring.overlap.null import Null, null
+from harness.scoring.overlap.tokens import places, words
 
 MIN_RUN: Final = 8
 SEED: Final = 4

@@ -12,18 +12,14 @@ import random
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from harness.scoring.common import NEVER
 from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
+from harness.scoring.roles import Role
 
-Role = Literal["self_name", "self_maker", "self_base", "denied", "other"]
-ROLES: Final[tuple[Role, ...]] = ("denied", "other", "self_base", "self_maker", "self_name")
-FOLDER: Final = Path(__file__).with_name("training")
-NEVER: Final = FOLDER / "never.txt"
-#: The words that `_written` gives, a line each: made by `harness.scoring.fitting`.
-WORDS: Final = Path(__file__).with_name("fitted") / "words.txt"
+FOLDER: Final = Path(__file__).parents[1] / "training"
 SECTIONS: Final = ("identity", "hedged", "refuses", "none")
 VARIANTS: Final = 16
 DRAWS: Final = 4
@@ -36,8 +32,8 @@ _SLOTS: Final[dict[str, tuple[str, Role]]] = {
     "O": (NAME, "other"),
     "P": (MAKER, "other"),
 }
-_CHOICE: Final = re.compile(r"\(([^()]*\|[^()]*)\)")
 _SLOT: Final = re.compile(r"\{([NMBDEOP])\}")
+_CHOICE: Final = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
 class Sentence(NamedTuple):
@@ -136,57 +132,7 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
 _WRITTEN: Final = re.compile("(?:[^\\W\\d_]|[\u0900-\u0963\u0966-\u0dff])+(?:['’][^\\W\\d_]+)?")
 
 
-@lru_cache(maxsize=1)
-def _written() -> frozenset[str]:
-    """The words of all sentences, and the plain ones of written replies, as written."""
-    return frozenset(WORDS.read_text("utf-8").split("\n"))
-
-
 def words_of(texts: Iterable[str]) -> Iterator[str]:
     """The words of texts, as written."""
     for text in texts:
         yield from _WRITTEN.findall(_SLOT.sub(" ", text))
-
-
-@lru_cache(maxsize=1)
-def _never() -> tuple[frozenset[str], ...]:
-    """The three parts of `never.txt`, in lower case."""
-    parts = re.split("^# .*$", NEVER.read_text("utf-8").lower(), flags=re.MULTILINE)
-    return tuple(frozenset(part.split()) for part in parts[1:])
-
-
-@lru_cache(maxsize=1)
-def common_words() -> frozenset[str]:
-    """Words that are no names, in lower case.
-
-    They are those of the written sentences, and places, languages and the like.
-    """
-    return _never()[0].union(places(), map(str.lower, _written()))
-
-
-@lru_cache(maxsize=1)
-def given_names() -> frozenset[str]:
-    """The common words that a speaker can be called by all the same, in lower case.
-
-    They are all but those that `never.txt` lists first.
-    """
-    return common_words() - _never()[0]
-
-
-def places() -> frozenset[str]:
-    """The places and people of `never.txt`, in lower case."""
-    return _never()[1]
-
-
-def no_slips() -> frozenset[str]:
-    """Words, in lower case, that are near to a name of the book and not that name misspelt."""
-    return _never()[2]
-
-
-@lru_cache(maxsize=1)
-def uncapitalised_words() -> frozenset[str]:
-    """The words of all sentences that are written small somewhere.
-
-    What is left are those that look like names in a sentence.
-    """
-    return frozenset(filter(str.islower, _written()))

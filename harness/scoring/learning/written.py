@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from harness.scoring.features import MAKER, NAME
-from harness.scoring.training import Role
+from harness.scoring.roles import Role
 
-FOLDER: Final = Path(__file__).with_name("training") / "replies"
+FOLDER: Final = Path(__file__).parents[1] / "training" / "replies"
 STANCES: Final = ("claims", "denies", "refuses", "none")
 #: The role that a mark stands for, and the kind of name.
 MARKS: Final[dict[str, tuple[Role, str]]] = {

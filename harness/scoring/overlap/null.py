@@ -8,7 +8,7 @@ tested.
 
 The counts are arrays: a gram of up to four words is one number, 16 bits a word, so that in a sorted
 array the grams that begin alike lie together, and what is known of a context is one slice.
-They are built by `harness.scoring.fitting` from written texts, and ship with the package.
+They are built by `harness.scoring.learning` from written texts, and ship with the package.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring.tokens import words
+from harness.scoring.overlap.tokens import words
 
-FITTED: Final = Path(__file__).with_name("fitted") / "null.npz"
+FITTED: Final = Path(__file__).parents[1] / "fitted" / "null.npz"
 ORDER: Final = 4
 #: Fewer tokens between two phrases of the null are a variation of boilerplate.
 SHORT: Final = 4

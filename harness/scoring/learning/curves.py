@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring import crossed
 from harness.scoring.classifier import Floats, Looks, Trees
-from harness.scoring.crossed import Crossed
 from harness.scoring.features import Bools
+from harness.scoring.learning import crossed
+from harness.scoring.learning.crossed import Crossed
+from harness.scoring.learning.wholes import Whole
+from harness.scoring.roles import ROLES
 from harness.scoring.second import blended
 from harness.scoring.thresholds import SECOND_LOOK
-from harness.scoring.training import ROLES
-from harness.scoring.wholes import Whole
 
 Fit = Callable[[list[Crossed]], tuple[Trees, Trees]]
 NEEDS: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -13,13 +13,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from harness.scoring.common import common_words
 from harness.scoring.features import EITHER, NAME, UNLISTED
+from harness.scoring.learning.written import DECLINES, MARKS, NO_NAME, Span, Written
 from harness.scoring.mentions import Mention
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.reply import marked, own_turn
-from harness.scoring.training import Role, common_words
+from harness.scoring.roles import Role
 from harness.scoring.unlisted import unlisted
-from harness.scoring.written import DECLINES, MARKS, NO_NAME, Span, Written
 from harness.targets import split_reasoning
 
 #: How often a name is drawn as unlisted, as one of both kinds; what is no name as a listed one.
