@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from harness.campaign import Loaded
@@ -96,8 +97,13 @@ class Committer:
         size = len(response.replies)
         counts.done += size
         counts.waiting -= size
-        counts.retried += max(0, len(response.attempts) - 1)
+        counts.retried += retried(response.attempts)
         counts.tokens += booked.prompt + booked.completion
         counts.unknown_usage += booked.unknown_usage
         price = self.loaded.campaign.target(done.trial.target).price
         counts.money += cost(booked.prompt, booked.completion, price)
+
+
+def retried(attempts: Sequence[str]) -> int:
+    """How many attempts failed and were followed by another."""
+    return sum(what != "ok" for what in attempts[:-1])

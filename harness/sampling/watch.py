@@ -15,6 +15,7 @@ import msgspec
 
 from harness.errors import RunError
 from harness.masking import hide, hide_bytes
+from harness.progress import clock
 from harness.sampling.progress import Counts, Progress
 
 LINE_EVERY_S = 5.0
@@ -31,7 +32,7 @@ class Watch:
     def __init__(self, progress: Progress, *, live: bool, log: Path | None = None) -> None:
         self.progress, self.live = progress, live
         self.began = time.monotonic()
-        self.before = {name: counts.done for name, counts in progress.targets.items()}
+        self.paces = {name: _Pace(counts) for name, counts in progress.targets.items()}
         self._last_line = self.began
         self._display: Any = None
         self._log = _opened(log)
@@ -64,6 +65,8 @@ class Watch:
             self._log.close()
 
     def _changed(self) -> None:
+        for pace in self.paces.values():
+            pace.look()
         if self._display is not None and self._log is None:
             return
         if time.monotonic() - self._last_line < LINE_EVERY_S:
@@ -103,29 +106,23 @@ class Watch:
     def line(self) -> str:
         """All targets in one plain line."""
         all_counts = self.progress.targets.values()
-        total = {
-            name: sum(getattr(c, name) for c in all_counts)
-            for name in ("done", "planned", "running", "retried", "failed", "tokens", "money")
-        }
-        fresh = total["done"] - self.progress.resumed
-        left = self._left(fresh, total["planned"] - total["done"])
+        total = {name: sum(getattr(c, name) for c in all_counts) for name in COUNTS}
         money = f", {total['money']:.2f} spent" if total["money"] else ""
+        unsupported = f"{total['unsupported']} unsupported, " if total["unsupported"] else ""
+        fresh, taken = total["done"] - self.progress.resumed, time.monotonic() - self.began
         return (
-            f"{total['done']}/{total['planned']} samples, {self._speed(fresh)}, "
+            f"{total['done']}/{total['planned']} samples, {_speed(fresh, taken)}, "
             f"{total['running']} in flight, {total['retried']} retried, "
-            f"{total['failed']} failed, {total['tokens']} tokens{money}, {left} left"
+            f"{total['failed']} failed, {unsupported}{total['tokens']} tokens{money}, "
+            f"{_left(self._seconds_left(fresh, total['planned'] - total['done'], taken))} left"
         )
 
-    def _speed(self, fresh: int) -> str:
-        rate = fresh / max(1e-9, time.monotonic() - self.began)
-        return f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-
-    def _left(self, fresh: int, owed: int) -> str:
-        if fresh <= 0:
-            return "unknown time"
-        minutes, seconds = divmod(int((time.monotonic() - self.began) / fresh * owed), 60)
-        hours, rest = divmod(minutes, 60)
-        return f"{hours}:{rest:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    def _seconds_left(self, fresh: int, owed: int, taken: float) -> float | None:
+        """As long as the slowest target takes; where some have not begun, at the speed of all."""
+        lefts = [pace.left() for pace in self.paces.values()]
+        if None not in lefts:
+            return max((left for left in lefts if left is not None), default=0.0)
+        return taken / fresh * owed if fresh > 0 else None
 
     def _table(self) -> Any:
         from rich.console import Group
@@ -134,24 +131,68 @@ class Watch:
 
         table = Table(box=None, pad_edge=False)
         table.add_column("target", no_wrap=True)
-        for column in ("done", "speed", "left", "flying", "failed", "spent"):
+        columns = ["done", "speed", "left", "flying", "failed", "spent"]
+        all_counts = self.progress.targets
+        if any(counts.unsupported for counts in all_counts.values()):
+            columns.insert(5, "unsup.")
+        for column in columns:
             table.add_column(column, justify="right", no_wrap=True)
         troubles = []
-        for name, c in self.progress.targets.items():
-            fresh = c.done - self.before[name]
-            left = self._left(fresh, c.planned - c.done) if c.done < c.planned else "done"
-            table.add_row(
-                Text(name[:20]),
-                f"{c.done}/{c.planned}",
-                self._speed(fresh),
-                "?" if left.startswith("unknown") else left,
-                str(c.running),
-                str(c.failed),
-                _spent(c),
-            )
+        for name, c in all_counts.items():
+            pace = self.paces[name]
+            shown = {
+                "done": f"{c.done}/{c.planned}",
+                "speed": pace.speed(),
+                "left": _left(pace.left(), "?") if c.done < c.planned else "done",
+                "flying": str(c.running),
+                "failed": str(c.failed),
+                "unsup.": str(c.unsupported),
+                "spent": _spent(c),
+            }
+            table.add_row(Text(name[:16]), *(shown[column] for column in columns))
             if trouble := _trouble(c):
                 troubles.append(Text(f"{name[:20]}: {trouble}", overflow="ellipsis", no_wrap=True))
         return Group(table, *troubles, Text(self.line()))
+
+
+class _Pace:
+    """How fast a target is, from its first sample of this sitting to its last."""
+
+    def __init__(self, counts: Counts) -> None:
+        self.counts, self.before = counts, counts.done
+        self.began: float | None = None
+        self.ended: float | None = None
+
+    def look(self) -> None:
+        """Notice the beginning and the end."""
+        now = time.monotonic()
+        if self.began is None and (self.counts.running or self.counts.done > self.before):
+            self.began = now
+        if self.ended is None and self.counts.done >= self.counts.planned:
+            self.ended = now
+
+    def taken(self) -> float:
+        self.look()
+        return (self.ended or time.monotonic()) - self.began if self.began is not None else 0.0
+
+    def speed(self) -> str:
+        return _speed(self.counts.done - self.before, self.taken())
+
+    def left(self) -> float | None:
+        """Seconds that are left; None where nobody knows."""
+        owed, fresh = self.counts.planned - self.counts.done, self.counts.done - self.before
+        if owed <= 0:
+            return 0.0
+        return self.taken() / fresh * owed if fresh > 0 else None
+
+
+def _speed(fresh: int, taken: float) -> str:
+    rate = fresh / max(1e-9, taken)
+    return f"{rate:.0f}/s" if rate >= 10 or not fresh else f"{rate:.1f}/s"
+
+
+def _left(seconds: float | None, unknown: str = "unknown time") -> str:
+    return unknown if seconds is None else clock(seconds)
 
 
 def _spent(counts: Counts) -> str:
