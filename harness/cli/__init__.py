@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import Final
 
 import click
 
@@ -28,7 +29,35 @@ from harness.masking import show_traceback
 gc.set_threshold(50_000, 20, 20)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+#: The commands in the order in which they are typed, by what they are for.
+SECTIONS: Final = {
+    "Begin": (init, plan, size, reference),
+    "Sample and read": (run, tally, report, show, label, judge, compare),
+    "Hand on": (export_run, checkpoint, keys, bundle, verify),
+    "Other witnesses": (inspect, weights),
+    "Replies that you have": (score, eval_classifier),
+    "Keep watch": (audit,),
+    "Stand-in models": (lab,),
+}
+
+
+class Sections(click.Group):
+    """A group whose help lists its commands by what they are for, a whole line each."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(command.name or "", command.short_help or "") for command in commands]
+                formatter.write_dl(rows, col_max=16)
+
+
+@click.group(
+    cls=Sections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="truename", prog_name="truename")
 @click.pass_context
 def main(context: click.Context) -> None:
@@ -43,24 +72,6 @@ def main(context: click.Context) -> None:
         context.color = False
 
 
-for _command in (
-    *(
-        init,
-        plan,
-        run,
-        tally,
-        label,
-        judge,
-        report,
-        show,
-        compare,
-        bundle,
-        verify,
-        keys,
-        export_run,
-        checkpoint,
-        size,
-    ),
-    *(inspect, weights, score, eval_classifier, audit, lab, reference),
-):
-    main.add_command(_command)
+for _commands in SECTIONS.values():
+    for _command in _commands:
+        main.add_command(_command)

@@ -11,7 +11,7 @@ from harness.cli import exits
 from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, told_plainly
 
 
-@click.group()
+@click.group(short_help="Run audits that are due, and tell what changed")
 def audit() -> None:
     """Watch endpoints: run audits that are due, keep their schedule, show what they found."""
 

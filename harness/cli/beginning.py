@@ -7,7 +7,7 @@ import click
 from harness.cli.options import told_plainly
 
 
-@click.command()
+@click.command(short_help="Write a commented file to begin with")
 @click.argument("kind", type=click.Choice(["campaign", "identity", "backstory", "prompt", "audit"]))
 @click.argument("name")
 @click.option(
@@ -30,7 +30,7 @@ def init(kind: str, name: str, engine: str) -> None:
     click.echo(f"{begun.path}\nnext: mend what it says, then {begun.next}")
 
 
-@click.command()
+@click.command(short_help="Every key of every file, exit codes, variables")
 @click.pass_context
 @told_plainly
 def reference(context: click.Context) -> None:

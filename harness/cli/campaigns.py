@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WORST: Final = ("trials", "samples", "requests", "prompt_tokens", "completion_tokens", "money")
 
 
-@click.command()
+@click.command(short_help="Count a campaign's worst case; call nothing")
 @click.argument("campaign")
 @click.option(
     "--register",
@@ -80,7 +80,7 @@ def plan(campaign: str, register: bool, name: str | None, as_json: bool, results
     click.echo("next: truename run " + ("CAMPAIGN" if piped else campaign) + with_name)
 
 
-@click.command()
+@click.command(short_help="Sample a campaign; killed, it goes on")
 @click.argument("campaign")
 @click.option(
     "--run",
@@ -168,7 +168,7 @@ def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:
     return names_in(texts)
 
 
-@click.command()
+@click.command(short_help="How many questions an interval takes")
 @click.option(
     "--rate",
     type=click.FloatRange(0, 1),
@@ -258,9 +258,10 @@ def size(
         f"({100 * confidence:g} %, one-sided): {zeros:,} questions, each asked once or more;"
     )
     click.echo("  repeats of one question may all be alike, so at zero hits they count once")
+    click.echo("next: truename init campaign NAME, and `samples:` in it")
 
 
-@click.command()
+@click.command(short_help="What stands before a question")
 @click.argument("target")
 @click.option("--campaign", help="TARGET is the name of a target in this campaign.")
 @click.option("--model", help="With a URL: the model's name at the host.")

@@ -13,7 +13,7 @@ from harness.cli.options import QUIET, RESULTS, STORE, Size, told_plainly
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+@click.command(short_help="Pack a run as evidence, without keys")
 @click.argument("run")
 @click.option(
     "--out", type=_FILE, help="Where to write it; default: RUN.bundle.zip where you stand."
@@ -41,7 +41,7 @@ def bundle(run: str, out: Path | None, key: Path | None, results: Path, store: s
     click.echo(f"{to}\nSHA-256 {fingerprint}\nto check it: truename verify {to}{signer}")
 
 
-@click.command()
+@click.command(short_help="Check a bundle, score and count it anew")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--signer",
@@ -95,7 +95,7 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     )
 
 
-@click.command()
+@click.command(short_help="Make keys to sign bundles with")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @told_plainly
 def keys(file: Path) -> None:

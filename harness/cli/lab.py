@@ -10,7 +10,7 @@ import click
 from harness.cli.options import told_plainly
 
 
-@click.group()
+@click.group(short_help="Write the lab's models for other tools")
 def lab() -> None:
     """The lab: small stand-in models that reproduce the founding case.
 

@@ -29,7 +29,7 @@ MEANING: Final = (
 )
 
 
-@click.command()
+@click.command(short_help="Read some replies, so that intervals hold")
 @click.argument("run")
 @click.option(
     "--n",
@@ -96,7 +96,7 @@ def label(
     click.echo(f"next: truename report {run}")
 
 
-@click.command()
+@click.command(short_help="Let a target label replies: a second opinion")
 @click.argument("run")
 @click.option("--target", required=True, metavar="NAME", help="The target that judges.")
 @click.option(

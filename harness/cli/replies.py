@@ -13,7 +13,7 @@ import click
 from harness.cli.options import QUIET, console, told_plainly
 
 
-@click.command()
+@click.command(short_help="Classify replies of another tool")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--column",
@@ -54,10 +54,12 @@ def score(file: Path, column: str | None, out: Path | None, jobs: int | None) ->
     names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
     click.echo(f"{found.rows} rows, {found.failed} failed; {stances}")
     click.echo(f"names: {names or 'none'}")
-    click.echo(str(to))
+    click.echo(
+        f"{to}\nnext: truename eval-classifier LABELS.jsonl says how right such verdicts are"
+    )
 
 
-@click.command(name="eval-classifier")
+@click.command(name="eval-classifier", short_help="Measure the classifier on your labels")
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -82,3 +84,4 @@ def eval_classifier(labels: Path, out: Path, worst: int) -> None:
     show_evaluation(console(120), found, worst)
     for path in write_evaluation(found, out):
         click.echo(str(path))
+    click.echo(f"next: truename tally RUN --confusion {out / 'confusion.json'}")

@@ -21,7 +21,7 @@ from harness.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Classify replies, write tables, print rates")
 @click.argument("run")
 @FORMATS
 @AS_JSON
@@ -59,7 +59,7 @@ def tally(
     click.echo(f"next: truename report {run}, or truename show {run} --where COLUMN=VALUE")
 
 
-@click.command()
+@click.command(short_help="Write the report, one HTML file")
 @click.argument("run")
 @click.option(
     "--terminal",
@@ -116,7 +116,7 @@ def report(
     show_ending(console(80), tables, campaign, opened, to)
 
 
-@click.command()
+@click.command(short_help="One sample whole, or those behind a figure")
 @click.argument("run")
 @click.argument("sample", required=False)
 @click.option(
@@ -189,9 +189,11 @@ def show(
         click.echo(f"    {plain(' '.join((row['reply'] or row['error']).split())[:300])}")
     rest = f"; {limit} shown, --limit {len(rows)} shows all" if len(rows) > limit else ""
     click.echo(f"{len(rows)} samples fit{rest}")
+    if rows:
+        click.echo(f"next: truename show {run} {rows[0]['trial']}/{rows[0]['sample']}")
 
 
-@click.command()
+@click.command(short_help="What changed between two runs")
 @click.argument("before")
 @click.argument("after")
 @click.option(
@@ -240,11 +242,13 @@ def compare(
         write_file(found.rates, out)
     if junit:
         write_bytes(counting.junit(found, before, after), junit)
+    if drifted:
+        click.echo(f"next: truename show {after} --where COLUMN=VALUE")
     if fail_on and drifted:
         sys.exit(exits.FOUND)
 
 
-@click.command(name="export")
+@click.command(name="export", short_help="Write samples with verdicts for other tools")
 @click.argument("run")
 @click.option(
     "--to",
@@ -271,7 +275,7 @@ def export_run(run: str, form: str, out: Path | None, results: Path, store: str 
         click.echo(str(path))
 
 
-@click.command()
+@click.command(short_help="Bring a run's journal into its one file")
 @click.argument("run")
 @RESULTS
 @STORE

@@ -11,7 +11,7 @@ from harness.cli import exits
 from harness.cli.options import QUIET, ManyParents, Size, told_plainly
 
 
-@click.command(cls=ManyParents)
+@click.command(cls=ManyParents, short_help="Is a checkpoint a blend of others?")
 @click.argument("suspect")
 @click.option(
     "--parents",

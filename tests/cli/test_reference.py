@@ -36,3 +36,18 @@ def test_no_command_exits_with_a_code_of_its_own():
         if "train" not in path.name:
             assert not re.search(r"sys\.exit\(\d", path.read_text("utf-8")), path
     assert sorted(exits.EXITS) == [0, 1, 2, 3, 130, 141]
+
+
+def test_the_help_shows_every_command_on_one_whole_line_of_80_columns():
+    said = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    lines = [line.split("  ", 2) for line in said.splitlines()]
+    listed = {parts[1].strip(): parts[2] for parts in lines if len(parts) == 3}
+    assert set(main.commands) <= set(listed)
+    assert max(map(len, said.splitlines())) <= 80 and "..." not in said.split("Begin:")[1]
+
+
+def test_every_command_has_its_section_once():
+    from harness.cli import SECTIONS
+
+    sorted_in = [command.name for commands in SECTIONS.values() for command in commands]
+    assert sorted(sorted_in) == sorted(main.commands)
