@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import msgspec
 import pandas as pd
-from rich.cells import cell_len
+from rich.cells import set_cell_size
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +41,8 @@ from harness.report.story import Story, story
 
 MOST_COLUMNS: Final = 5
 BAR: Final = 20
+#: Characters of a name beside its rate in one cell.
+MOST_NAME: Final = 16
 #: Spaces between two columns.
 GAP: Final = 2
 #: Characters that a column of "not scored" takes at most; it breaks between words.
@@ -92,7 +95,7 @@ def show_rates(console: Console, tables: Tables, campaign: Campaign, notes: list
             identities = shown(tables.tally, probe, measure, claimed, MOST_COLUMNS)
             title = f"{probe}: {TITLES[measure]} (% of scored replies, 95 % interval by question)"
             console.print(Text(title, style="italic"))
-            _print_rates(console, part, measure, identities)
+            _print_rates(console, part, measure, identities, claimed)
             console.print()
     told = told_of(tables, campaign)
     _print_injected(console, tables)
@@ -123,7 +126,9 @@ def injects(text: str) -> str:
 class _Side:
     """What one target and arm show, as text."""
 
-    def __init__(self, target: Any, arm: Any, rows: pd.DataFrame, identities: list[str]) -> None:
+    def __init__(
+        self, target: Any, arm: Any, rows: pd.DataFrame, measure: str, identities: list[str]
+    ) -> None:
         self.target, self.arm = str(target), short_arm(str(arm))
         by_identity = {str(row["identity"]): row for row in rows.to_dict("records")}
         first = next(iter(by_identity.values()))
@@ -132,43 +137,60 @@ class _Side:
         self.scored = str(first["samples"])
         self.rates = [percent(*table_rate(by_identity[i])) for i in identities]
         self.missing = not_scored(first)
+        best = max(by_identity, key=lambda identity: by_identity[identity]["hits"])
+        said = percent(*table_rate(by_identity[best]))
+        self.most = (
+            f"{set_cell_size(plain(name_of(measure, best)), MOST_NAME).rstrip()} {said}"
+            if by_identity[best]["hits"]
+            else "none"
+        )
 
 
-def _print_rates(console: Console, part: pd.DataFrame, measure: str, identities: list[str]) -> None:
-    """A row for each target and arm, with as many identities as the terminal has room for."""
+def _print_rates(
+    console: Console, part: pd.DataFrame, measure: str, identities: list[str], claimed: str | None
+) -> None:
+    """A row for each target and arm, with a column for each identity.
+
+    Where the terminal has no room for all of them: the claimed one, and the one given most.
+    """
     groups = part.groupby(["target", "arm"], sort=False)
-    sides = [_Side(target, arm, rows, identities) for (target, arm), rows in groups]
+    sides = [_Side(target, arm, rows, measure, identities) for (target, arm), rows in groups]
     names = [plain(name_of(measure, identity)) for identity in identities]
-    fixed = [_width("target", [s.target for s in sides]), _width("arm", [s.arm for s in sides])]
-    fixed += [
-        _width("tokens", [s.tokens for s in sides]),
-        _width("scored", [s.scored for s in sides]),
-    ]
-    fixed += [min(NOT_SCORED, _width("scored", [s.missing for s in sides]))]
-    widths = [_width(name, [s.rates[at] for s in sides]) for at, name in enumerate(names)]
-    room, fits = console.width - sum(width + GAP for width in fixed) + GAP, 0
-    while fits < len(widths) and sum(w + GAP for w in widths[: fits + 1]) <= room:
-        fits += 1
-    if not fits and names:
-        return _print_lines(console, sides, names)
-    console.print(_table(sides, names[:fits]))
-    if left := names[fits:]:
-        console.print(Text(f"no room here for {', '.join(left)}: see tally.csv", style="dim"))
+    each = {name: [s.rates[at] for s in sides] for at, name in enumerate(names)}
+    most = {"given most": [s.most for s in sides]}
+    wide = console.options.update(max_width=10_000)
+    for rates, tokens in (
+        (each, True),
+        (({names[0]: each[names[0]]} if claimed in identities else {}) | most, True),
+        (most, False),
+    ):
+        table = _table(sides, rates, tokens=tokens)
+        if Measurement.get(console, wide, table).maximum <= console.width:
+            return console.print(table)
+    return _print_lines(console, sides, names)
 
 
-def _table(sides: list[_Side], names: list[str]) -> Table:
+def _table(sides: list[_Side], rates: dict[str, list[str]], *, tokens: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     table.add_column("target", no_wrap=True)
     table.add_column("arm", no_wrap=True)
-    # the median: an injected system prompt shows here
-    table.add_column("prompt\ntokens", justify="right", no_wrap=True)
+    if tokens:  # the median: an injected system prompt shows here
+        table.add_column("prompt\ntokens", justify="right", no_wrap=True)
     table.add_column("scored", justify="right", no_wrap=True)
-    for name in names:
+    for name in rates:
         table.add_column(Text(name), justify="right", no_wrap=True)
-    table.add_column("not\nscored", max_width=NOT_SCORED)
-    for s in sides:
-        rates = s.rates[: len(names)]
-        table.add_row(Text(s.target), Text(s.arm), s.tokens, s.scored, *rates, s.missing)
+    missing = any(s.missing for s in sides)
+    if missing:
+        table.add_column("not\nscored", max_width=NOT_SCORED)
+    for at, s in enumerate(sides):
+        row: list[Text | str] = [
+            Text(s.target),
+            Text(s.arm),
+            *([s.tokens] if tokens else []),
+            s.scored,
+        ]
+        row += [Text(column[at]) for column in rates.values()]
+        table.add_row(*row, *([s.missing] if missing else []))
     return table
 
 
@@ -178,10 +200,6 @@ def _print_lines(console: Console, sides: list[_Side], names: list[str]) -> None
         rates = ", ".join(f"{name} {rate}" for name, rate in zip(names, s.rates, strict=True))
         missing = f"; {s.missing}" if s.missing else ""
         console.print(Text(f"{s.target} {s.arm}: {rates}; of {s.scored}{missing}"))
-
-
-def _width(head: str, cells: list[str]) -> int:
-    return max(cell_len(text) for text in (head, *cells))
 
 
 def show_bars(console: Console, tables: Tables, campaign: Campaign, notes: list[str]) -> None:

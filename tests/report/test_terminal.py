@@ -44,3 +44,26 @@ def test_the_claimed_identity_has_a_column_even_at_zero(tmp_path):
 
 def test_terminal_escapes_show_as_text():
     assert plain("\x1b[31mred\u202e") == "<U+001B>[31mred<U+202E>"
+
+
+def test_where_not_all_identities_fit_each_row_says_what_was_given_most(tmp_path):
+    names = ("Nex", "Qwen", "Kimi", "Claude", "Gemini", "Grok")
+    run = run_of(
+        tmp_path,
+        {("t", "bare", "identity", f"q{at}"): ["I am Grok."] * 2 for at in range(3)}
+        | {
+            ("t", "absent", "identity", f"q{at}"): [f"I am {name}."] * (1 + (name == "Gemini"))
+            for at, name in enumerate(names)
+        },
+    )
+    tables = tally(run.journal, CAMPAIGN, tmp_path)
+    run.engine.dispose()
+    shown = {}
+    for width in (80, 40):
+        console = Console(width=width, file=(out := io.StringIO()))
+        show_rates(console, tables, CAMPAIGN, [])
+        shown[width] = out.getvalue()
+        assert "…" not in shown[width] and max(map(len, shown[width].splitlines())) <= width
+    head = next(line for line in shown[80].splitlines() if line.startswith("target"))
+    assert head.split() == ["target", "arm", "tokens", "scored", "Rio", "given", "most"]
+    assert "Gemini 28.6" in shown[80] and "Grok 100.0" in shown[40]
