@@ -1,12 +1,16 @@
 """Repeats that are not independent: size and power of comparisons and of early stops.
 
 Before: replies are permuted within questions, and arms stop whenever the evidence says so. After:
-whole sides are permuted where `harness.repeats` finds dependence, or nothing where rounds differ,
-and arms are decided only after some rounds, while these pass. Hosts: honest; honest and of few
-words (many replies the same); a cache that gives a question's first reply again to half, or to all,
-later ones; routers that change between two backends (90 and 30 % in comparisons, rates about the
-threshold in stops) every round, at random each round, or that keep a question with one backend for
-ever.
+whole sides are permuted where `harness.repeats` finds dependence, or nothing where all questions
+change together, and arms are decided only after some rounds, while these pass. Hosts: honest;
+honest and of few words (many replies the same); caches that give a question's first reply again to
+half, or to all, later requests; routers between two backends (90 and 30 % in comparisons, rates
+about the threshold in stops) that change every round, at random each round, every 100 requests,
+by connection (each has a backend of its own, and requests take the next connection), or that keep
+a question with one backend for ever, and do or do not say which.
+
+`python benchmarks/dependence.py [RUNS]`; a decision is wrong where the rate of the host as a whole
+is not on the side that is said.
 """
 
 from __future__ import annotations
@@ -36,40 +40,57 @@ class Host(NamedTuple):
     cached: float = 0.0
     router: str = ""
     wordings: int = 10**9
+    named: bool = False
 
 
 HOSTS = (
     Host("honest"),
     Host("honest, 3 wordings", wordings=3),
     Host("cache, half", cached=0.5),
-    Host("cache, all", cached=1.0),
+    Host("cache, one reply a question", cached=1.0),
     Host("router, every round", router="alternates"),
     Host("router, random by round", router="random"),
+    Host("router, every 100 requests", router="clock"),
+    Host("router, 8 connections", router="8 connections"),
+    Host("router, 9 connections", router="9 connections"),
     Host("router, keeps a question", router="keeps"),
+    Host("the same, and says so", router="keeps", named=True),
 )
 
 
 class Said(NamedTuple):
-    """Texts and hits, by question and round."""
+    """Texts, hits and what is told of backends, by question and round, and when all that came."""
 
     texts: np.ndarray
     hits: np.ndarray
+    told: np.ndarray
+    times: np.ndarray
+
+    def first(self, rounds: int) -> Said:
+        return Said(*(one[:, :rounds] for one in self))
 
 
 def said(host: Host, rates: np.ndarray, backends: tuple[float, float], rounds: int) -> Said:
     """Replies of one side; ``rates`` are the questions' own, where there is no router."""
     shape = len(rates), rounds
+    times = np.arange(len(rates) * rounds).reshape(rounds, len(rates)).T
+    of = [rng.permutation(np.arange(n) % 2) for n in (8, 9)]
     which = {
+        "clock": (times + int(rng.integers(0, 100))) // 100 % 2,
+        "8 connections": of[0][times % 8],
+        "9 connections": of[1][times % 9],
         "alternates": np.tile(np.arange(rounds) % 2, (len(rates), 1)),
         "random": np.tile(rng.integers(0, 2, rounds), (len(rates), 1)),
         "keeps": np.tile(rng.integers(0, 2, len(rates))[:, None], (1, rounds)),
     }
     rate = np.array(backends)[which[host.router]] if host.router else rates[:, None]
+    told = which[host.router] if host.named else np.zeros(shape, dtype=int)
     hits = rng.random(shape) < rate
     texts = 2 * rng.integers(0, host.wordings, shape) + hits
     again = rng.random(shape) < host.cached
     again[:, 0] = False
-    return Said(np.where(again, texts[:, :1], texts), np.where(again, hits[:, :1], hits))
+    texts, hits = (np.where(again, one[:, :1], one) for one in (texts, hits))
+    return Said(texts, hits, told, times)
 
 
 def side(one: Said) -> ByQuestion:
@@ -78,9 +99,10 @@ def side(one: Said) -> ByQuestion:
 
 
 def permuted(one: Said, alpha: float) -> Permuted:
-    order = order_of(one.texts.tolist(), one.hits.tolist())
+    texts, hits, told, times = (some.tolist() for some in one)
+    order = order_of(texts, hits, times, told)
     if order.copies or order.least < alpha:
-        return "nothing" if 4 * order.rounds < alpha else "questions"
+        return "nothing" if order.changes < alpha else "questions"
     return "replies"
 
 
@@ -103,8 +125,7 @@ def stopped(one: Said, careful: bool) -> tuple[str, int]:
     """The side that is decided for, if any, and the rounds that it took."""
     hits = np.cumsum(one.hits.sum(0))
     for looked in range(FEWEST_ROUNDS if careful else 1, ROUNDS + 1):
-        seen = Said(one.texts[:, :looked], one.hits[:, :looked])
-        if careful and permuted(seen, ALPHA_DEPENDENT) != "replies":
+        if careful and permuted(one.first(looked), ALPHA_DEPENDENT) != "replies":
             return "", ROUNDS
         for decided in ("below", "above"):
             evidence = evidence_beyond(
@@ -132,20 +153,20 @@ def stops(host: Host, rate: float, careful: bool) -> tuple[float, float, float]:
 
 print(f"{RUNS} runs each; {QUESTIONS} questions, {REPEATS} repeats; p < .05")
 print(
-    f"{'comparison':<26}{'found':>7}{'size before':>13}{'after':>7}{'power before':>14}{'after':>7}"
+    f"{'comparison':<31}{'found':>7}{'size before':>13}{'after':>7}{'power before':>14}{'after':>7}"
 )
 for host in HOSTS:
     same = np.mean(list(compared(host, 0.0)), axis=0)
-    line = f"{host.name:<26}{same[0]:>7.1%}{same[1]:>13.1%}{same[2]:>7.1%}"
+    line = f"{host.name:<31}{same[0]:>7.1%}{same[1]:>13.1%}{same[2]:>7.1%}"
     if not host.router:
         moved = np.mean(list(compared(host, 0.15)), axis=0)
         line += f"{moved[1]:>14.1%}{moved[2]:>7.1%}"
     print(line, flush=True)
 print(f"stop below/above {THRESHOLD}, alpha {ALPHA}, up to {ROUNDS} rounds")
-print(f"{'stopping':<26}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}", end="")
+print(f"{'stopping':<31}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}", end="")
 print(f"{'decided after':>15}{'wrong':>7}{'samples':>9}")
 for host in HOSTS:
     for rate in (0.0, 0.04, 0.06, 0.3):
         before, after = stops(host, rate, False), stops(host, rate, True)
         told = (f"{d:>{w}.1%}{e:>7.1%}{n:>9.0f}" for (d, e, n), w in ((before, 16), (after, 15)))
-        print(f"{host.name:<26}{rate:>6}" + "".join(told), flush=True)
+        print(f"{host.name:<31}{rate:>6}" + "".join(told), flush=True)

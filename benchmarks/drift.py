@@ -5,6 +5,9 @@ of three languages cut by a budget from some audit on, and rates that wander. Ho
 alarmed, at alpha = 0.01? Then routers between two models or two fingerprints: how many events?
 And changes: how many audits until the alarm, with all questions and with a third missing? Each
 audit asks 15 questions 3 times; questions differ in their rates, and those of one language more.
+
+`python benchmarks/drift.py [LIVES] [LOOKS] [WORDS]`: with words, only the lives whose name holds
+them.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from harness.audits.watching import Event, judge
 
 LIVES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 LOOKS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+WORDS = " ".join(sys.argv[3:])
 QUESTIONS, REPEATS, QUIET = 15, 3, 20
 rng = np.random.default_rng(20261127)
 Hits = list[int | None]
@@ -135,10 +139,14 @@ def delay_of(before: float, after: float | str, missing: bool, wanted: Audit) ->
 
 print(f"lives of {LOOKS} looks without a change, alpha 0.01: alarmed of {LIVES}", flush=True)
 for name, wanted, made in lives():
+    if WORDS not in name:
+        continue
     rang = [events(wanted, made()) for _ in range(LIVES)]
     most = max(map(len, rang))
     print(f"  {name:34}{sum(map(bool, rang)):>6}   most events in one {most:>3}", flush=True)
 
+if WORDS:
+    sys.exit()
 few = max(1, LIVES // 10)
 print(f"\nrouters over {LOOKS} audits, {few} of each: events in one")
 for name, wanted, made, facts in routers():

@@ -5,12 +5,14 @@ there is something to say. `harness.repeats` has the tests; here is what they ar
 what follows: comparisons then permute whole sides of a question, so that its repeats count once,
 or nothing, where all questions change together.
 
-What counts as the same text: its letters and digits but for case, so that a stamp of punctuation
-hides nothing. What none of this shows: a router that keeps a question with one backend for ever.
+What counts as the same text: its letters and digits but for case, and a long one in which a word
+or a stamp differs. What none of this shows: a router that keeps a question with one backend for
+ever, and does not say which.
 """
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from array import array
 from collections.abc import Iterable, Mapping
@@ -23,20 +25,18 @@ import pandas as pd
 from harness import stats
 from harness.counting.difference import Permuted
 from harness.counting.scored import Scored
-from harness.repeats import Order, letters, order_of
+from harness.repeats import WHY, Order, letters, near, order_of, sketch
+from harness.targets import told_of
 
-Kind = Literal["independent", "temperature 0", "copies", "order", "rounds", "response ids"]
+Kind = Literal[
+    "independent", "temperature 0", "copies", "order", "rounds", "response ids", "backends"
+]
+#: What a host tells of who answered.
+BACKEND: Final = ("model", "fingerprint", "provider")
 #: Columns of a stored samples.csv that are read.
-READ: Final = ("target", "arm", "trial", "reply", "names", "sampling_json")
+READ: Final = ("target", "arm", "trial", "reply", "names", "sampling_json", *BACKEND)
 #: Chance of a false alarm over order in a whole run, all targets and arms together.
 ALPHA: Final = 0.01
-#: What each test of order says where it is the strongest.
-ORDERS: Final = {
-    "first": "later replies to a question repeat its first one, as a cache's do",
-    "texts": "neighbouring replies to a question are alike in wording otherwise than by chance",
-    "names": "the names given change from one repeat to the next otherwise than by chance, as "
-    "behind a router",
-}
 
 
 class Finding(NamedTuple):
@@ -94,31 +94,51 @@ def _sentence(found: Finding) -> str:
         return f"replies came again under the response ids of earlier ones: from a cache. {once}"
     if found.kind == "copies":
         return (
-            f"nearly all repeats of a question are word for word the same{at}: copies from a "
-            f"cache, or a model that says but one thing; replies cannot tell which. {once}"
+            f"nearly all repeats of a question are the same text{at}, but for a word or a stamp: "
+            f"copies from a cache, or a model that says but one thing; replies cannot tell which. "
+            f"{once}"
         )
+    said = f"repeats do not look independent{at}: {found.order.why}"
     if found.kind == "rounds":
-        return (
-            f"the names given change for all questions together from one round of repeats to the "
-            f"next{at}, as behind a router: this is not one model, and no comparison with it holds"
-        )
-    strongest = min(ORDERS, key=lambda test: getattr(found.order, test))
-    return f"repeats do not look independent{at}: {ORDERS[strongest]}. {once}"
+        return f"{said}: this is not one model, and no comparison with it holds"
+    return f"{said}. {once}"
 
 
 class _Repeats:
-    """The replies of one target and arm, in their order: codes by trial."""
+    """The replies of one target and arm, in their order: codes by trial.
+
+    ``texts``, ``sketches`` and ``names`` of what was said, ``times`` and ``backends`` as far as the
+    host and the journal tell them.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[str, array[int]] = {}
+        self.sketches: dict[str, array[int]] = {}
         self.names: dict[str, array[int]] = {}
+        self.times: dict[str, array[int]] = {}
+        self.backends: dict[str, array[int]] = {}
         self.ids, self.requests, self.said = array("q"), array("q"), array("q")
         self.sent: set[str] = set()
 
-    def note(self, trial: str, text: str, names: str, sent: str) -> None:
+    def note(self, trial: str, text: str, names: str, sent: str, backend: str) -> None:
         self.texts.setdefault(trial, array("q")).append(_code(letters(text)))
+        self.sketches.setdefault(trial, array("q")).append(sketch(text))
         self.names.setdefault(trial, array("q")).append(_code(names))
+        self.backends.setdefault(trial, array("q")).append(_code(backend))
         self.sent.add(sent)
+
+    def note_time(self, trial: str, saved: str) -> None:
+        self.times.setdefault(trial, array("q")).append(_microseconds(saved))
+
+    @property
+    def order(self) -> Order:
+        texts = [
+            near(self.texts[trial], self.sketches[trial], self.names[trial]) for trial in self.texts
+        ]
+        names, times, backends = (
+            list(one.values()) for one in (self.names, self.times, self.backends)
+        )
+        return order_of(texts, names, times, backends)
 
     def note_id(self, response: str, request: str, text: str) -> None:
         for column, value in ((self.ids, response), (self.requests, request), (self.said, text)):
@@ -158,25 +178,27 @@ class Repeats:
             row, verdict = scored.row, scored.verdict
             if verdict is not None:
                 side = self._side(row["target"], row["arm"])
-                side.note(row["trial"], row["text"], "|".join(verdict.names), row["sent"])
+                backend = told_of(*(row[name] for name in BACKEND))
+                names = "|".join(verdict.names)
+                side.note(row["trial"], row["text"], names, row["sent"], backend)
+                side.note_time(row["trial"], row["saved"])
                 if row["response_id"]:
                     request = f"{row['trial']}/{row['first']}"
                     side.note_id(row["response_id"], request, row["text"])
 
     def add_table(self, samples: pd.DataFrame) -> None:
-        """Rows of a stored samples.csv, which has no response ids."""
+        """Rows of a stored samples.csv, which has no response ids and no times."""
         wanted = samples.loc[samples["status"] == "ok", [*READ]].fillna("")
-        for target, arm, *about in zip(*(wanted[name] for name in READ), strict=True):
-            self._side(target, arm).note(*about)
+        for target, arm, trial, text, names, sent, *backend in zip(
+            *(wanted[name] for name in READ), strict=True
+        ):
+            self._side(target, arm).note(trial, text, names, sent, told_of(*backend))
 
     def _side(self, target: str, arm: str) -> _Repeats:
         return self._sides.setdefault((target, arm), _Repeats())
 
     def found(self) -> Dependence:
-        orders = [
-            order_of(list(side.texts.values()), list(side.names.values()))
-            for side in self._sides.values()
-        ]
+        orders = [side.order for side in self._sides.values()]
         adjusted = stats.holm([order.least for order in orders])
         return Dependence(
             {
@@ -198,7 +220,11 @@ def _judged(side: _Repeats, order: Order, p: float) -> Finding:
     elif order.copies:
         kind = "copies"
     elif p < ALPHA:
-        kind = "rounds" if 4 * order.rounds < ALPHA else "order"
+        kind = "order"
+        if order.changes < ALPHA:
+            kind = "rounds"
+        elif order.why == WHY["kept"]:
+            kind = "backends"
     return Finding(temperature, order, same_ids, kind)
 
 
@@ -215,6 +241,15 @@ def together(*found: Dependence) -> Dependence:
 def _code(text: str) -> int:
     digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+@lru_cache(maxsize=10_000)
+def _microseconds(saved: str) -> int:
+    """A stored time as a number."""
+    try:
+        return int(datetime.datetime.fromisoformat(saved).timestamp() * 1e6)
+    except (ValueError, OverflowError):  # a stranger's
+        return 0
 
 
 @lru_cache(maxsize=1000)

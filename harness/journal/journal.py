@@ -23,7 +23,7 @@ from harness.journal.record import Record
 from harness.journal.rows import decode_replies, samples_of
 from harness.journal.schema import contexts, responses, trials
 from harness.journal.told import Told
-from harness.targets import Reply
+from harness.targets import Reply, told_of
 
 _ABOUT: Final = ("trial", "target", "arm", "probe", "language", "question", "messages")
 
@@ -39,6 +39,15 @@ class Counted(NamedTuple):
     unknown_usage: int = 0
     booked_prompt: int = 0
     booked_completion: int = 0
+
+
+class Held(NamedTuple):
+    """A stored block: the replies of one request, its id, and what was told of who answered."""
+
+    position: int
+    replies: list[Reply]
+    response_id: str | None
+    backend: str
 
 
 class Journal:
@@ -105,20 +114,21 @@ class Journal:
             row = connection.execute(sa.select(*sums).where(self._mine(positions))).one()
         return Counted(*map(int, row))
 
-    def replies(self, positions: range) -> Iterator[tuple[int, list[Reply]]]:
-        """(position, replies) of each block in the journal, of trials at some places."""
+    def replies(self, positions: range) -> Iterator[Held]:
+        """Each block in the journal of trials at some places, as they were saved."""
         c = responses.c
-        query = sa.select(c.position, c.replies).where(self._mine(positions))
-        query = query.order_by(c.position, c.first)
+        wanted = c.position, c.replies, c.response_id, c.model, c.fingerprint, c.provider
+        query = sa.select(*wanted).where(self._mine(positions))
+        query = query.order_by(c.saved, c.first, c.position)
         with self.engine.connect() as connection:
             found = connection.execution_options(yield_per=1000).execute(query)
             with found:  # also where nobody wants the rest
-                for position, said in found:
+                for position, said, response_id, *backend in found:
                     try:
                         replies = decode_replies(said)
                     except (msgspec.MsgspecError, UnicodeError):
                         raise self._damaged("its replies cannot be read", position) from None
-                    yield position, replies
+                    yield Held(position, replies, response_id, told_of(*backend))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All samples in the order of the plan, however they came.

@@ -9,9 +9,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+import pandas as pd
+
+from harness.counting.missing import MISSING
 from harness.report.facts import Arm, Facts, Said
+from harness.report.rows import short_arm
 
 #: Questions that a verdict takes.
 FEWEST: Final = 12
@@ -130,3 +134,25 @@ def beside(f: Facts) -> list[str]:
         for t in f.campaign.targets
         if t.role != "suspect" and t.name in counts
     ]
+
+
+def in_full(f: Facts) -> list[str]:
+    """Targets and arms that could have been stopped early, and were sampled in full for repeats
+    that do not look independent.
+    """
+    if f.campaign.stop is None or "repeats" not in f.names:
+        return []
+    rows = f.names.drop_duplicates(["target", "arm"])
+    return [
+        f"{row['target']} {short_arm(str(row['arm']))}"
+        for _, row in rows.iterrows()
+        if pd.notna(row["repeats"]) and row["repeats"] != "independent" and _all_asked(f, row)
+    ]
+
+
+def _all_asked(f: Facts, row: pd.Series[Any]) -> bool:
+    """Whether an arm has as many samples as the campaign asks for."""
+    if not row["samples"]:
+        return False
+    asked = int(row["samples"]) + sum(int(row[status]) for status in MISSING)
+    return asked >= int(row["questions"]) * f.campaign.samples_of(str(row["probe"]))

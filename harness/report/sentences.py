@@ -21,6 +21,7 @@ from harness.report.conditions import (
     contradicted,
     few_questions,
     given_beside,
+    in_full,
     known_template,
     only_these_languages,
     supported,
@@ -413,6 +414,15 @@ SENTENCES: Final = (
         "the campaign has a rule to stop early",
         lambda f: f.campaign.stop is not None,
         _says_stop,
+        "limits",
+    ),
+    Sentence(
+        "not stopped",
+        "the same, and repeats of an arm do not look independent, and it was sampled in full",
+        lambda f: bool(in_full(f)),
+        lambda f: (
+            f"Not stopped early, for repeats do not look independent: {', '.join(in_full(f))}."
+        ),
         "limits",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from harness.campaign import Plan, Stop
 from harness.journal import Journal
 from harness.sampling.progress import Counts
-from harness.sampling.stopping import NamesIn, Stopping
+from harness.sampling.stopping import Answer, NamesIn, Stopping
 
 #: Trials whose blocks in the journal are looked up at a time.
 LOOK_AHEAD: Final = 2000
@@ -62,8 +62,9 @@ class Owed:
     def note_held(self, stopping: Stopping) -> None:
         """What the journal holds already counts."""
         if self.resumed:
-            for position, replies in self.journal.replies(self.positions):
-                stopping.note(position, replies)
+            for held in self.journal.replies(self.positions):
+                answer = Answer(held.replies, held.response_id, held.backend)
+                stopping.note(held.position, answer)
 
 
 def owing(

@@ -47,6 +47,7 @@ class Progress:
     resumed: int = 0
     stopped: str | None = None
     decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)
+    doubts: dict[tuple[str, str], str] = field(default_factory=dict)
     changed: Callable[[], None] = field(default=lambda: None)
     noted: Callable[[str, dict[str, Any]], None] = field(default=lambda event, about: None)
     told: Callable[[str, str], None] = field(default=lambda target, said: None)
@@ -55,6 +56,11 @@ class Progress:
         """An arm needs no further samples."""
         self.decisions[target, arm] = decision
         self.noted("decided", {"target": target, "arm": arm, **decision._asdict()})
+
+    def doubted(self, target: str, arm: str, why: str) -> None:
+        """An arm could have been stopped, and is sampled in full, for its repeats do not pass."""
+        self.doubts[target, arm] = why
+        self.told(target, f"{arm} is sampled in full: {why}")
 
     def say(self, target: str, word: str) -> None:
         """Tell what a target is doing; no word: it is sampled."""

@@ -22,7 +22,7 @@ from harness.sampling.committer import Committer
 from harness.sampling.ending import first_of, stop_at_signals
 from harness.sampling.owed import Block, Owed
 from harness.sampling.progress import Counts, Progress
-from harness.sampling.stopping import NamesIn, Stopping
+from harness.sampling.stopping import Answer, NamesIn, Stopping
 from harness.targets import (
     LEDGER,
     Booked,
@@ -38,6 +38,7 @@ from harness.targets import (
     Target,
     open_target,
     pace_of,
+    told_of,
 )
 
 #: Whom words about the budget are said of, which is the run's and no target's.
@@ -241,11 +242,20 @@ class _Asking:
             if answered is None:
                 return
             if self.early is not None:
-                decision = self.early.note(block.position, answered.response.replies)
-                if decision:
-                    sampler.progress.decided(self.settings.name, trial.arm.label, decision)
+                self._look(trial, answered.response)
             await sampler.committer.take(answered)
             self._judge_failures(answered)
+
+    def _look(self, trial: Trial, response: Response) -> None:
+        """Tell where an arm's case is clear now, or where it may not be looked at any more."""
+        assert self.early is not None
+        backend = told_of(response.model, response.fingerprint, response.provider)
+        answer = Answer(response.replies, response.response_id, backend)
+        decision = self.early.note(trial.position, answer)
+        if decision:
+            self.sampler.progress.decided(self.settings.name, trial.arm.label, decision)
+        for arm, why in self.early.fresh_doubts():
+            self.sampler.progress.doubted(self.settings.name, arm, why)
 
     async def _asked(self, trial: Trial, block: Block) -> Sampled | None:
         """The answer to one block, and what it cost; None where nothing more may be asked."""

@@ -81,4 +81,6 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
             f"{target} {arm}: clear after {found.samples} samples ({found.hits} hits): "
             f"the rate is {found.side} the threshold; no more were taken"
         )
+    for (target, arm), why in progress.doubts.items():
+        say(f"{target} {arm}: not stopped early, for repeats do not look independent: {why}")
     return Sat(opened.name, progress.stopped)

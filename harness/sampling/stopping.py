@@ -5,20 +5,20 @@ one of each question that asks for the name, and looked at after whole rounds. T
 holds however often one looks (`harness.stats.evidence_beyond`), for the rate over the questions
 that are asked, if the repeats of a question are independent. So an arm is decided only after
 `FEWEST_ROUNDS`, and only while its rounds pass the tests of `harness.repeats`; one that fails is
-sampled in full.
+sampled in full, and that is told.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from harness import stats
 from harness.campaign import Plan, Stop, load_probe
 from harness.errors import CampaignError
-from harness.repeats import FEWEST_ROUNDS, letters, order_of
+from harness.repeats import FEWEST_ROUNDS, letters, near, order_of, sketch
 from harness.targets import Reply
 
 #: Level of the tests of dependence, at each look; a false alarm costs samples, and no error.
@@ -39,6 +39,24 @@ class Decision(NamedTuple):
     rounds: int
 
 
+class Answer(NamedTuple):
+    """The replies of one request: what came back, its id, and what was told of who answered."""
+
+    replies: Sequence[Reply]
+    response_id: str | None = None
+    backend: str = ""
+
+
+class _Said(NamedTuple):
+    """A reply as codes, and when it came."""
+
+    text: int
+    sketch: int
+    hit: bool
+    came: int
+    backend: int
+
+
 class _Round:
     """Counts of one round: samples still missing, hits and scored ones."""
 
@@ -52,8 +70,22 @@ class _Arm:
     def __init__(self, questions: int, rounds: int) -> None:
         self.rounds = [_Round(questions) for _ in range(rounds)]
         self.looked = self.hits = self.scored = 0
-        self.replies: dict[int, dict[int, tuple[int, bool]]] = {}  # by position and round
-        self.dependent = False
+        self.replies: dict[int, dict[int, _Said]] = {}  # by position and round
+        self.came = 0
+        self.ids: dict[str, set[int]] = {}  # the texts that came first under a response id
+        self.again, self.ids_mean = 0, True
+        self.dependent: str | None = None
+        self.told = False
+
+    def note(self, position: int, said: Mapping[int, _Said], response_id: str | None) -> None:
+        """Keep what one request brought, by round."""
+        self.replies.setdefault(position, {}).update(said)
+        if response_id:
+            texts = {one.text for one in said.values()}
+            if response_id in self.ids:
+                self.again += len(said)
+                self.ids_mean &= texts <= self.ids[response_id]
+            self.ids.setdefault(response_id, texts)
 
     def next_whole(self) -> bool:
         """Count the next round, if it is whole."""
@@ -69,15 +101,28 @@ class _Arm:
         """Whether the rounds looked at are enough, and their repeats look independent so far."""
         if self.looked < min(FEWEST_ROUNDS, len(self.rounds)):
             return False
-        if not self.dependent:
-            seen = [
-                [said[number] for number in sorted(said) if number < self.looked]
-                for said in self.replies.values()
-            ]
-            texts, hits = ([[one[i] for one in said] for said in seen] for i in (0, 1))
-            order = order_of(texts, hits)
-            self.dependent = order.copies or order.least < ALPHA_DEPENDENT
-        return not self.dependent
+        if self.dependent is None:
+            self.dependent = self._why_dependent()
+        return self.dependent is None
+
+    def _why_dependent(self) -> str | None:
+        if self.again and self.ids_mean and len(self.ids) > 1:
+            return "replies came again under the response ids of earlier ones"
+        seen = [
+            [said[number] for number in sorted(said) if number < self.looked]
+            for said in self.replies.values()
+        ]
+        texts = [
+            near(
+                [one.text for one in said], [one.sketch for one in said], [one.hit for one in said]
+            )
+            for said in seen
+        ]
+        hits = [[one.hit for one in said] for said in seen]
+        times = [[one.came for one in said] for said in seen]
+        backends = [[one.backend for one in said] for said in seen]
+        order = order_of(texts, hits, times, backends)
+        return order.why if order.copies or order.least < ALPHA_DEPENDENT else None
 
 
 class Stopping:
@@ -119,22 +164,34 @@ class Stopping:
         """Whether the arm of a trial is still undecided."""
         return self.arms.get(position) not in self.decided
 
-    def note(self, position: int, replies: Sequence[Reply]) -> Decision | None:
+    def note(self, position: int, answer: Answer) -> Decision | None:
         """Count what came back; the decision, when this completes the round that brings it."""
         label = self.arms.get(position)
         if label is None:
             return None
         arm = self._arms[label]
-        whole = [reply for reply in replies if reply.status == "ok"]
-        for reply in replies:
+        whole = [reply for reply in answer.replies if reply.status == "ok"]
+        for reply in answer.replies:
             arm.rounds[reply.index].missing -= 1
+        said: dict[int, _Said] = {}
         for reply, names in zip(whole, self.names_in([r.text for r in whole]), strict=True):
             arm.rounds[reply.index].scored += 1
             hit = self.rule.identity in names
             arm.rounds[reply.index].hits += hit
-            said = arm.replies.setdefault(position, {})
-            said[reply.index] = hash(letters(reply.text or "")), hit
+            text = reply.text or ""
+            arm.came += 1
+            said[reply.index] = _Said(
+                hash(letters(text)), sketch(text), hit, arm.came, hash(answer.backend)
+            )
+        arm.note(position, said, answer.response_id)
         return self._look(label, arm)
+
+    def fresh_doubts(self) -> Iterator[tuple[str, str]]:
+        """Arms that are found dependent since this was asked last, and why: sampled in full."""
+        for label, arm in self._arms.items():
+            if arm.dependent is not None and not arm.told:
+                arm.told = True
+                yield label, arm.dependent
 
     def _look(self, label: str, arm: _Arm) -> Decision | None:
         threshold, enough = self.rule.threshold, math.log(1 / self.rule.alpha)

@@ -24,6 +24,7 @@ from harness.targets.protocol import (
     Target,
     no_reply,
     status_of,
+    told_of,
 )
 from harness.targets.reach import reach
 from harness.targets.reasoning import split_reasoning
@@ -62,4 +63,5 @@ __all__ = [
     "split_reasoning",
     "status_of",
     "template_from_folder",
+    "told_of",
 ]

@@ -100,6 +100,11 @@ class Response(msgspec.Struct):
         return sum([reply.status == status for reply in self.replies])
 
 
+def told_of(model: str | None, fingerprint: str | None, provider: str | None) -> str:
+    """What a host says of who answered, as one word: equal where all of it is."""
+    return "|".join(said or "" for said in (model, fingerprint, provider))
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a target can do, from one preflight; stored with the run. None: not known.

@@ -12,13 +12,25 @@ from harness.counting.scored import Scored
 from harness.scoring import verdicts
 
 
-def repeats(say, temperature=1.0, ids=lambda question, number: None):
+def saved(at):
+    return f"2026-11-27T10:{at // 60:02}:{at % 60:02}.000+00:00"
+
+
+def repeats(
+    say,
+    temperature=1.0,
+    ids=lambda question, number: None,
+    provider=lambda question, number: None,
+    at=lambda question, number: 20 * number + question,
+):
     """Twenty questions, six repeats; ``say(question, number)`` gives a text."""
     gathered, rows = Repeats(), []
     for question, number in itertools.product(range(20), range(6)):
         row = {"target": "t", "arm": "bare", "trial": f"q{question}", "first": number}
         row |= {"text": say(question, number), "sent": f'{{"temperature": {temperature}}}'}
-        rows.append(row | {"response_id": ids(question, number)})
+        row |= {"response_id": ids(question, number), "provider": provider(question, number)}
+        row |= {"model": "m", "fingerprint": None, "saved": saved(at(question, number))}
+        rows.append(row)
     found = verdicts(row["text"] for row in rows)
     gathered.add(Scored(*both, None, None) for both in zip(rows, found, strict=True))
     return gathered.found()
@@ -62,6 +74,46 @@ def test_a_cache_of_first_replies_is_told_by_their_order():
     found = repeats(say)
     assert found.kind("t", "bare") == "order" and "as a cache's do" in found.notes[0]
     assert found.permuted(("other", "bare"), ("t", "bare")) == "questions"
+
+
+def test_a_stamp_in_a_long_reply_hides_no_copy():
+    long = "I am a model that was trained on many kinds of text to answer what is asked. " * 3
+    found = repeats(lambda q, n: f"{long} Answer {q}, request {n}.")
+    assert found.kind("t", "bare") == "copies" and "but for a word or a stamp" in found.notes[0]
+
+
+def test_a_router_that_switches_by_the_clock_is_told():
+    """Half of a round each, and rounds begin elsewhere: none differs in its sum."""
+    rng = np.random.default_rng(7)
+
+    def at(question, number):
+        return 20 * number + (question + 5 * number) % 20
+
+    def say(question, number):
+        return f"I am {('Rio', 'Nex')[at(question, number) // 10 % 2]}. {rng.integers(0, 10**6)}"
+
+    found = repeats(say, at=at)
+    assert found.kind("t", "bare") == "rounds"
+    assert "from one stretch of time to the next" in found.notes[0]
+    assert found.permuted(("t", "bare"), ("other", "bare")) == "nothing"
+
+
+def test_a_router_that_keeps_a_question_with_a_backend_is_told_where_the_host_names_it():
+    rng = np.random.default_rng(8)
+    home = rng.integers(0, 2, 20)
+
+    def say(question, number):
+        name = ("Rio", "Nex")[int(rng.random() < (0.3, 0.9)[home[question]])]
+        return f"I am {name}. {rng.integers(0, 10**6)}"
+
+    hidden = repeats(say)
+    assert hidden.kind("t", "bare") == "independent"  # replies alone cannot tell it
+    named = repeats(say, provider=lambda q, n: f"host{home[q]}")
+    assert named.kind("t", "bare") == "backends"
+    assert "a question keeps to some of them" in named.notes[0]
+    assert named.permuted(("t", "bare"), ("other", "bare")) == "questions"
+    mixed = repeats(say, provider=lambda q, n: f"host{rng.integers(0, 2)}")
+    assert mixed.kind("t", "bare") == "independent"
 
 
 def test_response_ids_that_come_again_with_their_text_are_a_cache():

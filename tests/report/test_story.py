@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from harness.campaign import Stop
 from harness.counting.counted import ByQuestion
 from harness.counting.missing import Asked, bounds, p_by_arm, p_by_question
 from harness.counting.rates import TALLY_COLUMNS
@@ -179,6 +180,24 @@ def test_no_claim_no_verdict():
     free = CAMPAIGN.model_copy(update={"claim": None})
     told = story(names({BARE: {"nex": (9, 10)}}), free, {})
     assert told.outcome == "none" and told.numbers == []
+
+
+@pytest.mark.parametrize(
+    ("repeats", "hits", "told"),
+    [
+        ("copies", 100, True),
+        ("rounds", 100, True),
+        ("independent", 100, False),
+        ("copies", 60, False),
+    ],
+)
+def test_an_arm_that_could_have_stopped_and_was_sampled_in_full_is_told(repeats, hits, told):
+    stop = Stop.model_validate({"identity": "rio", "below": 0.2})
+    rule = CAMPAIGN.model_copy(update={"stop": stop, "samples": 5})
+    found = names({BARE: {"rio": (hits, hits)}}).assign(repeats=repeats)
+    limits = " ".join(story(found, rule, {}).limits)
+    assert ("Not stopped early, for repeats do not look independent: t bare." in limits) == told
+    assert "Not stopped" not in " ".join(story(found, CAMPAIGN, {}).limits)
 
 
 def test_tables_show_a_rate_that_sampling_stopped_for_by_its_own_interval():

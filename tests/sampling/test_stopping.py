@@ -116,3 +116,24 @@ def test_a_host_that_gives_the_same_reply_again_is_sampled_in_full(tmp_path, ser
     found = rates(tmp_path).loc[("identity", "absent")]
     assert found["samples"] == 6 * 15 and found["repeats"] == "copies"
     assert found["same_repeats"] == 1.0
+    why = "nearly all repeats of a question are the same text"
+    during, _, after = done.output.partition("t absent: not stopped early")
+    assert f"t: absent is sampled in full: {why}" in during and why in after
+    told = truename("tally", "early", "--results", tmp_path / "results").output
+    assert "Not stopped early" in told and "t absent" in told.partition("Not stopped early")[2]
+
+
+def test_response_ids_that_come_again_keep_an_arm_from_being_stopped(tmp_path, serve):
+    """Every fourth request is answered from a cache of the host's first answers, id and all."""
+    first = {}
+
+    def answer(path, body, number):
+        if "messages" not in body:
+            return 404, {}, b"{}"
+        said = chat(words(False, f"{number}-a"), id=f"r{number}")
+        known = first.setdefault(str(body["messages"]), said)
+        return known if number % 4 == 0 else said
+
+    done = run(tmp_path, serve(answer), samples=6)
+    assert done.exit_code == 0 and "response ids of earlier ones" in done.output
+    assert "t absent: clear after" not in done.output
