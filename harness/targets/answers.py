@@ -7,12 +7,13 @@ and `fill` put parts together where a host gives fewer samples at a time than we
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from harness.targets import received
+from harness.targets import contents, received, streams
+from harness.targets.inner_errors import told
 from harness.targets.protocol import Reply, Response, status_of
 from harness.targets.quirks import REASONING_FIELDS
 from harness.targets.reasoning import split_reasoning
@@ -20,6 +21,7 @@ from harness.targets.received import MOST_TOKENS, Unreadable, count, json_of
 from harness.targets.spending import Booked
 
 NO_CHOICE: Final = "the answer holds fewer choices than asked for, so this sample has none"
+ALL_REASONING: Final = "all that came stands in the field for reasoning, and nothing in the content"
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
@@ -32,14 +34,17 @@ class Said(msgspec.Struct, gc=False):
     reasoning_content: Any = None
     reasoning: Any = None
     thinking: Any = None
+    reasoning_details: Any = None
 
 
 class Choice(msgspec.Struct, gc=False):
-    """One sample: a chat choice has a message, a raw completion a text."""
+    """One sample: a chat choice has a message (some hosts say delta), a raw completion a text."""
 
     message: Said | None = None
+    delta: Said | None = None
     text: Any = None
     finish_reason: str | None = None
+    error: Any = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -72,6 +77,7 @@ class Completion(msgspec.Struct, gc=False):
     provider: str | None = None
     id: str | None = None
     usage: Usage | None = None
+    error: Any = None
 
 
 _read = msgspec.json.Decoder(Completion).decode
@@ -84,14 +90,16 @@ def read_completion(body: bytes) -> Completion | str:
     missing.
     """
     found = json_of(body, _read)
-    return _lenient(json_of(body)) if isinstance(found, Unreadable) else found
+    if not isinstance(found, Unreadable):
+        return found
+    return _lenient(streams.completion_of(body) if streams.is_stream(body) else json_of(body), body)
 
 
-def _lenient(found: Any) -> Completion | str:
-    if isinstance(found, Unreadable):
-        return found.reason
-    if not isinstance(found, dict):
-        return "the answer is no JSON object"
+def _lenient(read: Any, body: bytes) -> Completion | str:
+    if isinstance(read, Unreadable):
+        return read.reason
+    if (found := received.sole(read)) is None:
+        return f"the answer is no JSON object: {body[:80]!r}"
     listed = found.get("choices")
     choices = listed if isinstance(listed, list) else []
     return Completion(
@@ -101,15 +109,23 @@ def _lenient(found: Any) -> Completion | str:
         received.text(found.get("provider")),
         received.text(found.get("id")),
         _usage(found.get("usage")),
+        found.get("error"),
     )
 
 
 def _choice(found: dict[str, Any]) -> Choice:
-    message, said = found.get("message"), None
-    if isinstance(message, dict):
-        reasoning = (message.get(field) for field in REASONING_FIELDS)
-        said = Said(message.get("content"), received.text(message.get("refusal")), *reasoning)
-    return Choice(said, found.get("text"), received.text(found.get("finish_reason")))
+    finish, error = received.text(found.get("finish_reason")), found.get("error")
+    said = _said(found.get("message")), _said(found.get("delta"))
+    return Choice(*said, found.get("text"), finish, error)
+
+
+def _said(message: Any) -> Said | None:
+    if isinstance(message, str):
+        return Said(message)
+    if not isinstance(message, dict):
+        return None
+    reasoning = (message.get(field) for field in REASONING_FIELDS)
+    return Said(message.get("content"), received.text(message.get("refusal")), *reasoning)
 
 
 def _usage(found: Any) -> Usage:
@@ -120,14 +136,6 @@ def _usage(found: Any) -> Usage:
         count(found.get("completion_tokens")),
         found.get("prompt_tokens_details"),
     )
-
-
-def content_text(content: Any) -> str | None:
-    """The text of a message's content, which some hosts send in parts; None stays None."""
-    if isinstance(content, list):
-        parts = (part.get("text", "") for part in content if isinstance(part, dict))
-        return "".join(received.text(part) or "" for part in parts)
-    return received.text(content)
 
 
 def replies(answer: Completion, indices: Sequence[int]) -> list[Reply]:
@@ -144,19 +152,41 @@ def replies(answer: Completion, indices: Sequence[int]) -> list[Reply]:
 
 
 def _reply(choice: Choice, index: int, tokens: int | None) -> Reply:
-    message, finish, reasoning = choice.message, choice.finish_reason, None
-    if message is None:
-        text = content_text(choice.text)
-    else:
-        text = message.content
-        if type(text) is not str:
-            text = message.refusal or None if text is None else content_text(text)
-        found = message.reasoning_content or message.reasoning or message.thinking
-        if found:
-            reasoning = received.text(found)
-    if reasoning is None and text:
-        reasoning, text = split_reasoning(text)
-    return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens)
+    said, finish, reasoning = choice.message or choice.delta, choice.finish_reason, None
+    content = choice.text if said is None else said.content
+    text, odd = content, None
+    if type(content) is not str:
+        text, reasoning, odd = contents.read(content)
+    if said is not None:
+        text = said.refusal or None if text is None else text
+        reasoning = _thought(said) or reasoning
+    if text:
+        thought, text = split_reasoning(text)
+        reasoning = reasoning or thought
+    elif reasoning:
+        reasoning, text = _within(reasoning, text)
+    if choice.error and (wrong := told(choice.error)) is not None:
+        return Reply(index, "failed", text, reasoning, finish, wrong.reason, tokens)
+    if odd and not text:
+        return Reply(index, "failed", text, reasoning, finish, odd, tokens)
+    status = status_of(text, finish)
+    why = ALL_REASONING if reasoning and status == "empty" else None
+    return Reply(index, status, text, reasoning, finish, why, tokens)
+
+
+def _thought(said: Said) -> str | None:
+    """The reasoning of a message, where a field of its own holds it."""
+    found = said.reasoning_content or said.reasoning or said.thinking or said.reasoning_details
+    if not found or type(found) is str:
+        return found or None
+    read = contents.read(found)
+    return read.reasoning or read.text
+
+
+def _within(reasoning: str, text: str | None) -> tuple[str | None, str | None]:
+    """Reasoning and text, of what a host sent as reasoning alone; marks may part them."""
+    thought, rest = split_reasoning(reasoning)
+    return (thought, rest) if thought and rest else (reasoning, text)
 
 
 def joined(parts: Sequence[Response]) -> Response:
@@ -168,7 +198,7 @@ def joined(parts: Sequence[Response]) -> Response:
     first.replies = [reply for part in parts for reply in part.replies]
     completion = [part.completion_tokens for part in parts]
     first.completion_tokens = None if None in completion else sum(c or 0 for c in completion)
-    first.raw = "\n".join(part.raw or "" for part in parts)
+    first.raw = _lines(part.raw for part in parts)
     first.whole = all(part.whole for part in parts)
     first.booked = functools.reduce(Booked.plus, [part.booked for part in parts])
     first.attempts = tuple(attempt for part in parts for attempt in part.attempts)
@@ -189,7 +219,13 @@ def fill(response: Response, places: Sequence[int], again: Response) -> None:
     response.attempts += again.attempts
     response.booked = response.booked.plus(again.booked)
     response.completion_tokens = _sum(response.completion_tokens, again.completion_tokens)
-    response.raw = f"{response.raw}\n{again.raw}"
+    response.raw = _lines((response.raw, again.raw))
+
+
+def _lines(raw: Iterable[str | None]) -> str | None:
+    """What several answers brought; None where none brought anything."""
+    came = [part for part in raw if part]
+    return "\n".join(came) if came else None
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -365,6 +365,7 @@ def _response(request: Request, context: Context, outcome: Outcome) -> Response:
             attempts=tuple(outcome.tried),
             seconds=outcome.seconds,
             seed=seed,
+            raw=outcome.body.decode("utf-8", "replace") or None,
             booked=outcome.tried.booked,
         )
     usage = answer.usage or Usage()

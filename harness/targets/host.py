@@ -13,6 +13,7 @@ from harness.errors import TargetError
 from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
 from harness.targets.credentials import Credentials, know_address
+from harness.targets.inner_errors import refusal
 from harness.targets.pace import Pace, Tries
 from harness.targets.problems import PROBLEMS, STATUSES, Refused
 from harness.targets.quirks import SYSTEM_REFUSED
@@ -21,7 +22,7 @@ from harness.targets.transport import Transport
 
 
 class Outcome(NamedTuple):
-    """What became of a call: the answer with its bytes, or the last refusal; and what was tried."""
+    """What became of a call: the answer, or the last refusal; the bytes that came; the attempts."""
 
     answer: Completion | Refused
     body: bytes
@@ -73,7 +74,7 @@ class Host:
                     where=f"target {self.settings.name}",
                     next=f"{refused.problem.mend}, and run again: what was sampled is kept",
                 ) from None
-            return Outcome(refused, b"", tried, time.monotonic() - began)
+            return Outcome(refused, tried.came, tried, time.monotonic() - began)
         used = answer.usage or Usage()
         self.pace.book(tried, used.prompt_tokens, used.completion_tokens)
         return Outcome(answer, got, tried, time.monotonic() - began)
@@ -94,9 +95,15 @@ class Host:
             self.pace.gate.hold(wait, "the host's rate limit is used up")
         answer = read_completion(got)
         if isinstance(answer, str):
-            raise Refused(answer, PROBLEMS["json"])
-        if not answer.choices:
-            raise Refused("the answer holds no choices", PROBLEMS["choices"])
+            raise Refused(answer, PROBLEMS["json"], body=got)
+        choices = answer.choices or []
+        if answer.error or not choices or choices[0].error:
+            told = refusal(answer.error, [choice.error for choice in choices], got)
+            if told is not None:
+                raise _for_good(told, body)
+        if not choices:
+            said = f"the answer holds no choices: {got[:80]!r}"
+            raise Refused(said, PROBLEMS["choices"], body=got)
         return answer, got
 
 
@@ -109,4 +116,4 @@ def _for_good(refused: Refused, body: bytes) -> Refused:
         return refused
     if refused.status is None or not SYSTEM_REFUSED.search(refused.reason):
         return refused
-    return Refused(refused.reason, STATUSES[400], status=refused.status)
+    return Refused(refused.reason, STATUSES[400], status=refused.status, body=refused.body)

@@ -211,8 +211,11 @@ class Gate:
 class Tries(list[str]):
     """What became of each attempt, and what they cost; ``number`` is the last one's in the ledger.
 
-    ``reserved`` is its worst case: the tokens of its prompt and of its completion.
+    ``reserved`` is its worst case: the tokens of its prompt and of its completion. ``came`` is what
+    the last refused attempt brought that brought anything.
     """
+
+    came = b""
 
     unknown_usage = prompt = completion = number = 0
     reserved = (0, 0)
@@ -303,6 +306,7 @@ class Pace:
                 else:
                     self.settle(tried.number)
                 tried.append(refused.reason)
+                tried.came = refused.body or tried.came
                 raise
             finally:
                 self.gate.leave()

@@ -43,6 +43,8 @@ PROBLEMS: Final = {
     "body": Problem("retry", "APIConnectionError", spent=True),
     "json": Problem("retry", "APIResponseValidationError", spent=True),
     "choices": Problem("retry", "APIResponseValidationError", spent=True),
+    # an error with status 200 that does not say which status it would be
+    "told": Problem("retry", "APIError", spent=True),
     # the next would be as large
     "large": Problem("fail", "APIResponseValidationError", spent=True),
 }
@@ -71,8 +73,16 @@ def problem_of(status: int) -> Problem:
     return Problem("fail", "APIStatusError")
 
 
+#: Bytes that are kept of what came instead of a reply.
+KEPT: Final = 65_536
+
+
 class Refused(Exception):
-    """One attempt that brought no reply; ``retry_after`` is in seconds, where the host says so."""
+    """One attempt that brought no reply.
+
+    ``status`` is the one of HTTP, or the one that an error within an answer tells; ``retry_after``
+    is in seconds, where the host says so; ``body`` is what came, up to `KEPT` bytes.
+    """
 
     def __init__(
         self,
@@ -81,8 +91,9 @@ class Refused(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        body: bytes = b"",
     ) -> None:
         self.reason, self.problem = hide(reason), problem
         super().__init__(self.reason)
-        self.status, self.retry_after = status, retry_after
+        self.status, self.retry_after, self.body = status, retry_after, body[:KEPT]
         self.attempts: list[str] = []

@@ -11,8 +11,8 @@ import re
 from typing import Final, NamedTuple
 
 #: Where hosts put reasoning in a message: DeepSeek and llama.cpp say reasoning_content, vLLM and
-#: OpenRouter reasoning, some thinking.
-REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking")
+#: OpenRouter reasoning, some thinking; MiniMax and OpenRouter list reasoning_details.
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 #: A refused request whose text matches is refused for its system role: the arm is unsupported,
 #: never folded into the user turn.
 SYSTEM_REFUSED: Final = re.compile(

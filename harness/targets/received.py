@@ -36,6 +36,11 @@ LIMIT_HEADERS: Final = (
     ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
     ("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
 )
+#: What some hosts put before and behind a JSON value: a byte order mark, lines of comments, the end
+#: of an event stream that was none.
+BOM: Final = b"\xef\xbb\xbf"
+_COMMENTS: Final = re.compile(rb"(?:[ \t]*+(?::[^\r\n]*+)?[\r\n]++)++")
+_STREAM_END: Final = re.compile(rb"\s*data: ?\[DONE\]\s*\Z")
 _NUMBER: Final = re.compile(r"[0-9]{1,400}(?:\.[0-9]{1,400})?")
 _PART: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|[smhd])")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -66,17 +71,34 @@ def field(head: Head, name: str) -> str | None:
 
 def json_of(body: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T | Unreadable:
     """The JSON value in a body, as ``decode`` makes it, or why there is none."""
-    try:
-        return decode(body)
-    except RecursionError:
-        return Unreadable(f"the answer is nested too deep: {body[:80]!r}")
-    except _NO_JSON:
-        return Unreadable(f"the answer is no JSON: {body[:80]!r}")
+    for inner in (body, None):
+        try:
+            return decode(unwrapped(body) if inner is None else inner)
+        except RecursionError:
+            return Unreadable(f"the answer is nested too deep: {body[:80]!r}")
+        except _NO_JSON:
+            continue
+    return Unreadable(f"the answer is no JSON: {body[:80]!r}")
+
+
+def unwrapped(body: bytes) -> bytes:
+    """A body without what some hosts put around its JSON."""
+    inner = body.removeprefix(BOM)
+    if (comments := _COMMENTS.match(inner)) is not None:
+        inner = inner[comments.end() :]
+    tail = _STREAM_END.search(inner[-40:])
+    return inner[: len(inner) - len(tail[0])] if tail else inner
 
 
 def object_of(body: bytes) -> dict[str, Any] | None:
-    """The JSON object in a body; None where there is none."""
-    found = json_of(body)
+    """The JSON object in a body, also as the only item of a list; None where there is none."""
+    return sole(json_of(body))
+
+
+def sole(found: Any) -> dict[str, Any] | None:
+    """An object, also as the only item of a list; None of anything else."""
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
     return found if isinstance(found, dict) else None
 
 
@@ -167,7 +189,8 @@ def duration(said: str | None) -> float:
 
 def said(body: bytes, at_most: int) -> str:
     """What a host's error page says, shortly."""
-    found = json_of(body)
+    read = json_of(body)
+    found = sole(read) or read
     error = found.get("error", found) if isinstance(found, dict) else found
     if not isinstance(error, Unreadable):
         message = error.get("message") or error.get("detail") if isinstance(error, dict) else error

@@ -22,7 +22,7 @@ from pyreqwest.http import Url
 from harness.errors import TargetError
 from harness.masking import hide_bytes
 from harness.targets import received
-from harness.targets.problems import PROBLEMS, Refused, problem_of
+from harness.targets.problems import KEPT, PROBLEMS, Refused, problem_of
 
 USER_AGENT: Final = "truename"
 #: Characters of an error page that are kept.
@@ -83,42 +83,50 @@ class Transport:
         await self._client.close()
 
     async def _send(self, request: Any) -> Answer:
+        came: list[bytes] = []
+        begun = False
         try:
-            async with request.build_streamed() as response:
-                body = hide_bytes(await self._read(response))
+            # unbuffered: else what came of an answer that breaks off would be lost
+            async with request.streamed_read_buffer_limit(0).build_streamed() as response:
+                begun = True
+                body = hide_bytes(await self._read(response, came))
                 if 200 <= response.status < 300:
                     return Answer(body, received.until_more(response))
                 raise _refusal(response, body)
         except exceptions.RequestTimeoutError:
-            raise Refused(
-                f"no whole answer within {self.timeout_s:g} s", PROBLEMS["timeout"]
-            ) from None
+            reason = f"no whole answer within {self.timeout_s:g} s"
+            raise Refused(reason, PROBLEMS["timeout"], body=_kept(came)) from None
         except exceptions.PyreqwestError as error:
-            raise self._refused(error) from None
+            refused = self._refused(error, begun)
+            refused.body = _kept(came)
+            raise refused from None
 
-    async def _read(self, response: Any) -> bytes:
-        announced = received.count_said(received.field(response, "content-length"))
-        if announced is not None and announced <= self.max_bytes:
-            return bytes(await response.bytes())
-        pieces, size = [], 0
+    async def _read(self, response: Any, came: list[bytes]) -> bytes:
+        """The whole body; ``came`` holds its pieces also where it breaks off."""
+        size = 0
         while (piece := await response.body_reader.read_chunk()) is not None:
-            pieces.append(bytes(piece))
-            size += len(pieces[-1])
+            came.append(bytes(piece))
+            size += len(came[-1])
             if size > self.max_bytes:
-                start = hide_bytes(b"".join(pieces)[:4096])[:80].decode("utf-8", "replace")
+                kept = _kept(came)
+                start = kept[:80].decode("utf-8", "replace")
                 raise Refused(
                     f"the reply is longer than {self.max_bytes / 1e6:g} MB and was cut; "
                     f"it begins: {start}",
                     PROBLEMS["large"],
+                    body=kept,
                 )
-        return b"".join(pieces)
+        return came[0] if len(came) == 1 else b"".join(came)
 
-    def _refused(self, error: exceptions.PyreqwestError) -> Refused:
-        """What a failed attempt was: by the error's type and phase, then by what its causes say."""
+    def _refused(self, error: exceptions.PyreqwestError, begun: bool) -> Refused:
+        """What a failed attempt was: by the error's type and phase, then by what its causes say.
+
+        ``begun``: the head of an answer had come.
+        """
         details = getattr(error, "details", None) or {}
         causes = [str(cause["message"]) for cause in details.get("causes") or []]
         said, all_said = causes[-1] if causes else str(error), " ".join(causes).lower()
-        if isinstance(error, exceptions.DecodeError | exceptions.ReadError):
+        if begun or isinstance(error, exceptions.DecodeError | exceptions.ReadError):
             return Refused(f"the answer broke off: {said}", PROBLEMS["body"])
         if _CONNECTING not in all_said:
             return Refused(f"the connection was lost: {said}", PROBLEMS["reset"])
@@ -130,6 +138,11 @@ class Transport:
             return Refused(reason, PROBLEMS["certificate"])
         kind = "dns" if any(sign in all_said for sign in _NO_ADDRESS) else "connect"
         return Refused(f"no connection to {self.base_url}: {said}", PROBLEMS[kind])
+
+
+def _kept(came: list[bytes]) -> bytes:
+    """What is kept of an answer that did not come whole."""
+    return hide_bytes(b"".join(came)[: 2 * KEPT])[:KEPT]
 
 
 def _client(base_url: str, headers: Mapping[str, str], timeout_s: float) -> Any:
@@ -194,7 +207,8 @@ def _refusal(response: Any, body: bytes) -> Refused:
     if 300 <= status < 400:
         to = received.field(response, "location")
         reason = f"HTTP {status}: the host redirects to {to and to[:LONGEST_PAGE]}"
-        return Refused(reason, PROBLEMS["redirect"], status=status)
+        return Refused(reason, PROBLEMS["redirect"], status=status, body=body)
     problem = problem_of(status)
     reason = f"HTTP {status} ({problem.name}): {received.said(body, LONGEST_PAGE)}"
-    return Refused(reason, problem, status=status, retry_after=received.retry_after(response))
+    wait = received.retry_after(response)
+    return Refused(reason, problem, status=status, retry_after=wait, body=body)

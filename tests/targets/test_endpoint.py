@@ -12,7 +12,6 @@ from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm
 from harness.campaign.plan import arm_messages
 from harness.errors import TargetError
 from harness.targets import Request, Spending, pace_of
-from harness.targets.answers import content_text
 from harness.targets.endpoint import Endpoint
 from tests.asking import served
 from tests.commands import PATIENCE_S
@@ -349,14 +348,6 @@ def test_parameters_are_omitted_and_renamed_only_as_the_campaign_says(serve):
         {"order": ["one"]},
         0,
     )
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [(None, None), ("a", "a"), ([{"text": "a"}, {"type": "image"}, {"text": "b"}], "ab"), (3, "3")],
-)
-def test_content_is_read_as_text_and_none_stays_none(content, text):
-    assert content_text(content) == text
 
 
 def test_llama_cpp_as_an_endpoint_gives_the_same_prompt_as_the_embedded_engine():

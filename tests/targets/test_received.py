@@ -153,7 +153,9 @@ def check(raw: Raw, sent: bytes) -> str:
         return "stopped"
     (answer,) = response.replies
     assert answer.status in STATUSES
-    assert (answer.error is not None) == (answer.status == "failed")
+    assert answer.error is None or answer.status in ("failed", "empty")
+    assert answer.error is not None or answer.status != "failed"
+    assert response.raw or answer.status == "failed"
     assert 0 <= response.booked.prompt <= PROMPT
     assert 0 <= response.booked.completion <= COMPLETION
     for said in (response.model, response.fingerprint, response.provider, response.response_id):
