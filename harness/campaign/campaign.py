@@ -132,6 +132,10 @@ class EndpointTarget(_Target):
     omit: list[str] = Field(
         [], description="parameters that this host refuses; never dropped by themselves"
     )
+    auto_omit: bool = Field(
+        False,
+        description="leave parameters out that the host is seen to refuse; the report tells which",
+    )
     rename: dict[str, str] = Field(
         {},
         description="parameters that this host calls otherwise, "
@@ -376,6 +380,8 @@ def deciding(campaign: Campaign) -> dict[str, Any]:
     for target in said["targets"]:
         for key in _PACE:
             target.pop(key, None)
+        if not target.get("auto_omit"):  # which a campaign of before could not say
+            target.pop("auto_omit", None)
     return said
 
 

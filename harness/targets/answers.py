@@ -45,6 +45,7 @@ class Choice(msgspec.Struct, gc=False):
     text: Any = None
     finish_reason: str | None = None
     error: Any = None
+    logprobs: Any = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -116,7 +117,7 @@ def _lenient(read: Any, body: bytes) -> Completion | str:
 def _choice(found: dict[str, Any]) -> Choice:
     finish, error = received.text(found.get("finish_reason")), found.get("error")
     said = _said(found.get("message")), _said(found.get("delta"))
-    return Choice(*said, found.get("text"), finish, error)
+    return Choice(*said, found.get("text"), finish, error, found.get("logprobs"))
 
 
 def _said(message: Any) -> Said | None:

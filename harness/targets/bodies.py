@@ -1,16 +1,21 @@
 """What is sent: bodies that hold every sampling parameter.
 
-What a host refuses is named in the target's `omit` or `rename`, never dropped by itself.
+What a host refuses is named in the target's `omit` or `rename`, or left out as its `auto_omit`
+allows (`parameters.py`), never without a word.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from harness.campaign import EndpointTarget, Sampling
 from harness.targets.protocol import Request
+
+#: Tokens of an answer whose words do not matter.
+FEW: Final = 16
 
 write = msgspec.json.Encoder().encode
 
@@ -25,6 +30,8 @@ class Bodies:
     def __init__(self, settings: EndpointTarget, extra_body: dict[str, Any] | None = None) -> None:
         self.settings = settings
         self.extra_body = settings.extra_body if extra_body is None else extra_body
+        self.omit: tuple[str, ...] = tuple(settings.omit)
+        self.rename: Mapping[str, str] = settings.rename
 
     def chat(self, request: Request, samples: int, seed: int | None) -> dict[str, Any]:
         return {**self.fields(request.sampling, samples, seed), "messages": request.messages}
@@ -36,14 +43,29 @@ class Bodies:
         return {**self.fields(request.sampling, samples, seed), "prompt": prompt}
 
     def small(
-        self, sampling: Sampling, asked: dict[str, Any], max_tokens: int = 16
+        self,
+        sampling: Sampling,
+        asked: dict[str, Any],
+        max_tokens: int = FEW,
+        samples: int = 1,
+        seed: int | None = None,
     ) -> dict[str, Any]:
         """A body with few tokens and the parameters that every request will have."""
         few = sampling.model_copy(update={"max_tokens": max_tokens})
-        return self.fields(few, 1, None) | asked
+        return self.fields(few, samples, seed) | asked
 
     def fields(self, sampling: Sampling, samples: int, seed: int | None) -> dict[str, Any]:
         """The body but for the prompt."""
+        given = self.renamed(self.parameters(sampling, samples, seed))
+        return {"model": self.settings.model} | given | self.fixed(extra=True)
+
+    def fixed(self, *, extra: bool) -> dict[str, Any]:
+        """What every body holds beside parameters; ``extra``: with what the entry adds."""
+        fields = {"model": self.settings.model} | (self.extra_body if extra else {})
+        return fields | ({"provider": self.settings.provider} if self.settings.provider else {})
+
+    def parameters(self, sampling: Sampling, samples: int, seed: int | None) -> dict[str, Any]:
+        """Each parameter that a request has, by truename's names, also those that are left out."""
         parameters: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -57,17 +79,10 @@ class Bodies:
             parameters["seed"] = seed
         if samples > 1:
             parameters["n"] = samples
-        fields = {
-            "model": self.settings.model,
-            **self._renamed(parameters),
-            **self.extra_body,
-        }
-        if self.settings.provider:
-            fields["provider"] = self.settings.provider
-        return fields
+        return parameters
 
-    def _renamed(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        rename, omit = self.settings.rename, self.settings.omit
-        if not rename and not omit:
-            return parameters
-        return {rename.get(k, k): v for k, v in parameters.items() if k not in omit}
+    def renamed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as this host calls them, less those that it refuses."""
+        if not self.rename and not self.omit:
+            return dict(parameters)
+        return {self.rename.get(k, k): v for k, v in parameters.items() if k not in self.omit}

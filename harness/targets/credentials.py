@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from harness.campaign import EndpointTarget
 from harness.errors import TargetError
 from harness.masking import PART, know
+from harness.targets.addresses import address_of, is_azure
 
 #: Headers that the `openai` package takes from the environment beside the key.
 _OPENAI_HEADERS: Final = {
@@ -43,7 +44,7 @@ class Credentials:
     def __init__(self, settings: EndpointTarget) -> None:
         self.key = _key(settings)
         own = _headers(settings)
-        self.headers = own | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+        self.headers = own | (_of_key(settings, self.key) if self.key else {})
         where = f"target {settings.name}, extra_body"
         self.extra_body: dict[str, Any] = _filled(settings.extra_body, where)
         for name, value in settings.headers.items():
@@ -51,6 +52,13 @@ class Credentials:
                 know(value)
         for proxy in urllib.request.getproxies().values():
             know_address(proxy)
+
+
+def _of_key(settings: EndpointTarget, key: str) -> dict[str, str]:
+    """The header that carries a key: Azure wants one of its own, and refuses a key as a bearer."""
+    if is_azure(address_of(settings)):
+        return {"api-key": key}
+    return {"authorization": f"Bearer {key}"}
 
 
 def variables_of(settings: EndpointTarget) -> list[str]:

@@ -12,24 +12,24 @@ import asyncio
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from harness.campaign import Budget, EndpointTarget, Limits, Message, Sampling
-from harness.errors import RenderError, TargetError
+from harness.errors import RenderError
 from harness.targets import answers, received
-from harness.targets.answers import Completion, Usage
+from harness.targets.answers import Choice, Usage
 from harness.targets.bodies import Bodies, write
 from harness.targets.host import Host, Outcome
 from harness.targets.pace import CEILING, Pace, Tries, pace_of
+from harness.targets.preflight import HELLO, Preflight
 from harness.targets.problems import Refused
 from harness.targets.protocol import Capabilities, Context, Request, Response, no_reply
-from harness.targets.quirks import SYSTEM_REFUSED, advice
+from harness.targets.quirks import SYSTEM_REFUSED
 from harness.targets.side_routes import SideRoutes
 from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
 
 KEPT_CONTEXTS = 4096
-HELLO: Final = {"messages": [{"role": "user", "content": "Say hello."}]}
 _ALL_OK = {"ok"}
 
 
@@ -58,6 +58,7 @@ class Endpoint:
             self.expected, self._count = template_from_folder(folder), counter(folder)
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
+        self.raw: Choice | Refused = Choice()
         self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
         self._ready = asyncio.Event()
 
@@ -66,37 +67,53 @@ class Endpoint:
         return self.host.credentials.key
 
     async def preflight(self, sampling: Sampling | None = None) -> Capabilities:
-        """Find out by a handful of small requests, all at once, what the host can do."""
+        """Find out by a handful of small requests what the host can do.
+
+        Raises
+        ------
+        TargetError
+            The host does not answer, or refuses what would be sent.
+        """
         self.sampling = sampling or self.sampling
-        host, works, small = self.host, self.routes.works, self.bodies.small
-        hello = small(self.sampling, HELLO)
-        (many, first), raw, logprobs, seed, properties = await asyncio.gather(
-            self._hello(n=2 if self.block > 1 else 1),
-            works(host.raw_url, small(self.sampling, {"prompt": "Hello"})),
-            works(host.chat_url, hello | {"logprobs": True}, "logprobs"),
-            works(host.chat_url, hello | {"seed": 1}),
-            self.routes.properties(),
+        first = Preflight(self.host, self.bodies, self.sampling)
+        hello, properties = await asyncio.gather(
+            first.hello(2 if self.block > 1 else 1), self.routes.properties()
         )
+        self.kept.omit, self.kept.rename = self.bodies.omit, self.bodies.rename
+        self.pace.gate.begin(hello.seconds)
+        self.raw, logprobs, seed = await self._able()
         if self.shown is None:
             self.shown = _template_in(properties)
         notes = await asyncio.to_thread(self._notes)
+        usage = hello.answer.usage
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
-            version=received.name(first.system_fingerprint),
-            many_samples=many,
-            raw_completions=raw,
+            version=received.name(hello.answer.system_fingerprint),
+            many_samples=hello.many,
+            raw_completions=not isinstance(self.raw, Refused),
             template_seen=self.shown is not None,
             template_sha256=self.shown.sha256 if self.shown else None,
             chat_template=self.shown.source if self.shown else None,
             expected_template_sha256=self.expected.sha256 if self.expected else None,
-            token_counts=first.usage is not None and first.usage.prompt_tokens is not None,
-            logprobs=logprobs,
-            seed=seed,
-            notes=notes,
+            token_counts=usage is not None and usage.prompt_tokens is not None,
+            logprobs=isinstance(logprobs, Choice) and bool(logprobs.logprobs),
+            seed=isinstance(seed, Choice),
+            notes=(*hello.notes, *notes),
         )
         self._ready.set()
         return self.can
+
+    async def _able(self) -> tuple[Choice | Refused, Choice | Refused, Choice | Refused]:
+        """What small requests bring: a raw completion, log probabilities, a seed."""
+        choice, small, host = self.routes.choice, self.bodies.small, self.host
+        hello = small(self.sampling, HELLO)
+        raw, logprobs, seed = await asyncio.gather(
+            choice(host.at.raw, small(self.sampling, {"prompt": "Hello"})),
+            choice(host.at.chat, hello | {"logprobs": True}),
+            choice(host.at.chat, hello | {"seed": 1}),
+        )
+        return raw, logprobs, seed
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
@@ -112,45 +129,14 @@ class Endpoint:
                 notes.append(f"{whose}: {why}; its prompts are not known, and the arm bare is not")
         return tuple(notes)
 
-    async def _hello(self, n: int) -> tuple[bool, Completion]:
-        """Whether one request brings several samples, and an answer to all that will be sent."""
-        body = self.bodies.small(self.sampling, HELLO) | ({"n": n} if n > 1 else {})
-        try:
-            answer, _ = await self.host.fetch(
-                self.host.chat_url, write(body), prompt=64, completion=16 * n, tried=Tries()
-            )
-        except Refused as refused:
-            entry = advice(refused.reason) if refused.problem.fate == "fail" else None
-            if n > 1 and refused.problem.fate == "fail" and entry is None:
-                return False, (await self._hello(1))[1]
-            raise self._unusable(refused, entry) from None
-        return n > 1 and len(answer.choices or []) == n, answer
-
-    def _unusable(self, refused: Refused, entry: str | None) -> TargetError:
-        """Why nothing can be asked, and what to mend; ``entry`` settles a refused parameter."""
-        if entry is not None:
-            return TargetError(
-                f"the host refuses a parameter: {refused.reason}",
-                where=f"target {self.settings.name}",
-                next=f"write '{entry}' into the target's entry, so that it is known",
-            )
-        mend = "mend model, base_url or the key variable in the target's entry"
-        if refused.status is None:
-            gone = refused.problem.fate == "retry"
-            mend = "start the server or mend base_url" if gone else refused.problem.mend
-        return TargetError(
-            f"the endpoint does not answer: {refused.reason}",
-            where=f"target {self.settings.name}, {self.host.url}",
-            next=mend,
-        )
-
     async def close(self) -> None:
         await self.host.close()
 
     async def sample(self, request: Request) -> Response:
         """The samples of a request: in one call where the host gives several, else in one each."""
         alone = len(request.indices) == 1
-        if not alone or request.arm.kind == "bare" or self._template is not None:
+        waits = self._template is not None or self.settings.auto_omit
+        if not alone or request.arm.kind == "bare" or waits:
             await self._ready.wait()
         if request.arm.kind == "bare" and (reason := self._no_bare()):
             return no_reply(request, "unsupported", reason)
@@ -161,7 +147,8 @@ class Endpoint:
 
     def _no_bare(self) -> str | None:
         if not self.can.raw_completions:
-            return "the host offers no raw completions, so its chat template cannot be left out"
+            why = f" ({self.raw})" if isinstance(self.raw, Refused) and self.raw.status else ""
+            return f"the host offers no raw completions{why}, so its chat template stays"
         if self._template is None:
             return (
                 "the host's chat template is not known: name a folder with the claimed model's "
@@ -198,7 +185,11 @@ class Endpoint:
             outcome = await self._asked(
                 request, context.rendered_prompt if tokens is None else tokens
             )
-        return _response(request, context, outcome)
+        return _response(request, context, outcome, self._seed(request))
+
+    def _seed(self, request: Request) -> int | None:
+        """The seed that is sent, if one is."""
+        return None if "seed" in self.bodies.omit else request.seed(request.indices[0])
 
     async def _begun_early(self, request: Request) -> asyncio.Task[Outcome]:
         """A chat call under way while the preflight is: its body needs nothing found there."""
@@ -213,11 +204,11 @@ class Endpoint:
     async def _asked(self, request: Request, prompt: str | list[int] | None = None) -> Outcome:
         """The call itself; ``prompt`` is what a raw completion takes."""
         samples = len(request.indices)
-        seed = request.seed(request.indices[0])
+        seed = self._seed(request)
         if request.arm.kind == "bare":
-            url, body = self.host.raw_url, self.bodies.raw(request, samples, seed, prompt)
+            url, body = self.host.at.raw, self.bodies.raw(request, samples, seed, prompt)
         else:
-            url, body = self.host.chat_url, self.bodies.chat(request, samples, seed)
+            url, body = self.host.at.chat, self.bodies.chat(request, samples, seed)
         at_most = request.sampling.max_tokens * samples
         return await self.host.call(url, body, request.prompt_bound, at_most)
 
@@ -302,7 +293,7 @@ class Endpoint:
         body = self.bodies.small(self.sampling, {"messages": list(messages)}, max_tokens=1)
         bound = 64 + sum(len(m["content"].encode()) for m in messages)
         answer, _ = await self.host.fetch(
-            self.host.chat_url, write(body), prompt=bound, completion=1, tried=Tries()
+            self.host.at.chat, write(body), prompt=bound, completion=1, tried=Tries()
         )
         usage = answer.usage or Usage()
         return usage.prompt_tokens, usage.uncounted
@@ -353,9 +344,9 @@ def _template_in(properties: dict[str, Any]) -> ChatTemplate | None:
     )
 
 
-def _response(request: Request, context: Context, outcome: Outcome) -> Response:
+def _response(request: Request, context: Context, outcome: Outcome, seed: int | None) -> Response:
     """What a call brought for each sample of its request."""
-    answer, seed = outcome.answer, request.seed(request.indices[0])
+    answer = outcome.answer
     if isinstance(answer, Refused):
         return no_reply(
             request,

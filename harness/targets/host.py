@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from harness.campaign import EndpointTarget
 from harness.errors import TargetError
+from harness.targets.addresses import address_of, addresses
 from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
 from harness.targets.credentials import Credentials, know_address
@@ -17,7 +18,6 @@ from harness.targets.inner_errors import refusal
 from harness.targets.pace import Pace, Tries
 from harness.targets.problems import PROBLEMS, STATUSES, Refused
 from harness.targets.quirks import SYSTEM_REFUSED
-from harness.targets.reach import address_of
 from harness.targets.transport import Transport
 
 
@@ -38,8 +38,7 @@ class Host:
         self.credentials = Credentials(settings)
         self.url = address_of(settings)
         know_address(self.url)
-        self.root = self.url.removesuffix("/v1")
-        self.chat_url, self.raw_url = self.url + "/chat/completions", self.url + "/completions"
+        self.at = addresses(self.url)
         self._wire: Transport | None = None
 
     @property
@@ -83,9 +82,9 @@ class Host:
         self, url: str, body: bytes, prompt: int, completion: int, tried: Tries
     ) -> tuple[Completion, bytes]:
         """An answer and its bytes, tried again where that may help. Raises as `Pace.fetch`."""
-        return await self.pace.fetch(lambda: self._post(url, body), prompt, completion, tried)
+        return await self.pace.fetch(lambda: self.attempt(url, body), prompt, completion, tried)
 
-    async def _post(self, url: str, body: bytes) -> tuple[Completion, bytes]:
+    async def attempt(self, url: str, body: bytes) -> tuple[Completion, bytes]:
         """One attempt. Raises `Refused` with what became of it."""
         try:
             got, wait = await self.wire.post(url, body)

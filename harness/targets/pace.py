@@ -27,6 +27,8 @@ TOLD_FROM_S: Final = 5.0
 ADDED_AT_MOST: Final = 32_768
 #: Requests in flight to begin with, and at most, where the campaign leaves it to truename.
 START, CEILING = 8, 512
+#: How long the requests that are begun with would take one after another, were they small.
+BEGUN_WITHIN_S: Final = 4.0
 
 
 class ErrorRate:
@@ -51,14 +53,15 @@ class ErrorRate:
 class Gate:
     """How many requests of one target may fly.
 
-    Additive increase, multiplicative decrease (Chiu and Jain 1989): it begins with ``start``
-    (doubling until the first sign of trouble), grows by one a round while answers come and take
-    less than twice the shortest seen, and halves, once a round at most, on overload. A host's
-    Retry-After, its rate-limit headers and caps by the minute close it for a while, a host for
-    ``wait_at_most`` seconds at once; where it asks for more, one request then tries it. After
-    ``breaker_after`` failures in a row the breaker opens: nothing is sent for 1, 2, 4 ... 60 s,
-    then one request tries the host (half-open); a success closes it. A host that has let nobody in
-    for ``patience`` seconds is given up.
+    Additive increase, multiplicative decrease (Chiu and Jain 1989): it begins with ``start``, or
+    fewer where the host's first answer took long (`begin`), doubles until the first sign of
+    trouble, then grows by one a round while answers come and take less than twice the shortest
+    seen, and halves, once a round at most, on overload. A host's Retry-After, its rate-limit
+    headers and caps by the minute close it for a while, a host for ``wait_at_most`` seconds at
+    once; where it asks for more, one request then tries it. After ``breaker_after`` failures in a
+    row the breaker opens: nothing is sent for 1, 2, 4 ... 60 s, then one request tries the host
+    (half-open); a success closes it. A host that has let nobody in for ``patience`` seconds is
+    given up.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ceiling, self.level = ceiling, float(min(start, ceiling))
+        self._start = start
         self.flying = 0
         self.waits_until = 0.0
         self.why = ""
@@ -83,7 +87,7 @@ class Gate:
         #: Called with each long wait, and with its end.
         self.tell: Callable[[str], None] = lambda said: None
         self._telling = False
-        self._clock = clock
+        self.clock = clock
         self._interval = 60 / per_minute if per_minute else 0.0
         self._token_interval = 60 / tokens_per_minute if tokens_per_minute else 0.0
         self._next = 0.0
@@ -103,7 +107,7 @@ class Gate:
             For longer than patience lasts the host has let nobody in: its target stops.
         """
         while True:
-            wait = max(self.waits_until, self._next) - self._clock()
+            wait = max(self.waits_until, self._next) - self.clock()
             if wait > 0 or self.opened_at is not None:
                 self.check()
             if wait > 0:
@@ -119,7 +123,7 @@ class Gate:
             self.tell("the wait is over, the host is asked again")
         self.flying += 1
         if self._interval or self._token_interval:
-            self._next = max(self._next, self._clock()) + max(
+            self._next = max(self._next, self.clock()) + max(
                 self._interval, tokens * self._token_interval
             )
 
@@ -146,6 +150,18 @@ class Gate:
                 PROBLEMS["silent"],
             )
 
+    def begin(self, seconds: float) -> None:
+        """Begin at the level that fits a host which took so long for a first small answer.
+
+        So many requests as would take `BEGUN_WITHIN_S` one after another: a fast host gets all that
+        it would have begun with, a slow one begins with one. How long small answers took says
+        nothing of how long samples take, so the shortest is sought anew. A level that the campaign
+        names stays.
+        """
+        if self._start < self.ceiling:
+            self.level = max(1.0, min(self._start, BEGUN_WITHIN_S / max(seconds, 1e-3)))
+        self._shortest = float("inf")
+
     def succeeded(self, seconds: float) -> None:
         self._bad, self.closed_since = 0, None
         if self.opened_at is not None:
@@ -157,7 +173,7 @@ class Gate:
 
     def failed(self, refused: Refused) -> None:
         """Note a failed attempt: halve, wait, or open the breaker."""
-        now = self._clock()
+        now = self.clock()
         if refused.status in OVERLOADED:
             self._doubling = False
             if now - self._halved_at > min(self._shortest, 5.0):
@@ -180,7 +196,7 @@ class Gate:
 
     def hold(self, seconds: float, why: str) -> None:
         """Send nothing for a while; after a wait that was cut, one request tries the host."""
-        now = self._clock()
+        now = self.clock()
         if self.closed_since is None:
             self.closed_since = now
         if seconds > self.wait_at_most:
@@ -197,7 +213,7 @@ class Gate:
 
     def said(self) -> str:
         """What it waits for, or nothing."""
-        left = self.waits_until - self._clock()
+        left = self.waits_until - self.clock()
         if left > 0:
             return f"next try in {left:.0f} s; {self.why}"
         return "breaker half-open: one request tries the host" if self.opened_at is not None else ""
@@ -205,7 +221,7 @@ class Gate:
     @property
     def closed_for(self) -> float:
         """Seconds since the host first closed the gate, and has answered no request since."""
-        return 0.0 if self.closed_since is None else self._clock() - self.closed_since
+        return 0.0 if self.closed_since is None else self.clock() - self.closed_since
 
 
 class Tries(list[str]):
@@ -295,9 +311,9 @@ class Pace:
                 if self.stopping:
                     raise Stopped
                 tried.number = self._write_down(*worst)
-                sent, asked, tried.reserved = True, time.monotonic(), worst
+                sent, asked, tried.reserved = True, self.gate.clock(), worst
                 answer = await call()
-                self.gate.succeeded(time.monotonic() - asked)
+                self.gate.succeeded(self.gate.clock() - asked)
                 self.settle(tried.number)
             except Refused as refused:
                 self.gate.failed(refused)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from harness.campaign import (
     EmbeddedTarget,
@@ -17,15 +16,8 @@ from harness.campaign import (
     VllmTarget,
     without_credentials,
 )
+from harness.targets.addresses import address_of
 from harness.targets.credentials import variables_of
-
-#: Where a target's entry names no address.
-OPENAI: Final = "https://api.openai.com/v1"
-
-
-def address_of(settings: EndpointTarget) -> str:
-    """Where a target's requests go."""
-    return (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
 
 
 def reach(wanted: Iterable[Settings]) -> list[str]:

@@ -1,25 +1,45 @@
 """What a server says of itself beside the API, and small requests that tell what it can do.
 
 llama.cpp has /props, /apply-template and /tokenize; vLLM a render route, /tokenize and /detokenize.
-A host that has none of them answers with None, never with an error.
+A host that has none of them answers with None, never with an error. A route that is not there is
+asked once: whoever needs it meanwhile waits for the first answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from harness.campaign import Message
 from harness.targets import received
+from harness.targets.answers import Choice
 from harness.targets.bodies import write
 from harness.targets.host import Host
 from harness.targets.problems import PROBLEMS, Refused
 from harness.targets.transport import Answer
 
+T = TypeVar("T")
 #: How often a host is asked what it can do, and the pause between, where the connection is lost.
 SIDE_ATTEMPTS: Final = 3
 SIDE_PAUSE_S: Final = 0.3
+#: What a route that is not there, or not for us, answers; others may be of one request alone.
+MISSING: Final = frozenset((401, 403, 404, 405, 410, 501))
+#: Answers without what was asked for, before any with it, until a route counts as missing.
+FRUITLESS: Final = 3
+
+
+class _Route:
+    """What is known of one route: how often it was asked in vain, and whether it ever answered."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Lock()
+        self.answers, self.in_vain = False, 0
+
+    @property
+    def missing(self) -> bool:
+        return not self.answers and self.in_vain >= FRUITLESS
 
 
 class SideRoutes:
@@ -28,25 +48,24 @@ class SideRoutes:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.llama = False
+        self._known: dict[str, _Route] = defaultdict(_Route)
 
     async def properties(self) -> dict[str, Any]:
         """What llama.cpp's server says of its model; nothing of other hosts."""
-        found = await self._get("/props") or {}
-        self.llama = bool(found.get("default_generation_settings"))
-        return found
+        url = self.host.at.beside("/props")
+        found = await _object(lambda: self.host.wire.get(url))
+        known = found if isinstance(found, dict) else {}
+        self.llama = bool(known.get("default_generation_settings"))
+        return known
 
-    async def works(self, url: str, body: dict[str, Any], field: str | None = None) -> bool:
-        """Whether a small request brings a choice, and the choice holds a field."""
+    async def choice(self, url: str, body: dict[str, Any]) -> Choice | Refused:
+        """The choice that a small request brings, or why there is none."""
         aside, sent = self.host.pace.aside, write(body)
         try:
-            got = await _kept_at(lambda: aside(lambda: self.host.wire.post(url, sent)))
-        except Refused:
-            return False
-        if (answer := received.object_of(got.body)) is None:
-            return False
-        listed = answer.get("choices")
-        choice = listed[0] if isinstance(listed, list) and listed else None
-        return isinstance(choice, dict) and (field is None or bool(choice.get(field)))
+            answer, _ = await _kept_at(lambda: aside(lambda: self.host.attempt(url, sent)))
+        except Refused as refused:
+            return refused
+        return (answer.choices or [Choice()])[0]
 
     async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer (vLLM and llama.cpp have /tokenize), or None."""
@@ -56,8 +75,7 @@ class SideRoutes:
         else:
             model = self.host.settings.model
             asked = {"model": model, "prompt": text, "add_special_tokens": False}
-        tokens = await self._field("/tokenize", asked, "tokens")
-        return received.tokens(tokens)
+        return await self._field("/tokenize", asked, "tokens", received.tokens)
 
     async def rendered(self, messages: Sequence[Message]) -> str | None:
         """The prompt that the host makes of some messages, where it shows that.
@@ -65,38 +83,66 @@ class SideRoutes:
         llama.cpp shows it by /apply-template, vLLM by its render route (else /tokenize) and
         /detokenize.
         """
-        shown = await self._field("/apply-template", {"messages": list(messages)}, "prompt")
-        if isinstance(shown, str):
+        asked: dict[str, Any] = {"messages": list(messages)}
+        if (shown := await self._field("/apply-template", asked, "prompt", _text)) is not None:
             return shown
         model = self.host.settings.model
-        asked = {"model": model, "messages": list(messages)}
-        found = await self._field("/v1/chat/completions/render", asked, "token_ids")
-        if not isinstance(found, list):
-            found = await self._field("/tokenize", asked, "tokens")
-        if not (tokens := received.tokens(found)):
+        asked = {"model": model, **asked}
+        read = received.tokens
+        tokens = await self._field("/v1/chat/completions/render", asked, "token_ids", read)
+        if tokens is None and not self.llama:
+            tokens = await self._field("/tokenize", asked, "tokens", read, "of messages")
+        if not tokens:
             return None
-        text = await self._field("/detokenize", {"model": model, "tokens": tokens}, "prompt")
-        return received.text(text) if text else None
+        asked = {"model": model, "tokens": tokens}
+        return await self._field("/detokenize", asked, "prompt", _text) or None
 
-    async def _field(self, route: str, body: dict[str, Any], field: str) -> Any:
-        """One field of a route's answer, or None."""
-        url, sent = self.host.root + route, write(body)
-        return (await _object(lambda: self.host.wire.post(url, sent)) or {}).get(field)
+    async def _field(
+        self,
+        route: str,
+        body: dict[str, Any],
+        field: str,
+        read: Callable[[Any], T | None],
+        use: str = "",
+    ) -> T | None:
+        """One field of a route's answer, or None; ``use`` is what the route is asked for."""
+        url, sent = self.host.at.beside(route), write(body)
+        known = self._known[route + use]
+        if known.answers:
+            found = await _object(lambda: self.host.wire.post(url, sent))
+            return read(found.get(field)) if isinstance(found, dict) else None
+        async with known.first:
+            if known.missing:
+                return None
+            found = await _object(lambda: self.host.wire.post(url, sent))
+            value = read(found.get(field)) if isinstance(found, dict) else None
+            if value is not None:
+                known.answers = True
+            else:
+                known.in_vain += FRUITLESS if _is_missing(found) else 1
+            return value
 
-    async def _get(self, route: str) -> dict[str, Any] | None:
-        url = self.host.root + route
-        return await _object(lambda: self.host.wire.get(url))
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-async def _object(send: Callable[[], Awaitable[Answer]]) -> dict[str, Any] | None:
-    """The JSON object that a route brings, or None where the server has no such route."""
+def _is_missing(found: dict[str, Any] | Refused | None) -> bool:
+    """Whether an answer says that a route is not there, and will not be."""
+    if not isinstance(found, Refused):
+        return found is None  # no JSON: a page for people
+    return found.status in MISSING or found.problem is PROBLEMS["timeout"]
+
+
+async def _object(send: Callable[[], Awaitable[Answer]]) -> dict[str, Any] | Refused | None:
+    """The JSON object that a route brings, None where it is none, or why there is no answer."""
     try:
         return received.object_of((await _kept_at(send)).body)
-    except Refused:
-        return None
+    except Refused as refused:
+        return refused
 
 
-async def _kept_at(send: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _kept_at(send: Callable[[], Awaitable[T]]) -> T:
     """What a small request brings; a lost connection is no answer, so it is asked again."""
     for _ in range(SIDE_ATTEMPTS - 1):
         try:

@@ -13,7 +13,7 @@ from harness.campaign.plan import arm_messages
 from harness.errors import TargetError
 from harness.journal.text import clean, to_json
 from harness.targets import Request, Response, Spending, pace_of, received
-from harness.targets.answers import read_completion
+from harness.targets.answers import Choice, read_completion
 from harness.targets.endpoint import Endpoint
 from tests.hostile import COUNTS, EXAMPLES, WAITS, replies, reply, usage
 
@@ -195,5 +195,6 @@ def test_side_routes_read_any_body(raw, wait):
             lambda: raw.target.routes.rendered(raw.request.messages),
         ):
             assert raw.runner.run(ask()) is None
-        url = raw.target.host.chat_url
-        assert not raw.runner.run(raw.target.routes.works(url, {}))
+        url = raw.target.host.at.chat
+        choice = raw.runner.run(raw.target.routes.choice(url, {}))
+        assert not isinstance(choice, Choice) or choice == Choice()
