@@ -2,8 +2,10 @@
 
 In: requests (`Request`). Out: responses (`Response`), whatever the model, host or network did. Read
 `protocol.py` first: it says what a sample is. Then a room an API (`embedded.py`; `vllm.py` and
-`vllm_server.py`; `endpoint.py` with `bodies.py`, `answers.py`, `side_routes.py`, `host.py` and
-`credentials.py`), `transport.py` (the wire), `received.py` (what a host sends, read within bounds),
+`vllm_server.py`; `endpoint.py` with `addresses.py`, `preflight.py`, `parameters.py`, `bodies.py`,
+`answers.py`, `side_routes.py`, `host.py` and `credentials.py`), `transport.py` (the wire),
+`received.py` (what a host sends, read within bounds), `contents.py`, `streams.py` and
+`inner_errors.py` (what hosts send otherwise than the API says),
 `pace.py`, `spending.py` and `ledger.py` (patience, caps, and what counts after a kill),
 `problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends),
 `templates.py` (chat templates) and `reach.py` (what a stranger's campaign would reach for).

@@ -22,11 +22,12 @@ LONGEST: Final = 400
 #: Where an answer without choices tells its error, and where that has its words and its code.
 _PLACES: Final = ("error", "errors", "base_resp", "detail")
 _WORDS: Final = ("message", "detail", "msg", "status_msg", "error_msg", "error", "reason")
-_CODES: Final = ("code", "status_code", "error_code", "http_status", "status", "type")
+_CODES: Final = ("code", "status_code", "error_code", "http_code", "status", "type")
 #: Words and numbers in the place of a status (lower case), and the status that says the same:
 #: OpenAI's codes and types, Anthropic's types, Google's statuses, vLLM's types, MiniMax's numbers.
 STATUS_OF: Final = {
-    **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated", "1004"), 401),
+    **dict.fromkeys(("invalid_api_key", "authentication_error", "unauthenticated"), 401),
+    **dict.fromkeys(("1004", "2049"), 401),
     **dict.fromkeys(("insufficient_quota", "insufficient_balance", "1008"), 402),
     **dict.fromkeys(("permission_error", "permission_denied"), 403),
     **dict.fromkeys(("model_not_found", "not_found_error", "not_found", "notfounderror"), 404),

@@ -39,8 +39,9 @@ def completion_of(body: bytes) -> dict[str, Any] | Unreadable:
     choices: dict[int, _Pieces] = defaultdict(_Pieces)
     done = False
     for event in _events(body.removeprefix(BOM)):
-        if event.strip() == _DONE:
-            done = True
+        said = event.strip()
+        if said == _DONE or said.startswith(b":"):  # comments that a proxy took for events
+            done = done or said == _DONE
             continue
         found = json_of(event)
         if not isinstance(found, dict):

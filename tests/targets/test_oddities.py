@@ -86,6 +86,11 @@ INNER_ERRORS = {
         401,
         "AuthenticationError",
     ),
+    "http_code": (
+        {"type": "error", "error": {"type": "bad_request_error", "http_code": "400"}},
+        400,
+        "BadRequestError",
+    ),
     "beside choices": (
         chat(None) | {"error": {"message": "provider down", "code": 503}},
         503,
@@ -327,6 +332,7 @@ WRAPPED = {
     "event stream": STREAMED,
     "event stream with \\r\\n, comments and names": b": hello\r\n\r\n"
     + STREAMED.replace(b"data: ", b"event: message\r\nid: 7\r\ndata:").replace(b"\n", b"\r\n"),
+    "event stream with comments as events": b"data: : PROCESSING\n\n" + STREAMED,
     "event stream without empty lines": STREAMED.replace(b"\n\n", b"\n"),
     "event stream without its end": STREAMED.removesuffix(b"data: [DONE]\n\n"),
     "event stream behind a byte order mark": b"\xef\xbb\xbf" + STREAMED,
