@@ -37,7 +37,7 @@ SHAPES: Final = {
     "v": ((0, 4), (4, -3.4), (-4, -3.4)),
 }
 #: Sizes of a picture of rates: its text, a row, and the panel that rates stand in.
-FONT, ROW, PANEL = 10, 19, 390
+FONT, ROW, PANEL, PANEL_NARROW = 10, 19, 390, 310
 
 
 class Point(NamedTuple):
@@ -124,39 +124,50 @@ def _shift(number: int, series: int) -> float:
 def forest(rows: list[str], series: list[str], points: list[Point], label: str) -> str:
     """Rates with intervals: a line a row, a colour and marker a series.
 
-    Returns the SVG element as text; ``label`` is said aloud in its place. Written as it stands, for
-    it is in every report, and matplotlib takes longer to import than the report to make.
+    Returns two SVG elements as text, for a page to show one of: `wide`, with the rows' names beside
+    the panel, and `narrow`, with each name above its line, so that a phone shows letters at their
+    own size. ``label`` is said aloud in their place. Written as they stand, for they are in every
+    report, and matplotlib takes longer to import than the report to make.
     """
-    left = max([_text_width(row) for row in rows], default=0) + 10
-    right = left + PANEL
+    return "".join(_forest(rows, series, points, label, narrow=narrow) for narrow in (False, True))
+
+
+def _forest(
+    rows: list[str], series: list[str], points: list[Point], label: str, *, narrow: bool
+) -> str:
+    left = 8.0 if narrow else max([_text_width(row) for row in rows], default=0) + 10
+    right, row_height = left + (PANEL_NARROW if narrow else PANEL), 2 * ROW if narrow else ROW
     keys, top = _keys(series, left, right)
-    bottom = top + ROW * len(rows)
+    bottom = top + row_height * len(rows)
+
+    def along(rate: float) -> float:
+        """Where a rate stands in the panel, which begins at -2 % and ends at 102 %."""
+        return left + round((right - left) * (rate + 0.02) / 1.04, 2)
+
     root = ElementTree.Element("svg", {"xmlns": SVG.strip("{}"), "role": "img"})
+    root.set("class", "narrow" if narrow else "wide")
     root.set("viewBox", f"0 0 {right + 16:g} {bottom + 18:g}")
     root.set("aria-label", label)
     for share in range(0, 101, 20):
-        x = left + _along(share / 100)
+        x = along(share / 100)
         _put(root, "path", d=f"M{x:g} {top:g}V{bottom:g}", stroke="var(--grid)", stroke_width=0.8)
         _write(root, x, bottom + 12, f"{share} %", "middle")
     for number, row in enumerate(rows):
-        _write(root, left - 6, top + ROW * (number + 0.5) + 3.5, row, "end")
+        y = top + row_height * number + ROW / 2 + 3.5
+        _write(root, 2 if narrow else left - 6, y, row, "start" if narrow else "end")
     for x, y, number in keys:
         _mark(root, number, x, y)
         _write(root, x + 10, y + 3.5, series[number], "start")
     spread = 0.5 / max(1, len(series))
     for point in points:
         colour, _ = _look(point.series)
-        y = top + ROW * (point.row + 0.5 + spread * _shift(point.series, len(series)))
-        low, rate, high = (left + _along(one) for one in (point.low, point.rate, point.high))
+        y = top + row_height * (point.row + 1) - ROW / 2
+        y += ROW * spread * _shift(point.series, len(series))
+        low, rate, high = (along(one) for one in (point.low, point.rate, point.high))
         line = {"stroke": THEME[colour], "stroke_width": 2, "stroke_opacity": 0.55}
         _put(root, "path", d=f"M{low:g} {y:g}H{high:g}", **line)
         _mark(root, point.series, rate, y)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _along(rate: float) -> float:
-    """Where a rate stands in the panel, which begins at -2 % and ends at 102 %."""
-    return round(PANEL * (rate + 0.02) / 1.04, 2)
 
 
 def _keys(

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from harness import charts
 
 
@@ -26,12 +28,25 @@ def test_pictures_have_no_styles_of_their_own_and_follow_the_theme():
     )
 
 
+def only(form, svgs):
+    """One of the two forms of a picture."""
+    return next(svg for svg in re.findall("<svg.*?</svg>", svgs) if f'class="{form}"' in svg)
+
+
+def test_the_narrow_form_fits_a_phone_at_the_size_of_its_letters():
+    svg = only("narrow", drawn(charts.Point(0, 0, 0.5, 0.0, 1.0), rows=["a target  bare"] * 9))
+    assert float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) <= 390 - 2 * 19
+    places = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>a target', svg)]
+    assert len(places) == 9 and min(b - a for a, b in zip(places, places[1:], strict=False)) > 30
+
+
 def drawn(*points, series=("Nex",), rows=("suspect bare", "donor bare")):
     return charts.forest(list(rows), list(series), list(points), "rates")
 
 
-def test_a_rate_stands_between_its_bounds_on_the_scale_of_its_panel():
-    svg = drawn(charts.Point(0, 0, 0.5, 0.0, 1.0))
+@pytest.mark.parametrize("form", ["wide", "narrow"])
+def test_a_rate_stands_between_its_bounds_on_the_scale_of_its_panel(form):
+    svg = only(form, drawn(charts.Point(0, 0, 0.5, 0.0, 1.0)))
     grid = [float(x) for x in re.findall(r'd="M([\d.]+) [\d.]+V', svg)]
     low, high = map(float, *re.findall(r'd="M([\d.]+) [\d.]+H([\d.]+)"', svg))
     key, rate = map(float, re.findall(r'cx="([\d.]+)"', svg))
@@ -39,9 +54,10 @@ def test_a_rate_stands_between_its_bounds_on_the_scale_of_its_panel():
     assert abs(rate - (low + high) / 2) < 0.01 and key != rate
 
 
-def test_each_series_has_a_key_and_long_keys_take_another_line():
+@pytest.mark.parametrize("form", ["wide", "narrow"])
+def test_each_series_has_a_key_and_long_keys_take_another_line(form):
     names = [f"A rather long name, number {number}" for number in range(5)]
-    svg = drawn(charts.Point(1, 4, 0.2, 0.1, 0.3), series=names)
+    svg = only(form, drawn(charts.Point(1, 4, 0.2, 0.1, 0.3), series=names))
     placed = {
         name: re.search(rf'<text x="[\d.]+" y="([\d.]+)"[^>]*>{name}<', svg) for name in names
     }

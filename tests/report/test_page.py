@@ -155,7 +155,7 @@ def test_it_opens_without_errors_and_without_a_request(opened, report):
         and "Rio in 0.0 % of replies (0 of 36" in verdict.inner_text()
     )
     assert (
-        verdict.bounding_box()["y"] < 300 and opened.locator("figure svg").bounding_box()["y"] < 700
+        verdict.bounding_box()["y"] < 300 and opened.locator("figure svg.wide").bounding_box()["y"] < 700
     )  # both on the first screen
     assert opened.locator("mark").count() > 5
 
@@ -222,3 +222,18 @@ def test_contrast_and_roles_pass_axe(opened):
 def test_it_prints(opened):
     opened.emulate_media(media="print")
     assert not opened.locator("nav").is_visible() and opened.locator(".verdict").is_visible()
+
+
+@once
+def test_a_phone_shows_rates_without_scrolling_sideways(opened):
+    opened.set_viewport_size({"width": 390, "height": 844})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    chart = opened.locator("figure svg.narrow")
+    letters = chart.locator("text").first.bounding_box()["height"]
+    assert letters >= 10 and not opened.locator("figure svg.wide").is_visible()
+    for cell in opened.locator("table.cards").first.locator("td:not(:empty)").all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert opened.locator("table.cards td[data-name=Rio]").first.is_visible()
+    opened.set_viewport_size({"width": 1280, "height": 720})
+    assert opened.locator("figure svg.wide").is_visible() and not chart.is_visible()

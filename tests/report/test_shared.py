@@ -88,7 +88,7 @@ def test_the_page_has_a_picture_of_the_suspects_and_every_target_in_its_table():
     counts = of_suspect(32, 0, 2) | {("backstory", "nex", "bare", "base"): 5}
     counts[("identity", "s", "bare", "nex")] = 20
     shown = shared_words(recitals(counts), CAMPAIGN)
-    assert shown.columns == ["s", "nex", "base", "control"] and shown.svg.count("<svg") == 1
+    assert shown.columns == ["s", "nex", "base", "control"] and shown.svg.count("<svg") == 2
     assert [row["target"] for row in shown.recited] == ["s", "nex"]
     assert [cell["text"] for cell in shown.recited[1]["cells"]] == ["NA", "NA", "12.5 (0-32)", "NA"]
     (identity,) = [row for row in shown.whole if row["probe"] == "identity"]
