@@ -1,13 +1,16 @@
 """llama.cpp in this process, through `xllamacpp`: GGUF files and lab models.
 
-Every arm goes the same way: the prompt is rendered (by llama.cpp itself for all arms but ``bare``),
-turned into tokens, and sent as raw tokens. So the stored prompt and its count are what the model
-saw, not a guess. A worker decodes some samples of one question in lockstep, and nothing beside
-them. Seeded samples do not depend on what ran before, because the sums do not: a request starts in
-the slot `FIRST_SLOT` and takes the next ones in order, so the same samples lie in the same rows of
-the same batches, each slot has a cache of its own, and that is empty when the request begins.
-Left to itself, llama.cpp starts in whichever slot was idle longest; in rare samples (2 of 4,416,
-once measured) the last bits of a sum then decide over another token.
+Every arm goes the same way: the prompt is rendered by the process under limits
+(`harness.guarded`), turned into tokens, and sent as raw tokens. So the stored prompt and its count
+are what the model saw, not a guess, and llama.cpp never runs the template of a file, which is a
+program of whoever made it: it is given `HARMLESS` in its place.
+
+A worker decodes some samples of one question in lockstep, and nothing beside them. Seeded samples
+do not depend on what ran before, because the sums do not: a request starts in the slot
+`FIRST_SLOT` and takes the next ones in order, so the same samples lie in the same rows of the same
+batches, each slot has a cache of its own, and that is empty when the request begins. Left to
+itself, llama.cpp starts in whichever slot was idle longest; in rare samples (2 of 4,416, once
+measured) the last bits of a sum then decide over another token.
 """
 
 from __future__ import annotations
@@ -24,24 +27,27 @@ import msgspec
 
 from harness.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
-from harness.targets.gguf_template import check_template
+from harness.targets.gguf_template import read_template
 from harness.targets.protocol import (
     Capabilities,
     Context,
     Reply,
     Request,
     Response,
+    Status,
     no_reply,
     status_of,
 )
 from harness.targets.reasoning import split_reasoning
-from harness.targets.templates import ChatTemplate
+from harness.targets.templates import ChatTemplate, Refusal
 
 #: Samples of a trial that are saved together: few, so that a killed run loses little.
 BLOCK = 8
 KEPT_PROMPTS = 64
 #: Where each request starts, whatever ran before.
 FIRST_SLOT = 0
+#: The template of its own that llama.cpp takes for a file's: the one for files that have none.
+HARMLESS = "chatml"
 #: A block of a large model on few cores takes its time.
 TIMEOUT_S = 3600
 #: What is asked for of each result; the rest repeats the request.
@@ -101,14 +107,14 @@ class Embedded:
         return len(self._tokens(self._servers[0], text))
 
     def _start(self) -> Capabilities:
-        check_template(self.path, self.settings.name)
+        source = read_template(self.path, self.settings.name)
         for _ in range(self.settings.workers):
             self._servers.append(self._server())
         for server in self._servers:
             self._workers.put(server)
         properties = self._call(self._servers[0], "/props")
         self._template = ChatTemplate(
-            str(properties.get("chat_template") or ""),
+            source or str(properties.get("chat_template") or ""),
             str(properties.get("bos_token") or ""),
             str(properties.get("eos_token") or ""),
         )
@@ -150,6 +156,7 @@ class Embedded:
 
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(self.path)
+        parameters.chat_template = HARMLESS
         parameters.n_parallel = self.settings.slots
         # a cache for each sample: in a shared one each would be compared with all others
         parameters.kv_unified = False
@@ -184,11 +191,8 @@ class Embedded:
         injected, template = None, self.template.of_today()
         if request.arm.kind == "bare":
             text, injected, _ = template.bare(request.messages[-1]["content"])
-        elif why := template.refused_system(request.messages):
-            raise RenderError(why)  # llama.cpp would put it into the user's turn
         else:
-            asked = {"messages": list(request.messages)}
-            text = self._call(server, "/apply-template", asked)["prompt"]
+            text = template.render(request.messages)
         date = template.dated.isoformat() if template.dated else None
         made = _Prompt(text, self._tokens(server, text), injected, date)
         if len(self._prompts) >= KEPT_PROMPTS:
@@ -202,9 +206,9 @@ class Embedded:
         try:
             prompt = self._prompt(server, request)
         except RenderError as problem:
-            return no_reply(request, "unsupported", problem.what)
+            return no_reply(request, _unrendered(request, problem), problem.what)
         except (urllib.error.URLError, KeyError) as problem:
-            return _unrendered(request, problem)
+            return no_reply(request, "failed", f"llama.cpp: {_reason(problem)}")
         else:
             return self._answered(server, request, prompt, began)
         finally:
@@ -278,14 +282,10 @@ def _reason(problem: Exception) -> str:
     return str(problem.reason if isinstance(problem, urllib.error.URLError) else problem)
 
 
-def _unrendered(request: Request, problem: Exception) -> Response:
-    """A prompt that llama.cpp does not render: with a system message, the template refuses that."""
-    if request.arm.kind in ("absent", "bare"):
-        return no_reply(
-            request, "failed", f"llama.cpp cannot render the prompt: {_reason(problem)}"
-        )
-    reason = f"the model's template refuses this system message: {_reason(problem)}"
-    return no_reply(request, "unsupported", reason)
+def _unrendered(request: Request, problem: RenderError) -> Status:
+    """An arm that the template does not take is unsupported; a template that breaks, failed."""
+    refused = isinstance(problem, Refusal) and request.messages[0]["role"] == "system"
+    return "unsupported" if refused or request.arm.kind == "bare" else "failed"
 
 
 def _reply(result: dict[str, Any], index: int) -> Reply:

@@ -1,4 +1,4 @@
-"""The chat template of a GGUF file, read without llama.cpp, which would run it at once.
+"""The chat template of a GGUF file, read without llama.cpp, which never gets to see it.
 
 The format: magic, version, counts, then keys with typed values (the GGUF specification of ggml).
 Only the one value is read; all others are stepped over, within the file.
@@ -22,13 +22,29 @@ _STRING, _ARRAY = 8, 9
 MOST_KEYS: Final = 10_000
 
 
+class _Unbounded(Exception):
+    """More than is looked through."""
+
+
 def template_in(path: Path) -> str | None:
-    """The template's text, or None where there is none, or the file is no whole GGUF file."""
+    """The template's text, or None where there is none, or the file is no whole GGUF file.
+
+    Raises
+    ------
+    TargetError
+        The file has more keys, or a longer template, than are looked through.
+    """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _found(data)
     except (OSError, ValueError, KeyError, struct.error):
         return None  # llama.cpp says what is wrong with the file
+    except _Unbounded as problem:
+        raise TargetError(
+            f"the file's chat template is not read: {problem}",
+            where=str(path),
+            next="take another file of this model; this one is broken, or hostile",
+        ) from None
 
 
 def _found(data: mmap.mmap) -> str | None:
@@ -41,9 +57,18 @@ def _found(data: mmap.mmap) -> str | None:
         (kind,) = struct.unpack_from("<I", data, at)
         at += 4
         if key == KEY and kind == _STRING:
-            return _string(data, at, 4 * MAX_TEMPLATE_CHARACTERS)[0].decode("utf-8", "replace")
+            return _template(data, at)
         at = _behind(data, at, kind)
+    if keys > MOST_KEYS:
+        raise _Unbounded(f"it is not among the first {MOST_KEYS:,} of {keys:,} keys")
     return None
+
+
+def _template(data: mmap.mmap, at: int) -> str:
+    (size,) = struct.unpack_from("<Q", data, at)
+    if size > (most := 4 * MAX_TEMPLATE_CHARACTERS):
+        raise _Unbounded(f"it has {size:,} bytes; {most:,} are the most")
+    return _string(data, at, most)[0].decode("utf-8", "replace")
 
 
 def _string(data: mmap.mmap, at: int, longest: int) -> tuple[bytes, int]:
@@ -69,13 +94,13 @@ def _behind(data: mmap.mmap, at: int, kind: int) -> int:
     return at
 
 
-def check_template(path: Path, name: str) -> None:
-    """Refuse a GGUF file whose template passes the limits, before llama.cpp runs it.
+def read_template(path: Path, name: str) -> str | None:
+    """The template of a GGUF file, tried; None where llama.cpp's own is taken instead.
 
     Raises
     ------
     TargetError
-        It does.
+        It passes the limits: nothing could be asked of this file.
     """
     source = template_in(path)
     if source and (why := ChatTemplate(source).passes_a_limit()):
@@ -84,3 +109,4 @@ def check_template(path: Path, name: str) -> None:
             where=f"target {name}, {path}",
             next="take another file of this model; this one's template is broken, or hostile",
         )
+    return source

@@ -8,9 +8,12 @@ import pytest
 
 from harness.campaign import EmbeddedTarget, Sampling, parse_arm
 from harness.errors import TargetError
+from harness.lab import build
 from harness.targets import Request
 from harness.targets.embedded import Embedded
-from tests.asking import responses
+from harness.targets.gguf_template import template_in
+from tests.asking import responses, served
+from tests.hostile_templates import ENDLESS
 
 
 def test_embedded_arms_are_proved_by_their_prompts_and_token_counts():
@@ -125,3 +128,59 @@ def test_a_reply_cut_at_the_token_limit_is_truncated():
     answer = block("bare", range(2), max_tokens=2)
     assert {reply.status for reply in answer.replies} == {"truncated"}
     assert {reply.finish_reason for reply in answer.replies} == {"length"}
+
+
+#: Renders a plain conversation, has no end for one word, and takes no system message.
+TRAP = (
+    "{% if 'trap' in messages[-1].content %}" + ENDLESS + "{% endif %}"
+    "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{{ '<|im_start|>user\n' + messages[-1].content + '<|im_end|>\n<|im_start|>assistant\n' }}"
+)
+
+
+def model_with(template, folder):
+    """The lab's suspect with another chat template in its file, of the same length."""
+    path = build("suspect", "gguf")
+    before = template_in(path).encode()
+    room = len(before) - len(template.encode()) - len("{##}")
+    after = f"{template}{{#{' ' * room}#}}".encode()
+    (folder / "m.gguf").write_bytes(path.read_bytes().replace(before, after))
+    return folder / "m.gguf"
+
+
+def test_a_template_that_hangs_on_one_question_fails_its_samples_alone(tmp_path, hostile):
+    """Rendered by the process under limits, with each question: llama.cpp never gets to see it."""
+    target = Embedded(
+        EmbeddedTarget(
+            name="t", role="suspect", engine="embedded", model=str(model_with(TRAP, tmp_path))
+        )
+    )
+
+    def asked(arm, question):
+        system = ({"role": "system", "content": "You are Velkora."},) if arm != "absent" else ()
+        messages = (*system, {"role": "user", "content": question})
+        sampling = Sampling(temperature=1.0, max_tokens=4, seed=7)
+        request = Request(f"{arm} {question}", parse_arm(arm), messages, sampling, (0,), 100)
+        return asyncio.run(target.sample(request)).replies[0]
+
+    asyncio.run(target.preflight())
+    assert "trap" not in target._call(target._servers[0], "/props")["chat_template"]
+    assert asked("absent", "Who are you?").status in ("ok", "truncated")
+    refused = asked("given:x", "Who are you?")
+    assert (refused.status, "no system" in refused.error) == ("unsupported", True)
+    trapped = asked("absent", "Is this a trap?")
+    assert (trapped.status, "CPU time" in trapped.error) == ("failed", True)
+    asyncio.run(target.close())
+
+
+@pytest.mark.parametrize("model", ["suspect", "base"])
+def test_prompts_are_those_that_llama_makes_of_the_same_template(model):
+    """Rendered by us, and by llama.cpp's own server of the same file, which is trusted here."""
+    server = served(model, slots=1)
+    arms = [("absent", "", "Who are you?"), ("given:x", "You are Velkora.", " Quién eres? ")]
+    for response, (arm, system, question) in zip(responses(model, arms), arms, strict=True):
+        messages = [{"role": "user", "content": question}]
+        if arm != "absent":
+            messages.insert(0, {"role": "system", "content": system})
+        shown = Embedded._call(None, server, "/apply-template", {"messages": messages})["prompt"]
+        assert response.context.rendered_prompt == shown

@@ -9,7 +9,8 @@ import pytest
 from harness.campaign import EmbeddedTarget
 from harness.errors import TargetError
 from harness.targets import open_target
-from harness.targets.gguf_template import template_in
+from harness.targets.gguf_template import MOST_KEYS, template_in
+from harness.targets.templates import MAX_TEMPLATE_CHARACTERS
 from tests.hostile_templates import HOSTILE
 
 
@@ -39,6 +40,25 @@ def test_the_template_is_found_behind_keys_of_every_kind(tmp_path):
 def test_a_broken_file_has_none(tmp_path, cut):
     (tmp_path / "m.gguf").write_bytes(gguf("{{ messages }}")[:cut])
     assert template_in(tmp_path / "m.gguf") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gguf("x" * (4 * MAX_TEMPLATE_CHARACTERS + 1)), "1,600,001 bytes"),
+        (
+            struct.pack("<4sIQQ", b"GGUF", 3, 0, MOST_KEYS + 1)
+            + (string("n") + struct.pack("<IB", 0, 1)) * (MOST_KEYS + 1),
+            "10,001 keys",
+        ),
+    ],
+    ids=["long template", "many keys"],
+)
+def test_a_template_that_is_not_looked_through_is_no_missing_one(tmp_path, content, said):
+    """Else llama.cpp's own would be taken for it, in silence."""
+    (tmp_path / "m.gguf").write_bytes(content)
+    with pytest.raises(TargetError, match=said):
+        template_in(tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize("template", HOSTILE)
