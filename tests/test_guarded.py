@@ -10,6 +10,7 @@ import pytest
 
 from harness import guarded
 from harness.guarded import NotRendered, rendered
+from tests.commands import until
 
 
 def text(source, tmp_path, **variables):
@@ -31,6 +32,25 @@ def test_a_process_that_was_killed_from_outside_is_started_again(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert text("b", tmp_path) == "b"
+
+
+def test_a_job_whose_process_others_end_is_done_again(tmp_path):
+    """It reads its template from a pipe, so that it is seen to be under way, and waits."""
+    pipe, found = tmp_path / "t.j2", []
+    os.mkfifo(pipe)
+    file = {"roots": [], "path": str(pipe), "most": 10}
+    asked = threading.Thread(
+        target=lambda: found.append(rendered("text", variables={"x": "there"}, **file))
+    )
+    asked.start()
+    with pipe.open("w"):  # opened once the process reads from it
+        process = guarded._process._process
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: guarded._process._process is not process)
+    with pipe.open("w") as again:
+        again.write("{{ x }}")
+    asked.join()
+    assert found == ["there"]
 
 
 def test_no_secret_of_the_environment_reaches_it(tmp_path, monkeypatch):
