@@ -15,7 +15,7 @@ from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
 from harness.targets.credentials import Credentials, know_address
 from harness.targets.inner_errors import refusal
-from harness.targets.pace import Pace, Tries
+from harness.targets.pace import Pace, Tries, Used
 from harness.targets.problems import PROBLEMS, STATUSES, Refused
 from harness.targets.quirks import SYSTEM_REFUSED
 from harness.targets.transport import Transport
@@ -74,15 +74,23 @@ class Host:
                     next=f"{refused.problem.mend}, and run again: what was sampled is kept",
                 ) from None
             return Outcome(refused, tried.came, tried, time.monotonic() - began)
-        used = answer.usage or Usage()
-        self.pace.book(tried, used.prompt_tokens, used.completion_tokens)
         return Outcome(answer, got, tried, time.monotonic() - began)
 
     async def fetch(
         self, url: str, body: bytes, prompt: int, completion: int, tried: Tries
     ) -> tuple[Completion, bytes]:
-        """An answer and its bytes, tried again where that may help. Raises as `Pace.fetch`."""
-        return await self.pace.fetch(lambda: self.attempt(url, body), prompt, completion, tried)
+        """An answer and its bytes, booked; tried again where that may help.
+
+        Raises as `Pace.fetch`.
+        """
+        got = await self.pace.fetch(lambda: self.attempt(url, body), prompt, completion, tried)
+        self.pace.book(tried, *used(got[0]))
+        return got
+
+    async def aside(self, url: str, body: bytes) -> Completion:
+        """A small request beside the samples, once, booked. Raises as `Pace.aside`."""
+        answer, _ = await self.pace.aside(lambda: self.attempt(url, body), lambda got: used(got[0]))
+        return answer
 
     async def attempt(self, url: str, body: bytes) -> tuple[Completion, bytes]:
         """One attempt. Raises `Refused` with what became of it."""
@@ -104,6 +112,12 @@ class Host:
             said = f"the answer holds no choices: {got[:80]!r}"
             raise Refused(said, PROBLEMS["choices"], body=got)
         return answer, got
+
+
+def used(answer: Completion) -> Used:
+    """The tokens that a host says an answer took."""
+    usage = answer.usage or Usage()
+    return usage.prompt_tokens, usage.completion_tokens
 
 
 def _for_good(refused: Refused, body: bytes) -> Refused:

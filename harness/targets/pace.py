@@ -17,6 +17,8 @@ from harness.targets.problems import PROBLEMS, Refused
 from harness.targets.spending import Booked, Spending, Stopped
 
 T = TypeVar("T")
+#: Tokens of a prompt and of a completion, as far as a host says them.
+Used = tuple[int | None, int | None]
 #: The host has too much to do: fewer requests at once.
 OVERLOADED: Final = frozenset((429, 503, 529))
 WAIT_AT_MOST: Final = 60.0
@@ -368,14 +370,27 @@ class Pace:
         self.settle(tried.number, int(unknown), used, made)
 
     async def aside(
-        self, call: Callable[[], Awaitable[T]], prompt: int = 64, completion: int = 16
+        self,
+        call: Callable[[], Awaitable[T]],
+        usage: Callable[[T], Used],
+        prompt: int = 64,
+        completion: int = 16,
     ) -> T:
-        """A small request beside the samples: once, past the gate, counted like all.
+        """A small request beside the samples: once, past the gate, counted and booked like all.
 
-        Raises as `fetch`.
+        ``usage`` reads of its answer what it used. Raises as `fetch`.
         """
-        async with self.reserved(prompt, completion):
-            return await call()
+        tried = Tries()
+        tried.reserved = prompt + self.added[0], completion + self.added[1]
+        try:
+            async with self.reserved(*tried.reserved) as tried.number:
+                answer = await call()
+        except Refused as refused:
+            if refused.problem.spent:
+                self.book(tried, None, None)
+            raise
+        self.book(tried, *usage(answer))
+        return answer
 
     @contextlib.asynccontextmanager
     async def reserved(self, prompt: int, completion: int) -> AsyncIterator[int]:

@@ -18,7 +18,7 @@ from harness.targets import parameters, received
 from harness.targets.addresses import Addresses, likely
 from harness.targets.answers import Completion
 from harness.targets.bodies import FEW, Bodies, write
-from harness.targets.host import Host
+from harness.targets.host import Host, used
 from harness.targets.pace import Tries
 from harness.targets.parameters import BROKEN, Entry, Found
 from harness.targets.problems import PROBLEMS, STATUSES, Refused
@@ -105,11 +105,13 @@ class Preflight:
                 raise
             return answer
 
+        tried = Tries()
         try:
-            answer = await self.host.pace.fetch(once, 64, FEW * body.get("n", 1), Tries())
+            answer = await self.host.pace.fetch(once, 64, FEW * body.get("n", 1), tried)
         except Refused as refused:
             return refused
         self._seconds = clock() - began
+        self.host.pace.book(tried, *used(answer))
         return answer
 
     async def _mended(self) -> Completion | Refused:
@@ -188,19 +190,18 @@ class Preflight:
         """What a host answers at another address; asked once."""
         sent = write(self._whole(1))
         try:
-            answer, _ = await self.host.pace.aside(lambda: self.host.attempt(at.chat, sent))
+            return await self.host.aside(at.chat, sent)
         except Refused as refused:
             return refused
-        return answer
 
     async def _models(self) -> list[str]:
         """The names of the models that the host lists."""
         get = functools.partial(self.host.wire.get, self.host.at.models)
         try:
-            found = received.object_of((await self.host.pace.aside(get, 0, 0)).body) or {}
+            got = await self.host.pace.aside(get, lambda got: (0, 0), 0, 0)
         except Refused:
             return []
-        listed = found.get("data")
+        listed = (received.object_of(got.body) or {}).get("data")
         entries = (
             [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
         )

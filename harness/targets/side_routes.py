@@ -60,9 +60,9 @@ class SideRoutes:
 
     async def choice(self, url: str, body: dict[str, Any]) -> Choice | Refused:
         """The choice that a small request brings, or why there is none."""
-        aside, sent = self.host.pace.aside, write(body)
+        sent = write(body)
         try:
-            answer, _ = await _kept_at(lambda: aside(lambda: self.host.attempt(url, sent)))
+            answer = await _kept_at(lambda: self.host.aside(url, sent))
         except Refused as refused:
             return refused
         return (answer.choices or [Choice()])[0]

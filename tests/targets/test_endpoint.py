@@ -104,6 +104,19 @@ def test_tokens_are_counted_though_a_connection_is_lost(host):
     assert asyncio.run(go()) == [1, 2, 3]
 
 
+def test_the_tokens_of_a_preflight_count_against_the_caps(serve):
+    """Of four requests: the raw one finds no route, each of the others used 14 tokens."""
+
+    async def go():
+        target = endpoint(serve(many).url)
+        await target.preflight()
+        await target.close()
+        return target.pace.spending
+
+    spent = asyncio.run(go())
+    assert (spent.requests, spent.tokens, spent.unknown_usage) == (4, 3 * 14, 0)
+
+
 def test_every_parameter_is_sent_and_n_samples_share_one_request(serve):
     host = serve(many)
     can, replies = ask(host, request(n=3))

@@ -21,7 +21,7 @@ from harness.targets import (
     Stopped,
 )
 from harness.targets.pace import Tries
-from harness.targets.problems import problem_of
+from harness.targets.problems import PROBLEMS, problem_of
 from tests.commands import PATIENCE_S
 
 
@@ -280,7 +280,7 @@ def test_what_was_sent_stands_in_the_ledger_before_it_is_sent(tmp_path):
         with pytest.raises(Refused):
             await asked.fetch(refused, 80, 20, tried)
         with pytest.raises(Refused):
-            await asked.aside(refused)
+            await asked.aside(refused, lambda answer: (None, None))
 
     with Ledger(path, {}) as ledger:
         asyncio.run(go(ledger))
@@ -289,6 +289,32 @@ def test_what_was_sent_stands_in_the_ledger_before_it_is_sent(tmp_path):
     with again, path.open("ab") as torn:
         torn.write(b'["sent",1,"t",8')
     assert Ledger(path, {}).before == again.before
+
+
+def test_what_a_small_request_beside_the_samples_used_is_booked_too(tmp_path):
+    """Known, unknown, and lost after the host may have worked for it; a refusal costs nothing."""
+
+    async def lost():
+        raise Refused("reset", PROBLEMS["reset"])
+
+    async def refused():
+        raise Refused("HTTP 400", problem_of(400))
+
+    async def go(ledger):
+        asked = pace(ledger=ledger)
+        await asked.aside(lambda: asyncio.sleep(0), lambda answer: (9, 5))
+        assert (asked.spending.tokens, asked.spending.unknown_usage) == (14, 0)
+        await asked.aside(lambda: asyncio.sleep(0), lambda answer: (None, None))
+        assert (asked.spending.tokens, asked.spending.unknown_usage) == (14 + 80, 1)
+        for call in (lost, refused):
+            with pytest.raises(Refused):
+                await asked.aside(call, lambda answer: (1, 1))
+        assert (asked.spending.tokens, asked.spending.unknown_usage) == (14 + 160, 2)
+        assert asked.spending.requests == 4
+
+    with Ledger(tmp_path / "spending.jsonl", {}) as ledger:
+        asyncio.run(go(ledger))
+    assert Ledger(tmp_path / "spending.jsonl", {}).before["t"] == (4, 2, 9 + 128, 5 + 32)
 
 
 def test_a_ledger_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_path):
@@ -311,7 +337,7 @@ def test_the_error_rate_speaks_once_there_are_ten_and_forgets():
 def test_the_names_of_errors_are_openais():
     import openai
 
-    from harness.targets.problems import PROBLEMS, STATUSES
+    from harness.targets.problems import STATUSES
 
     for problem in (*PROBLEMS.values(), *STATUSES.values(), problem_of(500), problem_of(418)):
         assert issubclass(getattr(openai, problem.name), openai.OpenAIError)
