@@ -6,7 +6,7 @@ page. Read `config.py` (what an audit is), then `audit.py` (one from beginning t
 `serve.py` keeps the schedule.
 """
 
-from harness.audits.audit import open_history, present, run_audit, told
+from harness.audits.audit import open_history, present, reaches, run_audit, told
 from harness.audits.config import Audit, load_audit
 from harness.audits.forget import forget_older
 from harness.audits.metrics import exposition
@@ -22,6 +22,7 @@ __all__ = [
     "open_history",
     "open_server",
     "present",
+    "reaches",
     "run_audit",
     "show_status",
     "status_data",

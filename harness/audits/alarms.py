@@ -16,7 +16,7 @@ import smtplib
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from harness.audits.history import History
 from harness.audits.watching import Event
 from harness.errors import AuditError, TargetError
 from harness.masking import hide, know
-from harness.targets import Refused
+from harness.targets import Refused, variable
 
 ATTEMPTS: Final = 3
 TIMEOUT_S: Final = 20.0
@@ -90,14 +90,14 @@ def check(audit: Audit) -> None:
         One is not.
     """
     for channel in audit.notify:
-        for variable in _variables(channel):
-            if variable not in os.environ:
+        for name in _variables(channel):
+            if name not in os.environ:
                 raise AuditError(
-                    f"the environment variable {variable} is not set",
+                    f"the environment variable {name} is not set",
                     where=f"audit {audit.audit}, notify, {channel.kind}",
-                    next=f"export {variable}=...",
+                    next=f"export {name}=...",
                 )
-            know(os.environ[variable])
+            know(os.environ[name])
         url = getattr(channel, "url", "")
         if url.startswith("$") and not _is_address(os.environ[url[1:]]):
             raise AuditError(
@@ -105,6 +105,25 @@ def check(audit: Audit) -> None:
                 where=f"audit {audit.audit}, notify, {channel.kind}",
                 next="an address starts with http:// or https://",
             )
+
+
+def reach(audit: Audit) -> list[str]:
+    """A line for each channel: whom it tells, which variables it reads, what it starts."""
+    return [f"{channel.kind}: {'; '.join(_said(channel))}" for channel in audit.notify]
+
+
+def _said(channel: Any_channel) -> Iterator[str]:
+    if isinstance(channel, Command):
+        yield f"starts the program {channel.run[0]}"
+    elif isinstance(channel, Email):
+        yield f"sends to {', '.join(channel.to)} by {channel.host}:{channel.port}"
+    elif channel.url.startswith("$"):
+        yield f"sends to what it reads from {variable(channel.url[1:])}"
+    else:
+        yield f"sends to {host_of(channel.url)}"  # its path is often a secret
+    for name, how in (("secret_env", "signs with"), ("password_env", "sends there")):
+        if named := getattr(channel, name, None):
+            yield f"{how} what it reads from {variable(named)}"
 
 
 def _variables(channel: Any_channel) -> list[str]:
@@ -138,6 +157,12 @@ def _url(url: str) -> str:
     return os.environ[url[1:]] if url.startswith("$") else url
 
 
+def host_of(url: str) -> str:
+    """What may be told of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}"
+
+
 def _is_address(url: str) -> bool:
     """Whether an address is one of HTTP that can be read."""
     try:
@@ -152,8 +177,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
 
     if not _is_address(url):
         raise NotTold("its address is none of HTTP")
-    parts = urlsplit(url)
-    host = f"{parts.scheme}://{parts.hostname}"  # what may be told of it
+    host = host_of(url)  # what may be told of it
 
     async def go() -> None:
         try:

@@ -32,10 +32,11 @@ from harness.journal import (
     open_engine,
     sqlite_url,
 )
+from harness.masking import hide
 from harness.report import write_page
 from harness.sampling import Sampler, prepare
 from harness.scoring import names_in
-from harness.targets import check
+from harness.targets import check, reach
 
 RENEW_S: Final = 15.0
 #: Requests, tokens and money.
@@ -114,6 +115,12 @@ def told(audit: Audit, outcome: Outcome, now: datetime.datetime | None) -> list[
     return lines
 
 
+def reaches(loaded: LoadedAudit) -> list[str]:
+    """The addresses, variables, programs and files of an audit's targets and channels, in lines."""
+    lines = [*reach(loaded.campaign.campaign.targets), *alarms.reach(loaded.audit)]
+    return [f"{loaded.audit.audit}: {hide(line)}" for line in lines]
+
+
 def run_audit(
     loaded: LoadedAudit,
     results: Path,
@@ -121,8 +128,11 @@ def run_audit(
     *,
     now: datetime.datetime | None = None,
     forced: bool = False,
+    say: Callable[[str], None] = lambda said: None,
 ) -> Outcome:
     """Run the audit that is due, or finish the one that was begun and left.
+
+    ``say`` is told what it reaches for, before anything is sent.
 
     Raises
     ------
@@ -146,6 +156,8 @@ def run_audit(
         if not history.claim(audit.audit, due, name):
             untold = alarms.tell(audit, history, _evidence(results, history))
             return Outcome("nothing due", due, None, None, [], untold)
+        for line in reaches(loaded):
+            say(line)
         sampled = _sampled(loaded, history, results, url, name, due)
         reason = sampled.reason
         # by a signal: whoever comes next goes on with it

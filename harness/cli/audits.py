@@ -40,19 +40,24 @@ def run(
     it could not be scored.
     """
     from harness import audits
-    from harness.console import plain
 
     now = audits.present(at)
     loaded = audits.load_audit(name)
-    found = audits.run_audit(loaded, results, store, now=now, forced=force)
+    found = audits.run_audit(loaded, results, store, now=now, forced=force, say=_plainly)
     for line in audits.told(loaded.audit, found, now):
-        click.echo(plain(line))
+        _plainly(line)
     for problem in found.untold:
-        click.echo(plain(f"not told yet, {problem}"), err=True)
+        _plainly(f"not told yet, {problem}", err=True)
     if found.state in ("silent", "stopped"):
         sys.exit(exits.NOT_FOUND_OUT)
     if fail_on and any(event.kind not in ("recovered", "settled") for event in found.raised):
         sys.exit(exits.FOUND)
+
+
+def _plainly(line: str, *, err: bool = False) -> None:
+    from harness.console import plain
+
+    click.echo(plain(line), err=err)
 
 
 @audit.command()
@@ -93,6 +98,9 @@ def serve(
     server = audits.open_server(names, results, store, http, token_env, hosts)
     page = f"; page at {server.address}" if server.address else ""
     click.echo(f"keeping the schedule of {', '.join(server.names)}{page}")
+    for name in server.names:
+        for line in audits.reaches(audits.load_audit(name)):
+            _plainly(line)
     server.run()
     click.echo("stopped; what was under way is saved")
 

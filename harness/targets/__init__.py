@@ -28,7 +28,7 @@ from harness.targets.protocol import (
     status_of,
     told_of,
 )
-from harness.targets.reach import reach
+from harness.targets.reach import reach, variable
 from harness.targets.reasoning import split_reasoning
 from harness.targets.spending import Booked, BudgetReached, Spending, Stopped, cost
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
@@ -66,4 +66,5 @@ __all__ = [
     "status_of",
     "template_from_folder",
     "told_of",
+    "variable",
 ]

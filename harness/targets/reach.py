@@ -29,7 +29,7 @@ def _said(target: Settings) -> Iterator[str]:
     if isinstance(target, EndpointTarget):
         yield f"sends to {without_credentials(address_of(target))}"
         if variables := variables_of(target):
-            yield "sends there what it reads from " + ", ".join(map(_variable, variables))
+            yield "sends there what it reads from " + ", ".join(map(variable, variables))
         if target.tokenizer:
             yield f"reads {target.tokenizer}"
         return
@@ -49,5 +49,6 @@ def _started(target: VllmTarget) -> Iterator[str]:
         yield "gives vLLM " + ", ".join(sorted(target.options))
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """A variable of the environment, by name, and whether it is set."""
     return f"${name}" if name in os.environ else f"${name} (not set)"
