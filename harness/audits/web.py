@@ -1,7 +1,8 @@
 """The audits' page over HTTP: time lines, reports, metrics. It only reads.
 
 The server is waitress: a bounded number of threads and connections, time-outs and sizes for what is
-half sent, and 400 for what is no HTTP. Here is what is asked and answered. It stays on loopback
+half sent, and 400 for what is no HTTP. Whoever has not asked for longest makes room for whoever
+comes: many who never ask keep nobody out. Here is what is asked and answered. It stays on loopback
 unless told otherwise, and then wants a token. A name in the Host header that nobody gave it is
 refused: a page elsewhere could have that name lead here, and read the answers (DNS rebinding).
 """
@@ -32,6 +33,8 @@ PAGE_KEPT_S: Final = 5.0
 #: What bounds those who ask: threads that answer, connections, seconds that a connection may be
 #: still, bytes of a request's head and body.
 THREADS, CONNECTIONS, STILL_S, HEAD, BODY = 4, 100, 10, 16_384, 16_384
+#: Connections beyond, for those that are being closed, and the server's own two.
+BEYOND = 8
 #: A name with a port, or an address of either kind.
 _HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 _NO_TOKEN: Final = b"a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
@@ -67,6 +70,17 @@ class _Parser(waitress.parser.HTTPRequestParser):  # type: ignore[misc]
 
 class _Channel(waitress.channel.HTTPChannel):  # type: ignore[misc]
     parser_class = _Parser
+
+    def __init__(self, server: Any, *about: Any, **more: Any) -> None:
+        _make_room([one for one in server.active_channels.values() if not one.will_close])
+        super().__init__(server, *about, **more)
+
+
+def _make_room(open_now: list[Any]) -> None:
+    """Where there are as many as may be, close the oldest that waits for no answer."""
+    asking = [channel for channel in open_now if not channel.requests]
+    if len(open_now) >= CONNECTIONS and asking:
+        min(asking, key=lambda channel: channel.creation_time).will_close = True
 
 
 class Web:
@@ -109,7 +123,8 @@ class Web:
             self._open,
             sockets=[_listening(host, port, http)],
             threads=THREADS,
-            connection_limit=CONNECTIONS,
+            connection_limit=CONNECTIONS + BEYOND,
+            asyncore_use_poll=True,  # select knows no file above 1,023
             channel_timeout=STILL_S,
             cleanup_interval=STILL_S // 2,
             max_request_header_size=HEAD,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from harness.audits.seen import ArmSeen, Seen
-from harness.audits.web import Web
+from harness.audits.web import CONNECTIONS, Web
 from tests.audits.shop import Shop, prepared, told
 from tests.commands import PATIENCE_S, truename, typed, until
 
@@ -224,14 +225,37 @@ def test_what_is_malformed_is_told_so_and_never_a_fault_of_the_server(
         assert get(f"{url}/health") == (200, "ok\n")
 
 
+@pytest.fixture
+def many_files():
+    """As many open files as a thousand connections take, at both ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2500:
+        pytest.skip("this machine does not let a process open 2,500 files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2500), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_half_sent_requests_hold_no_threads(history, tmp_path):
+def test_a_thousand_half_sent_requests_hold_no_threads_and_keep_nobody_out(
+    history, tmp_path, many_files
+):
     with page(history, tmp_path) as url, contextlib.ExitStack() as open_lines:
         place = url.removeprefix("http://").split(":")
         before = threading.active_count()
-        for _ in range(90):
-            line = open_lines.enter_context(socket.create_connection((place[0], int(place[1]))))
-            line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+
+        def half_sent(number):
+            for _ in range(number):
+                line = socket.create_connection((place[0], int(place[1])))
+                open_lines.enter_context(line).sendall(b"GET / HTTP/1.1\r\nHost: loc")
+
+        half_sent(1000)
+        assert get(f"{url}/health") == (200, "ok\n")
+        with socket.create_connection((place[0], int(place[1])), timeout=PATIENCE_S) as kept:
+            kept.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert kept.recv(65536).startswith(b"HTTP/1.1 200")
+            half_sent(CONNECTIONS)  # it asks for nothing more, and makes room
+            assert kept.recv(65536) == b""
         assert get(f"{url}/health") == (200, "ok\n")
         assert threading.active_count() <= before
 
