@@ -10,19 +10,16 @@ CHANNELS = """[
   {kind: slack, url: $HOOK},
   {kind: email, to: [a@example], sender: b@example, host: mail.example, password_env: MAIL},
   {kind: command, run: [/usr/bin/notify, --loud]}]"""
+SET = dict.fromkeys(("HOOK_SECRET", "MAIL"), "planted-secret-1")
+SET["HOOK"] = "https://secret.example/planted"
 
 
-def test_what_an_audit_reaches_for_is_printed_before_its_first_request(
-    tmp_path, serve, monkeypatch
-):
+def test_what_an_audit_reaches_for_is_printed_before_its_first_request(tmp_path, serve):
     shop = Shop(serve)
     prepared(tmp_path, shop, notify=CHANNELS.replace("\n", ""))
-    for name in ("HOOK_SECRET", "MAIL"):
-        monkeypatch.setenv(name, "planted-secret-1")
-    monkeypatch.setenv("HOOK", "https://secret.example/planted")
     shop.hold(0)
     words = ("audit", "run", "watch.yaml", "--results", "results")
-    with typed(*words, folder=tmp_path, HOOK="https://secret.example/planted") as running:
+    with typed(*words, folder=tmp_path, **SET) as running:
         until(lambda: shop.holds or not running.running)
         said = running.stdout
         assert running.running, running.stderr

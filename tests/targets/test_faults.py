@@ -31,7 +31,7 @@ BODY = {"messages": [{"role": "user", "content": "Who are you?"}]}
 
 
 def asked(script, n=1, attempts=2, url=None, tls=None, **fields):
-    """The response to one request, and what it cost.
+    """The response to one request, and what it cost in tokens.
 
     ``script(number, body)`` counts from the first request after the preflight.
     """
@@ -49,6 +49,7 @@ def asked(script, n=1, attempts=2, url=None, tls=None, **fields):
         try:
             await target.preflight()
             past.extend([None] * host.chats)
+            spending.tokens = 0
             messages = arm_messages(ARM, "Who are you?", None)
             sampling = Sampling(max_tokens=20)
             return await target.sample(Request("k", ARM, messages, sampling, range(n), 80))
