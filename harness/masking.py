@@ -24,14 +24,17 @@ import base64
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from harness.pieces import Pieces
 
 HIDDEN: Final = "[key]"
 #: The least that is hidden of a secret that was cut.
-PART: Final = 8
+PART: Final = 8  # as in `pieces.py`, which is read only where a piece is likely
 #: Whatever its place, a part of eight letters holds four that begin at a multiple of five.
 _SEED: Final = 4
 _STRIDE: Final = PART - _SEED + 1
@@ -39,7 +42,6 @@ _STRIDE: Final = PART - _SEED + 1
 _CUT: Final = frozenset("\"'\\*\u2026")
 #: Escapes of what needs none; each begins with letters that are found quickly.
 _ESCAPES: Final = tuple(map(re.compile, (r"\\u00[2-7]", r"%(?:25)*[2-7][0-9A-Fa-f]", r"&#[0-9xX]")))
-_DIGIT: Final = re.compile("[0-9]")
 #: Escapes of what may need one.
 _NEEDED: Final = {
     **{'"': ('\\"', "&quot;"), "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",)},
@@ -47,20 +49,13 @@ _NEEDED: Final = {
 }
 
 
-class _Seed(NamedTuple):
-    """Four letters of a secret, and where they stand in it."""
-
-    letters: str
-    at: int
-    secret: str
-
-
 class Masker:
     """The secrets that are known, and how they are found."""
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._seeds: tuple[_Seed, ...] = ()
+        self._seeds: tuple[str, ...] = ()
+        self._pieces: Pieces | None = None
         self._spellings: tuple[str, ...] = ()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._words: tuple[re.Pattern[str], ...] = ()
@@ -83,16 +78,22 @@ class Masker:
             self._words += (re.compile(word),)
             return
         starts = range(0, len(secret) - _SEED + 1, _STRIDE)
-        self._seeds += tuple(_Seed(secret[at : at + _SEED], at, secret) for at in starts)
-        spellings = dict.fromkeys((*self._spellings, *_spellings(secret)))
+        seeds = (secret[at : at + _SEED] for at in starts)
+        self._seeds = tuple(dict.fromkeys((*self._seeds, *seeds)))
+        self._pieces = None
+        spellings = dict.fromkeys((*self._spellings, secret, *_spellings(secret)))
         self._spellings = tuple(spellings)
         self._needed |= {escape for letter in secret for escape in _NEEDED.get(letter, ())}
         self._patterns += (re.compile("".join(map(_any_escape, secret))),)
 
-    def hide(self, text: str) -> str:
-        """A text without the secrets."""
-        if not self._secrets or not (spans := sorted(self._found(text))):
+    def hide(self, text: str, also: Iterable[tuple[int, int]] = ()) -> str:
+        """A text without the secrets, nor what stands at some further places."""
+        spans = [*also]
+        if self._secrets:
+            spans += [*self._found(text), *self._parts(text)]
+        if not spans:
             return text
+        spans.sort()
         pieces, done = [], 0
         first, end = spans[0]
         for start, stop in chain(spans[1:], [(len(text) + 1, 0)]):
@@ -112,7 +113,6 @@ class Masker:
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
         """Where something is to be hidden; places may overlap."""
-        yield from self._parts(text)
         for spelling in self._spellings:
             at = text.find(spelling)
             while at >= 0:
@@ -130,19 +130,17 @@ class Masker:
             escape.search(text) for escape in _ESCAPES
         )
 
-    def _parts(self, text: str) -> Iterator[tuple[int, int]]:
-        """Secrets and parts of them: seeds, made as long as text and secret agree."""
-        agreed: dict[tuple[str, int], int] = {}
-        for seed in self._seeds:
-            at = text.find(seed.letters)
-            while at >= 0:
-                place = seed.secret, at - seed.at  # where the secret would begin
-                if at >= agreed.get(place, 0):
-                    start, stop = _agreeing(text, at, seed)
-                    agreed[place] = stop
-                    if stop - start >= PART and _tells(text, start, stop, seed.secret):
-                        yield start, stop
-                at = text.find(seed.letters, at + 1)
+    def _parts(self, text: str) -> list[tuple[int, int]]:
+        """Parts of secrets; most texts hold no seed of one, and are not looked through again."""
+        if not any(seed in text for seed in self._seeds):
+            return []
+        if self._pieces is None:
+            from harness.pieces import Pieces
+
+            self._pieces = Pieces(secret for secret in self._secrets if len(secret) >= PART)
+        starts, stops, digits = self._pieces.runs(text)
+        found = zip(starts.tolist(), stops.tolist(), digits.tolist(), strict=True)
+        return [(at, to) for at, to, digit in found if digit or _is_cut(text, at, to)]
 
 
 def _said_of(secret: str) -> Iterator[str]:
@@ -186,24 +184,8 @@ def _any_escape(letter: str) -> str:
     return "(?:" + "|".join(ways) + ")"
 
 
-def _agreeing(text: str, at: int, seed: _Seed) -> tuple[int, int]:
-    """How far text and secret agree around a seed, both ways."""
-    secret, shift = seed.secret, at - seed.at
-    if shift >= 0 and text.startswith(secret, shift):
-        return shift, shift + len(secret)
-    start, stop = at, at + _SEED
-    while start > max(0, shift) and text[start - 1] == secret[start - 1 - shift]:
-        start -= 1
-    most = min(len(text), shift + len(secret))
-    while stop < most and text[stop] == secret[stop - shift]:
-        stop += 1
-    return start, stop
-
-
-def _tells(text: str, start: int, stop: int, secret: str) -> bool:
-    """Whether a piece that a text and a secret share is more than a word that both hold."""
-    if stop - start == len(secret) or _DIGIT.search(text, start, stop):
-        return True
+def _is_cut(text: str, start: int, stop: int) -> bool:
+    """Whether a text was cut beside a piece: else it is a word that text and secret may share."""
     before, after = text[start - 1 : start], text[stop : stop + 3]
     return (
         not before or not after or before in _CUT or after[0] in _CUT or after == "..."

@@ -1,8 +1,8 @@
 """A checksum of each row of what was sampled, and what is wrong with a row that does not keep it.
 
 Disks and copies flip bits, people edit: a row is believed if its checksum, written with it, is that
-of what it says. It shows accidents, not forgers, who can write checksums too. Rows of before there
-were checksums are believed if they can be read.
+of what it says. It shows accidents, not forgers, who can write checksums too. Of a run that was
+begun before there were checksums, rows without are believed if they can be read; of others, none.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ class Damage(NamedTuple):
     why: str
 
 
-def damage(row: Mapping[str, Any]) -> Damage | None:
+def damage(row: Mapping[str, Any], owed: bool) -> Damage | None:
     """What is wrong with a stored block, its trial and its context; None if nothing is.
 
-    The checksums of the latter two are in the columns ``trial_checksum`` and ``context_checksum``.
+    ``owed``: every row of this run was written with a checksum. Those of trial and context are in
+    the columns ``trial_checksum`` and ``context_checksum``.
     """
     if row["trial"] is None:
         return Damage(trials, "its trial is missing")
@@ -55,6 +56,8 @@ def damage(row: Mapping[str, Any]) -> Damage | None:
         (contexts, row["context_checksum"]),
         (responses, row["checksum"]),
     ):
+        if told is None and owed:
+            return Damage(table, f"a row of the table {table.name} has lost its checksum")
         if not _keeps(table, row, told):
             return Damage(table, f"a row of the table {table.name} has not the checksum it had")
     return None

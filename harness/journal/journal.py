@@ -166,7 +166,7 @@ class Journal:
 
     def _samples(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """A block's samples, if it is as it was written."""
-        if (found := damage(row)) is not None:
+        if (found := damage(row, self.record.is_summed)) is not None:
             raise self._damaged(found.why, row["position"], row)
         try:
             return list(samples_of(row))
@@ -245,7 +245,7 @@ class Journal:
                 block = self._mine(range(position, position + 1)), c.first == first
                 connection.execute(sa.delete(responses).where(*block))
             for row in damaged:  # all blocks that share it are damaged, and bring it again
-                about = damage(row)
+                about = damage(row, self.record.is_summed)
                 for table, key in ((trials, "position"), (contexts, "context")):
                     if about is not None and about.table is table:
                         mine = table.c.run == self.record.id, table.c[key] == row[key]

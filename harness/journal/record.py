@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from harness.errors import StoreError
 from harness.journal.database import checkpoint, insert_over
-from harness.journal.schema import SCHEMA_VERSION, runs, targets
+from harness.journal.schema import SCHEMA_VERSION, SUMMED_FROM, runs, targets
 from harness.journal.text import now, to_json
 from harness.masking import hide
 
@@ -23,16 +23,28 @@ class Record:
 
     def __init__(self, engine: Engine, run: str) -> None:
         self.engine, self.run = engine, run
-        self._id: int | None = None
+        self._known: tuple[int, int] | None = None
 
     @property
     def id(self) -> int:
         """The run's number in this database; -1 before it was begun."""
-        if self._id is None:
-            query = sa.select(runs.c.id).where(runs.c.run == self.run)
+        return self._numbers()[0]
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether each of the run's rows was written with a checksum."""
+        return self._numbers()[1] >= SUMMED_FROM
+
+    def _numbers(self) -> tuple[int, int]:
+        """The run's number, and the version that it was begun as."""
+        if self._known is None:
+            query = sa.select(runs.c.id, runs.c.schema_version).where(runs.c.run == self.run)
             with self.engine.connect() as connection:
-                self._id = connection.execute(query).scalar()
-        return -1 if self._id is None else self._id
+                found = connection.execute(query).first()
+            if found is None:
+                return -1, SCHEMA_VERSION
+            self._known = int(found[0]), int(found[1])
+        return self._known
 
     def describe(self) -> dict[str, Any] | None:
         """The run's row, or None where the database does not know it.

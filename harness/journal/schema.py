@@ -10,8 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 2
-
+#: What a run is written as; from the second number on each of its rows has a checksum.
+SCHEMA_VERSION, SUMMED_FROM = 3, 3
 
 #: SQLite keeps any number of 64 bits and text of any length whatever a column says; PostgreSQL
 #: keeps what it says, so it says as much there.
@@ -29,7 +29,7 @@ def _place(name: str) -> Column[int]:
 
 
 def _checksum() -> Column[str | None]:
-    """Of what the row says (`checksums.py`); rows of before revision 0004 have none."""
+    """Of what the row says (`checksums.py`); rows of runs of before `SUMMED_FROM` may have none."""
     return Column("checksum", _words(16))
 
 

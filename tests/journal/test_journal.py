@@ -162,9 +162,9 @@ def test_a_journal_that_is_damaged_through_and_through_is_named(tmp_path):
         " WHERE content LIKE '%b-text%'",
         "DELETE FROM contexts WHERE content LIKE '%b-text%'",
         "UPDATE responses SET replies = CAST(replies || x'ff' AS TEXT) WHERE position = 11",
-        "UPDATE responses SET checksum = NULL, replies = '[{]' WHERE position = 11",
-        "UPDATE responses SET checksum = NULL, replies = CAST(replies || x'ff' AS TEXT)"
-        " WHERE position = 11",
+        "UPDATE responses SET checksum = NULL WHERE position = 11",
+        "UPDATE trials SET checksum = NULL, question = 'p' WHERE position = 11",
+        "UPDATE contexts SET checksum = NULL WHERE content LIKE '%b-text%'",
     ],
 )
 def test_a_damaged_row_is_named_and_asked_again_where_one_wants(tmp_path, change):
@@ -185,12 +185,33 @@ def test_a_damaged_row_is_named_and_asked_again_where_one_wants(tmp_path, change
         assert [row["text"] for row in journal.rows()] == ["a-text"] * 2 + ["b-text"] * 2
 
 
-def test_rows_of_before_there_were_checksums_stay_readable(journal):
+@pytest.fixture
+def of_before(journal):
+    """A journal whose run was begun before there were checksums."""
+    journal.record.begin("a", "campaign: c", ".", "b", {})
     save(journal, [sampled("a", 0, 1)])
     with journal.engine.begin() as connection:
         for table in ("trials", "contexts", "responses"):
             connection.execute(sa.text(f"UPDATE {table} SET checksum = NULL"))
-    assert len(list(journal.rows())) == 2 and journal.forget_failed() == 0
+        connection.execute(sa.text("UPDATE runs SET schema_version = 2"))
+    return Journal(journal.engine, journal.run)
+
+
+def test_rows_of_before_there_were_checksums_stay_readable(of_before):
+    save(of_before, [sampled("b", 0, 1)])  # it is gone on with
+    assert len(list(of_before.rows())) == 4 and of_before.forget_failed() == 0
+
+
+@pytest.mark.parametrize("change", ["'[{]'", "CAST(replies || x'ff' AS TEXT)"])
+def test_rows_of_before_there_were_checksums_are_damaged_where_they_cannot_be_read(
+    of_before, change
+):
+    if of_before.engine.dialect.name == "postgresql":
+        change = "'[{]'"
+    with of_before.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE responses SET replies = {change}")
+    with pytest.raises(StoreError, match="the journal is damaged"):
+        list(of_before.rows())
 
 
 def test_what_a_target_can_do_is_damaged_and_written_anew(journal):
@@ -272,15 +293,15 @@ def test_an_address_that_leads_nowhere_is_one_message_without_its_password(url):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u:p@q:r@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:p@h/d", "postgresql://u:[key]@h/d"),
+        ("postgresql://u:p@q:r@h/d", "postgresql://u:[key]@h/d"),
         (
             "postgresql://u@h/d?password=p&sslmode=off",
-            "postgresql://u@h/d?password=***&sslmode=off",
+            "postgresql://u@h/d?password=[key]&sslmode=off",
         ),
         (
             "postgresql://u@h/d?sslpassword=p&PASSWORD=p",
-            "postgresql://u@h/d?sslpassword=***&PASSWORD=***",
+            "postgresql://u@h/d?sslpassword=[key]&PASSWORD=[key]",
         ),
         ("sqlite:////a/b.sqlite", "sqlite:////a/b.sqlite"),
     ],

@@ -14,6 +14,7 @@ import pytest
 
 from harness.campaign import public_text
 from harness.errors import RunError
+from harness.journal.checksums import SUMMED, checksum
 from harness.report import verify
 from harness.report.evidence.recount import _difference
 from tests.commands import truename
@@ -93,18 +94,33 @@ def test_tables_and_pages_that_do_not_follow_from_the_samples_are_found(packed, 
         assert f"WRONG: {wrong}" in done.output or wrong in done.output, done.output
 
 
+def _with_another_question(files, path, checksum):
+    """The bundle's files where the journal says other words; ``checksum`` is what it then has."""
+    path.write_bytes(files["journal.sqlite"])
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        database.create_function("summed", -1, checksum)
+        said = "messages = replace(messages, 'you', 'you, Rio')"
+        database.execute(f"UPDATE trials SET {said} WHERE position = 1")
+        columns = ", ".join(SUMMED["trials"])
+        database.execute(f"UPDATE trials SET checksum = summed({columns}) WHERE position = 1")
+        database.commit()
+    return hashed(files | {"journal.sqlite": path.read_bytes()})
+
+
 def test_a_question_that_was_not_asked_is_found(packed, tmp_path):
     """The journal says other words than the campaign and its prompts give."""
-    journal = tmp_path / "journal.sqlite"
-    files = files_of(packed)
-    journal.write_bytes(files["journal.sqlite"])
-    with closing(sqlite3.connect(journal)) as database:
-        said = "messages = replace(messages, 'you', 'you, Rio'), checksum = NULL"
-        database.execute(f"UPDATE trials SET {said} WHERE position = 1")
-        database.commit()
-    files["journal.sqlite"] = journal.read_bytes()
-    found = verify(forged(tmp_path / "forged.zip", hashed(files)))
+    files = _with_another_question(
+        files_of(packed), tmp_path / "journal.sqlite", lambda *row: checksum(row)
+    )
+    found = verify(forged(tmp_path / "forged.zip", files))
     assert any("1 trials of its journal are not what its campaign asks" in w for w in found.wrong)
+
+
+def test_a_row_that_has_lost_its_checksum_is_not_believed(packed, tmp_path):
+    files = _with_another_question(files_of(packed), tmp_path / "journal.sqlite", lambda *_: None)
+    with pytest.raises(RunError, match="a row of the table trials has lost its checksum"):
+        verify(forged(tmp_path / "forged.zip", files))
 
 
 def test_questions_that_cannot_be_made_again_are_not_believed(packed, tmp_path):
