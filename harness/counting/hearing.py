@@ -222,6 +222,8 @@ class Hearing:
             why = "the answer is empty"
             if reply.status == "truncated":
                 why = f"the answer is cut off at {self.sampling.max_tokens} tokens"
+            elif reply.status == "filtered":
+                why = reply.error or "the answer is filtered"
             self._keep(msgspec.structs.replace(about, why=why), None)
         else:
             made = labelled(reply.text or "", self.name, about.sample, about.sha256)

@@ -1,8 +1,8 @@
 """Replies that are missing: how far they could move a rate, and whether they are missing at random.
 
-Missing is what was asked and not scored: failed, truncated, empty. An arm that a target does not
-support was not asked. A reply may be missing *because* of what it says (a filter that stops a name,
-a long story that is cut), and no test on what came back can see that: only bounds hold.
+Missing is what was asked and not scored: failed, cut, filtered, empty. An arm that a target does
+not support was not asked. A reply may be missing *because* of what it says (a filter that stops a
+name, a long story that is cut), and no test on what came back can see that: only bounds hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import special
 from harness import stats
 from harness.counting.counted import ByQuestion, Counted, Places
 
-MISSING: Final = ("failed", "truncated", "empty")
+MISSING: Final = ("failed", "truncated", "filtered", "empty")
 #: Missing replies whose places among the questions are counted out.
 FEW: Final = 30
 

@@ -25,6 +25,8 @@ METADATA: Final = (
     *("arm", "probe", "language", "question", "status"),
     *("reasoning", "rendered_prompt", "injected_text", "expected_prompt"),
 )
+#: Inspect's reasons to stop, by status.
+STOPS: Final = {"ok": "stop", "truncated": "max_tokens", "filtered": "content_filter"}
 
 
 def export(run: Run, form: str, to: Path | None) -> list[Path]:
@@ -106,7 +108,7 @@ def _inspect_sample(scored: Scored) -> dict[str, Any]:
         "source": "generate",
         "model": row["model"] or "",
     }
-    stop = {"ok": "stop", "truncated": "max_tokens"}.get(row["status"], "unknown")
+    stop = STOPS.get(row["status"], "unknown")
     sample = {
         "id": row["trial"],
         "epoch": row["sample"] + 1,

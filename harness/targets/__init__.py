@@ -8,6 +8,7 @@ In: requests (`Request`). Out: responses (`Response`), whatever the model, host 
 `inner_errors.py` (what hosts send otherwise than the API says),
 `pace.py`, `spending.py` and `ledger.py` (patience, caps, and what counts after a kill),
 `problems.py` and `quirks.py` (what goes wrong, in two tables), `reasoning.py` (where it ends),
+`finishes.py` (whether a reply is whole),
 `templates.py` (chat templates) and `reach.py` (what a stranger's campaign would reach for).
 """
 
@@ -25,7 +26,6 @@ from harness.targets.protocol import (
     Status,
     Target,
     no_reply,
-    status_of,
     told_of,
 )
 from harness.targets.reach import reach, variable
@@ -63,7 +63,6 @@ __all__ = [
     "pace_of",
     "reach",
     "split_reasoning",
-    "status_of",
     "template_from_folder",
     "told_of",
     "variable",

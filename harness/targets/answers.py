@@ -13,8 +13,9 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from harness.targets import contents, received, streams
+from harness.targets.finishes import ended, named
 from harness.targets.inner_errors import told
-from harness.targets.protocol import Reply, Response, status_of
+from harness.targets.protocol import Reply, Response
 from harness.targets.quirks import REASONING_FIELDS
 from harness.targets.reasoning import split_reasoning
 from harness.targets.received import MOST_TOKENS, Unreadable, count, json_of
@@ -115,7 +116,7 @@ def _lenient(read: Any, body: bytes) -> Completion | str:
 
 
 def _choice(found: dict[str, Any]) -> Choice:
-    finish, error = received.text(found.get("finish_reason")), found.get("error")
+    finish, error = named(found.get("finish_reason")), found.get("error")
     said = _said(found.get("message")), _said(found.get("delta"))
     return Choice(*said, found.get("text"), finish, error, found.get("logprobs"))
 
@@ -139,21 +140,26 @@ def _usage(found: Any) -> Usage:
     )
 
 
-def replies(answer: Completion, indices: Sequence[int]) -> list[Reply]:
-    """The samples of some numbers; those beyond the answer's choices fail."""
+def replies(answer: Completion, indices: Sequence[int], most: int | None = None) -> list[Reply]:
+    """The samples of some numbers, of ``most`` tokens each; those beyond the answer's choices fail.
+
+    The host counts the tokens of all choices together: of several each is only known where all
+    together have as many as they may.
+    """
     choices, usage = answer.choices or [], answer.usage
-    # the host counts the tokens of all choices together
-    tokens = usage.completion_tokens if usage and len(choices) == 1 else None
+    tokens, used = None, usage.completion_tokens if usage else None
+    if used is not None and (len(choices) == 1 or (most and used == most * len(choices))):
+        tokens = used // len(choices)
     return [
-        _reply(choices[place], index, tokens)
+        _reply(choices[place], index, tokens, most)
         if place < len(choices)
         else Reply(index, "failed", error=NO_CHOICE)
         for place, index in enumerate(indices)
     ]
 
 
-def _reply(choice: Choice, index: int, tokens: int | None) -> Reply:
-    said, finish, reasoning = choice.message or choice.delta, choice.finish_reason, None
+def _reply(choice: Choice, index: int, tokens: int | None, most: int | None) -> Reply:
+    said, finish, reasoning = choice.message or choice.delta, named(choice.finish_reason), None
     content = choice.text if said is None else said.content
     text, odd = content, None
     if type(content) is not str:
@@ -170,8 +176,9 @@ def _reply(choice: Choice, index: int, tokens: int | None) -> Reply:
         return Reply(index, "failed", text, reasoning, finish, wrong.reason, tokens)
     if odd and not text:
         return Reply(index, "failed", text, reasoning, finish, odd, tokens)
-    status = status_of(text, finish)
-    why = ALL_REASONING if reasoning and status == "empty" else None
+    status, why = ended(text, finish, tokens, most)
+    if reasoning and status == "empty":
+        why = ALL_REASONING
     return Reply(index, status, text, reasoning, finish, why, tokens)
 
 

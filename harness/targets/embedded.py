@@ -27,6 +27,7 @@ import msgspec
 
 from harness.campaign import EmbeddedTarget, Sampling
 from harness.errors import RenderError, TargetError
+from harness.targets.finishes import ended
 from harness.targets.gguf_template import read_template
 from harness.targets.protocol import (
     Capabilities,
@@ -36,7 +37,6 @@ from harness.targets.protocol import (
     Response,
     Status,
     no_reply,
-    status_of,
 )
 from harness.targets.reasoning import split_reasoning
 from harness.targets.templates import ChatTemplate, Refusal
@@ -292,7 +292,8 @@ def _reply(result: dict[str, Any], index: int) -> Reply:
     finish = FINISHED.get(result["stop_type"], result["stop_type"])
     reasoning, text = split_reasoning(result["content"])
     tokens, seed = result["tokens_predicted"], result["generation_settings/seed"]
-    return Reply(index, status_of(text, finish), text, reasoning, finish, None, tokens, seed)
+    how = ended(text, finish)
+    return Reply(index, how.status, text, reasoning, finish, how.error, tokens, seed)
 
 
 def _model_path(model: str) -> Path:

@@ -360,7 +360,7 @@ def _response(request: Request, context: Context, outcome: Outcome, seed: int | 
             booked=outcome.tried.booked,
         )
     usage = answer.usage or Usage()
-    replies = answers.replies(answer, request.indices)
+    replies = answers.replies(answer, request.indices, request.sampling.max_tokens)
     return Response(
         replies,
         context,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from harness.campaign import Arm, Message, Sampling, sample_seed
 from harness.targets.spending import Booked
 
-Status = Literal["ok", "truncated", "empty", "failed", "unsupported"]
+Status = Literal["ok", "truncated", "filtered", "empty", "failed", "unsupported"]
 
 
 class Request(NamedTuple):
@@ -37,9 +37,10 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
     """One sample as it came back.
 
     ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token
-    limit), ``empty`` (no visible text), ``failed`` (no reply; ``error`` says why), ``unsupported``
-    (the arm cannot be put into practice here; ``error`` says why). ``text`` is None unless the host
-    gave content. ``seed`` is given where each sample has its own.
+    limit), ``filtered`` (ended by the host's filter), ``empty`` (no visible text), ``failed`` (no
+    reply, or one that was broken off; ``error`` says why), ``unsupported`` (the arm cannot be put
+    into practice here; ``error`` says why). ``text`` is None unless the host gave content. ``seed``
+    is given where each sample has its own.
     """
 
     index: int
@@ -145,18 +146,6 @@ class Target(Protocol):
     async def sample(self, request: Request) -> Response: ...
 
     async def close(self) -> None: ...
-
-
-#: Reasons to finish that mean "cut at the token limit": OpenAI says length, proxies of other APIs
-#: their own words.
-CUT: Final = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"))
-
-
-def status_of(text: str | None, finish_reason: str | None) -> Status:
-    """Status first, verdict second: a cut or empty reply is no answer."""
-    if finish_reason in CUT:
-        return "truncated"
-    return "ok" if text and not text.isspace() else "empty"
 
 
 def no_reply(

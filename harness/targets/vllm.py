@@ -18,6 +18,7 @@ import msgspec
 
 from harness.campaign import Sampling, VllmTarget
 from harness.errors import RenderError, TargetError
+from harness.targets.finishes import ended
 from harness.targets.pace import Pace
 from harness.targets.protocol import (
     Capabilities,
@@ -27,7 +28,6 @@ from harness.targets.protocol import (
     Response,
     Target,
     no_reply,
-    status_of,
 )
 from harness.targets.reasoning import split_reasoning
 from harness.targets.templates import ChatTemplate, template_from_folder
@@ -284,5 +284,5 @@ def _response(model: str, job: _Job, output: Any, seconds: float) -> Response:
 def _reply(choice: Any, index: int) -> Reply:
     finish = choice.finish_reason
     reasoning, text = split_reasoning(choice.text)
-    status, tokens = status_of(text, finish), len(choice.token_ids)
-    return Reply(index, status, text, reasoning, finish, None, tokens)
+    how, tokens = ended(text, finish), len(choice.token_ids)
+    return Reply(index, how.status, text, reasoning, finish, how.error, tokens)
