@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, told_plainly
+from harness.cli.options import AS_JSON, QUIET, RESULTS, STORE, console, print_json, told_plainly
 
 if TYPE_CHECKING:
     from harness.campaign import Loaded
@@ -286,12 +286,21 @@ def size(
     help="Samples of each request to repeat what stands before; 0 asks none.",
 )
 @click.option(
+    "--within",
+    type=click.FloatRange(min=1),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give an endpoint up after so long; what was found until then is told.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("results"),
     show_default=True,
     help="Folder for the evidence; give a run's folder and its report shows it.",
 )
+@QUIET
 @told_plainly
 def inspect(
     target: str,
@@ -300,18 +309,19 @@ def inspect(
     api_key_env: str | None,
     tokenizer: str | None,
     samples: int,
+    within: float,
     out: Path,
 ) -> None:
     """Find what stands before a question: injected by a template, or hidden by a host.
 
     TARGET is a Hugging Face folder, a GGUF file, lab:NAME, a URL (with --model), or with --campaign
-    the name of a target.
+    the name of a target. Exits with 3 where it could not be found out.
     """
     from harness import exposure
     from harness.console import plain
 
     place = exposure.named(target, campaign, model, api_key_env, tokenizer)
-    found = exposure.inspect(place, samples)
+    found = exposure.inspect(place, samples, within)
     for line in found.verdict:
         click.echo(plain(line))
     if found.injection and found.injection.injected:
@@ -320,3 +330,5 @@ def inspect(
             click.echo(f"  template: {plain(line)}")
     for path in exposure.write(found, out):
         click.echo(str(path))
+    if found.unknown:
+        sys.exit(exits.NOT_FOUND_OUT)

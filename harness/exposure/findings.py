@@ -26,7 +26,7 @@ class Inspection(msgspec.Struct):
     """What was found of one target; ``verdict`` says it in short.
 
     ``injection`` is of a template or prompt that the target itself shows, ``expected`` of the
-    folder that the user named as the claimed model's.
+    folder that the user named as the claimed model's; ``cut`` says where it was given up.
     """
 
     target: str
@@ -38,6 +38,22 @@ class Inspection(msgspec.Struct):
     counts: list[Counted] = []
     recited: Recited | None = None
     replies: int = 0
+    cut: str | None = None
+
+    @property
+    def unknown(self) -> list[str]:
+        """What could not be found out, by a sentence each; none where it was.
+
+        A template that cannot be read, an inspection that was given up, or neither a template nor
+        counts that can be used: recitals alone are hearsay.
+        """
+        said = [self.cut] if self.cut else []
+        if self.injection is not None and self.injection.problem:
+            said.append("the chat template cannot be read")
+        counted = self.account is not None and self.account.finding in ("clean", "hidden")
+        if self.injection is None and not counted and not self.cut:
+            said.append("the host shows no template, and its counts of prompt tokens say nothing")
+        return said
 
 
 def told(found: Inspection) -> Inspection:
@@ -55,6 +71,8 @@ def _sentences(found: Inspection) -> Iterator[str]:
         yield f"By prompt tokens: {found.account.sentence}."
     if found.replies:
         yield f"Asked to repeat what stands before: {_agreed(found.recited)}. {CAUTION}"
+    if found.unknown:
+        yield f"It could not be found out: {'; '.join(found.unknown)}."
 
 
 def _of_template(injection: Injection) -> str:

@@ -35,10 +35,12 @@ from harness.exposure.injected import (
     said_in,
     stands,
 )
+from harness.exposure.patience import WITHIN_S, Course
 from harness.exposure.recited import agreement, runs_of, without
 from harness.targets import (
     ChatTemplate,
     Request,
+    Response,
     counter,
     model_of,
     open_target,
@@ -52,12 +54,14 @@ LANGUAGES: Final = ("en", "zh", "pt", "es")
 
 
 def inspect(
-    settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path, samples: int = 3
+    settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path,
+    samples: int = 3,
+    within_s: float = WITHIN_S,
 ) -> Inspection:
     """Inspect a target.
 
     Of a file its template is examined; of an endpoint the host's own routes, its counts, and what
-    its model recites.
+    its model recites, as far as that goes in ``within_s`` seconds.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def inspect(
     if isinstance(settings, Path):
         return _file(settings)
     if isinstance(settings, EndpointTarget):
-        return asyncio.run(of_endpoint(settings, samples))
+        return asyncio.run(of_endpoint(settings, samples, within_s))
     if isinstance(settings, VllmTarget):
         return _file(Path(model_of(settings)), settings.name)
     return asyncio.run(_embedded(settings))
@@ -105,22 +109,34 @@ async def _embedded(settings: EmbeddedTarget) -> Inspection:
         await target.close()
 
 
-async def of_endpoint(settings: EndpointTarget, samples: int) -> Inspection:
+async def of_endpoint(
+    settings: EndpointTarget, samples: int, within_s: float = WITHIN_S
+) -> Inspection:
     """Inspect an endpoint; ``samples`` of each request to repeat what stands before it."""
-    target = open_target(settings)
+    target, found, course = open_target(settings), Inspection(settings.name), Course(within_s)
     try:
-        await target.preflight(Sampling(max_tokens=256))
-        found = Inspection(settings.name)
-        count = counter(Path(settings.tokenizer).expanduser()) if settings.tokenizer else None
-        await _shown(target, found)
-        if target.expected is not None:
-            found.expected = await asyncio.to_thread(injection, target.expected, count)
-        await _billed(target, found, count)
-        if samples:
-            await _recited(target, found, samples)
+        async with course.within_its_time():
+            await _asked(target, found, course, samples)
+        found.cut = course.cut
         return told(found)
     finally:
         await target.close()
+
+
+async def _asked(target: Endpoint, found: Inspection, course: Course, samples: int) -> None:
+    """Ask everything; what was found stands in ``found``, also where it is given up."""
+    folder = target.settings.tokenizer
+    await target.preflight(Sampling(max_tokens=256))
+    course.done += 1
+    count = counter(Path(folder).expanduser()) if folder else None
+    course.begins("asking what the host shows of its prompt", 1)
+    await _shown(target, found)
+    course.done += 1
+    if target.expected is not None:
+        found.expected = await asyncio.to_thread(injection, target.expected, count)
+    await _billed(target, found, count, course)
+    if samples:
+        await _recited(target, found, samples, course)
 
 
 async def _shown(target: Endpoint, found: Inspection) -> None:
@@ -155,18 +171,22 @@ def _seen(absent: str, system: str | None) -> Injection:
     return Injection(head if said else "", when, absent, system, [], names=names)
 
 
-async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> None:
+async def _billed(target: Endpoint, found: Inspection, count: Count | None, course: Course) -> None:
     """Prompt tokens by the host's own count.
 
-    Questions and system messages have several lengths; each is asked twice.
+    Questions and system messages have several lengths; each is asked twice. Where the first system
+    message is refused, no further one is sent.
     """
-    template = target.expected
+    template, refused = target.expected, False
 
     async def one(k: int, s: int | None) -> Counted:
+        nonlocal refused
         messages: list[Message] = [{"role": "user", "content": text_of(k)}]
         if s is not None:
             messages.insert(0, {"role": "system", "content": text_of(s)})
         expected = _expected(template, count, messages)
+        if s is not None and refused:
+            return Counted(k, s, None, expected)
         try:
             tokens, cached = await target.prompt_tokens(messages)
         except Exception as problem:  # a refused system role is no finding
@@ -176,13 +196,19 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None) -> N
                     where=target.settings.name,
                     next="mend the target's entry and inspect again",
                 ) from None
+            refused = True
             return Counted(k, s, None, expected)
+        finally:
+            course.done += 1
         return Counted(k, s, tokens, expected, cached)
 
     drawn = probes(secrets.randbits(32))  # so that no host knows them beforehand
-    for _ in range(2):
-        asked = (one(k, s) for k in drawn.questions for s in drawn.systems)
-        found.counts += await asyncio.gather(*asked)
+    wanted = [(k, s) for k in drawn.questions for s in drawn.systems]
+    course.begins("comparing counts of prompt tokens", 2 * len(wanted))
+    first = next(pair for pair in wanted if pair[1] is not None)
+    found.counts.append(await one(*first))
+    for lengths in ([pair for pair in wanted if pair != first], wanted):
+        found.counts += await asyncio.gather(*(one(*pair) for pair in lengths))
     usable = [c for c in found.counts if not (c.system is not None and c.reported is None)]
     found.account = account(usable)
 
@@ -204,14 +230,21 @@ def _expected(
         return None
 
 
-async def _recited(target: Endpoint, found: Inspection, samples: int) -> None:
+async def _recited(target: Endpoint, found: Inspection, samples: int, course: Course) -> None:
     """Ask the model, in several ways and languages, to repeat what stands before."""
     asked = [
         (f"{language}/{question.id}", question.text)
         for language in LANGUAGES
         for question in questions("extraction", language, {})
     ]
-    answers = await asyncio.gather(*(target.sample(_to_repeat(*one, samples)) for one in asked))
+    course.begins("asking the model to repeat what stands before", len(asked))
+
+    async def answered(key: str, text: str) -> Response:
+        answer = await target.sample(_to_repeat(key, text, samples))
+        course.done += 1
+        return answer
+
+    answers = await asyncio.gather(*(answered(*one) for one in asked))
     own = runs_of(text for _, text in asked)
     replies = [
         (key, without(reply.text, own))

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.campaign import Budget, EndpointTarget, Limits, Message, Sampling
+from harness.campaign import Arm, Budget, EndpointTarget, Limits, Message, Sampling
 from harness.errors import RenderError
 from harness.targets import answers, received
 from harness.targets.answers import Choice, Usage
@@ -25,7 +26,7 @@ from harness.targets.preflight import HELLO, Preflight
 from harness.targets.problems import Refused
 from harness.targets.protocol import Capabilities, Context, Request, Response, no_reply
 from harness.targets.quirks import SYSTEM_REFUSED
-from harness.targets.side_routes import SideRoutes
+from harness.targets.side_routes import FRUITLESS, SideRoutes
 from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
 
@@ -59,6 +60,7 @@ class Endpoint:
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
         self.raw: Choice | Refused = Choice()
+        self._system = _SystemMessages()
         self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
         self._ready = asyncio.Event()
 
@@ -140,6 +142,8 @@ class Endpoint:
             await self._ready.wait()
         if request.arm.kind == "bare" and (reason := self._no_bare()):
             return no_reply(request, "unsupported", reason)
+        if (reason := self._system.given_up(request.arm)) is not None:
+            return no_reply(request, "unsupported", reason)
         if alone or self.can.many_samples:
             return await self._filled(request)
         parts = (self._filled(request._replace(indices=(i,))) for i in request.indices)
@@ -185,7 +189,9 @@ class Endpoint:
             outcome = await self._asked(
                 request, context.rendered_prompt if tokens is None else tokens
             )
-        return _response(request, context, outcome, self._seed(request))
+        response = _response(request, context, outcome, self._seed(request))
+        self._system.note(request.arm, response)
+        return response
 
     def _seed(self, request: Request) -> int | None:
         """The seed that is sent, if one is."""
@@ -305,6 +311,30 @@ class Endpoint:
     async def tokenize(self, text: str) -> list[int] | None:
         """Tokens by the server's own tokenizer, or None."""
         return await self.routes.tokenize(text)
+
+
+class _SystemMessages:
+    """Arms whose system message the host refuses: after some refusals it is not asked again.
+
+    One answer shows that the host takes it: then each refusal is of one request alone.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[Arm] = set()
+        self._refused: dict[Arm, list[str]] = defaultdict(list)
+
+    def note(self, arm: Arm, response: Response) -> None:
+        first = response.replies[0]
+        if first.status == "unsupported" and len(self._refused[arm]) < FRUITLESS:
+            self._refused[arm].append(first.error or "")
+        elif first.status not in ("unsupported", "failed"):
+            self._taken.add(arm)
+
+    def given_up(self, arm: Arm) -> str | None:
+        """Why an arm is not asked any more, or None where it is."""
+        if arm in self._taken or len(self._refused[arm]) < FRUITLESS:
+            return None
+        return self._refused[arm][-1]
 
 
 def _taken(template: ChatTemplate, messages: Sequence[Message]) -> str | None:

@@ -475,3 +475,42 @@ def test_how_long_small_answers_took_does_not_hold_the_level_back(serve):
         return gate.level
 
     assert with_target(serve(refusing()).url, use)[1] > 8
+
+
+def system_refused(only=None):
+    def respond(path, body, number):
+        messages = body.get("messages", [{}])
+        if messages[0].get("role") == "system" and only in (None, messages[-1]["content"]):
+            return wrong("System role not supported")
+        return refusing()(path, body, number)
+
+    return respond
+
+
+def with_system(target, questions):
+    async def go():
+        arm, found = parse_arm("given:x"), []
+        for question in questions:
+            messages = arm_messages(arm, question, "You are Rio.")
+            asked = Request(question, arm, messages, Sampling(max_tokens=20), (0,), 80)
+            found += (await target.sample(asked)).replies
+        return found
+
+    return go()
+
+
+def test_an_arm_whose_system_message_is_refused_is_not_asked_for_ever(serve):
+    host = serve(system_refused())
+    asked = [f"question {i}" for i in range(10)]
+    _, replies = with_target(host.url, lambda target: with_system(target, asked))
+    assert {reply.status for reply in replies} == {"unsupported"}
+    assert len({reply.error for reply in replies}) == 1
+    sent = [b for _, b, _ in host.seen if b.get("messages", [{}])[0].get("role") == "system"]
+    assert len(sent) == 3
+
+
+def test_a_system_message_that_was_taken_once_is_asked_for_again(serve):
+    asked = ["good", *["bad"] * 5, "good"]
+    host = serve(system_refused("bad"))
+    _, replies = with_target(host.url, lambda target: with_system(target, asked))
+    assert [r.status for r in replies] == ["ok", *["unsupported"] * 5, "ok"]
