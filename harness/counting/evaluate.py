@@ -110,6 +110,9 @@ class Found(NamedTuple):
     #: Whole set right.
     exact: dict[str, Rate]
     hedged: Score
+    #: Names that the book does not list, a reply's together, and replies with a false one.
+    unlisted: Score
+    false_unlisted: Rate
     traps: dict[str, Rate]
     languages: dict[str, Shares]
     #: By words of the reply; `LENGTHS` has the first and the last.
@@ -190,6 +193,7 @@ def evaluate(path: Path) -> Found:
     pairs = [(j.label.stance, j.verdict.stance) for j in judged]
     sets = {part: _both(judged, part) for part in PARTS}
     hedges = [(_one("hedged", j.label.hedged), _one("hedged", j.verdict.hedged)) for j in judged]
+    others = [(a & {"other"}, b & {"other"}) for a, b in sets["names"]]
     said = [(_one(a, True), _one(b, True)) for a, b in pairs]
     claims = _claims(judged)
     return Found(
@@ -200,6 +204,8 @@ def evaluate(path: Path) -> Found:
         parts={part: _score(both) for part, both in sets.items()},
         exact={"stance": _exact(said)} | {part: _exact(both) for part, both in sets.items()},
         hedged=_score(hedges),
+        unlisted=_score(others),
+        false_unlisted=Rate(sum(bool(said - wanted) for wanted, said in others), len(others)),
         traps=_by(judged, lambda j: j.label.trap),
         languages=_shares(judged, lambda j: j.label.lang),
         lengths=_lengths(judged),

@@ -29,6 +29,7 @@ def show_evaluation(console: Console, found: Found, worst: int) -> None:
     for name, rate in found.traps.items():
         table.add_row(name, str(rate.of), str(rate))
     console.print(table)
+    console.print(f"\nreplies with a false name that no book lists: {found.false_unlisted} %")
     for title, shares in (("words", found.lengths), ("language", found.languages)):
         console.print(_by(title, shares))
     if found.ambiguous:
@@ -56,7 +57,8 @@ def _decisions(found: Found) -> Table:
     columns = ("what", "precision", "recall", "F1", "whole set right")
     table = _table("decisions (%, 95 % Wilson interval)", *columns)
     stances = {f"stance {stance}": found.stances[stance] for stance in STANCES}
-    for name, score in {**stances, **found.parts, "hedged": found.hedged}.items():
+    others = {"names that no book lists": found.unlisted}
+    for name, score in {**stances, **found.parts, **others, "hedged": found.hedged}.items():
         f1 = "NA" if score.f1 is None else f"{score.f1:.3f}"
         exact = str(found.exact.get(name, ""))
         table.add_row(name, str(score.precision), str(score.recall), f1, exact)

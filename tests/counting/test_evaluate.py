@@ -51,6 +51,7 @@ def test_measures_are_those_of_the_labels(tmp_path):
         and found.exact["denied"] == (4, 4)
     )
     assert found.parts["names"] == (2, 1, 0)
+    assert found.unlisted == (1, 0, 0) and found.false_unlisted == (0, 4)
     assert found.traps["plain"] == (1, 2) and found.languages["de"].all_three == (1, 1)
     assert found.confusion["none", "claims"] == 1
     assert macro_f1(found) == pytest.approx((2 * 2 / 5 + 1 + 0) / 3)
