@@ -8,11 +8,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.counting.lengths import length
 from harness.scoring.features import EITHER, MAKER, MARKS, NAME, UNLISTED
-from harness.scoring.learning import wholes, written
+from harness.scoring.learning import crossed, wholes, written
 
 LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
 #: Real replies that others wrote, where they are at hand: nothing may be copied from them.
@@ -109,7 +110,7 @@ def test_mentions_of_a_reply_have_the_roles_of_its_marks(tmp_path):
     marks = [[c for c in masked if c in MARKS] for masked, _ in drawn]
     kinds = [Counter(column) for column in zip(*marks, strict=True)]
     assert set(kinds[2]) == {UNLISTED, NAME, EITHER} and 60 < kinds[2][UNLISTED] < 100
-    assert set(kinds[3]) <= {UNLISTED, MAKER, EITHER} and set(kinds[4]) == {UNLISTED, NAME}
+    assert MAKER in kinds[3] and set(kinds[4]) == {UNLISTED, NAME}
 
 
 def test_sentences_of_a_reply_are_told_apart(tmp_path):
@@ -119,3 +120,18 @@ def test_sentences_of_a_reply_are_told_apart(tmp_path):
     text = "@@@ en | claims | who | Who?\n⟦n?:Orla⟧ may be my name. Made by ⟦m:Quill⟧ in Kent. Ask."
     whole = wholes.whole(_reply(tmp_path, text))
     assert [part.section for part in wholes.parts(whole)] == ["hedged", "identity"]
+
+
+def test_what_declines_is_learned_from_every_reply(tmp_path):
+    """One that may claim something, but too little to count, does not decline."""
+    silent = [
+        crossed.Crossed([], np.zeros((0, 5)), None, np.zeros(0), np.full(12, n), stance, 0)
+        for n, stance in enumerate(("claims", "denies", "refuses", "none"))
+    ]
+    columns, refuses = crossed.of_declining(silent)
+    assert columns[:, 0].tolist() == [0, 1, 2, 3] and refuses.tolist() == [
+        False,
+        False,
+        True,
+        False,
+    ]

@@ -55,12 +55,10 @@ def of_mentions(seen: Iterable[Crossed]) -> tuple[list[Floats], list[Floats], li
     return list(tables), list(chances), list(roles)
 
 
-def of_silent(seen: Iterable[Crossed]) -> tuple[Floats, Bools]:
-    """What tells whether replies decline that claim nothing, a row each, and whether they do."""
+def of_declining(seen: Iterable[Crossed]) -> tuple[Floats, Bools]:
+    """What tells whether replies decline, a row each, and whether they do."""
     said = [
-        (each.declining, each.stance == "refuses")
-        for each in seen
-        if each.stance in ("refuses", "none") and each.declining is not None
+        (each.declining, each.stance == "refuses") for each in seen if each.declining is not None
     ]
     columns, refuses = zip(*said, strict=True)
     return np.stack(columns), np.array(refuses)

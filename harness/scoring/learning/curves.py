@@ -61,13 +61,13 @@ def _of_fold(
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64], Bools, Floats, Bools]:
     """Both looks at the mentions of a fold, their roles, and which of them the book lists.
 
-    Then how likely its silent replies refuse, and whether they do.
+    Then how likely its replies refuse, and whether they do.
     """
     second, declines = fit([each for each in seen if each.fold != fold])
     mine = [each for each in seen if each.fold == fold]
     tables, first, roles = crossed.of_mentions(mine)
     listed = np.array([m.unlisted is None for each in mine for m in each.mentions])
-    columns, says = crossed.of_silent(mine)
+    columns, says = crossed.of_declining(mine)
     refuses = declines.probabilities(columns)[:, 0]
     again = second.probabilities(np.concatenate(tables))
     return np.concatenate(first), again, np.concatenate(roles), listed, refuses, says

@@ -144,7 +144,7 @@ def seconds(seen: list[Crossed]) -> tuple[Trees, Trees]:
     # a reply with many mentions would outweigh the others
     weights = np.concatenate([np.full(len(some), len(some) ** -0.5) for some in labels])
     roles = _grown(np.concatenate(tables), np.concatenate(labels), weights)
-    return roles, _grown(*crossed.of_silent(seen), None)
+    return roles, _grown(*crossed.of_declining(seen), None)
 
 
 def _grown(
@@ -328,7 +328,7 @@ def _words() -> set[str]:
 def sources() -> str:
     """SHA-256 of what is fitted to: every written text, and the features of some sentences."""
     said = hashlib.sha256()
-    texts = (sentences.FOLDER, written.FOLDER, BOILERPLATE)
+    texts = (sentences.FOLDER, written.FOLDER, BOILERPLATE, common.NEVER.parent)
     for path in sorted(chain.from_iterable(folder.glob("*.txt") for folder in texts)):
         said.update(path.name.encode() + path.read_bytes())
     rng = random.Random(1)

@@ -23,8 +23,9 @@ from harness.scoring.roles import Role
 from harness.scoring.unlisted import unlisted
 from harness.targets import split_reasoning
 
-#: How often a name is drawn as unlisted, as one of both kinds; what is no name as a listed one.
-TO_UNLISTED, TO_EITHER, TO_LISTED = 0.4, 0.08, 0.35
+#: How often a name is drawn as unlisted, as one of both kinds, a maker as a name; what is no name
+#: as a listed one.
+TO_UNLISTED, TO_EITHER, TO_NAME, TO_LISTED = 0.4, 0.05, 0.05, 0.35
 _NOTHING: Final[Role] = "other"
 #: A word that may be a homograph of a listed name.
 _WORD: Final = re.compile(r"[^\W\d_]{2,10}")
@@ -113,9 +114,11 @@ def _kind(kind: str | None, rng: random.Random) -> str:
     """What a name is drawn as, by the kind that its writer marked; None for what is no name."""
     if kind is None:
         return NAME if rng.random() < TO_LISTED else UNLISTED
-    if rng.random() < TO_UNLISTED:
-        return UNLISTED
-    return EITHER if rng.random() < TO_EITHER else kind
+    drawn_as = rng.choices(
+        (UNLISTED, EITHER, NAME, kind),
+        (TO_UNLISTED, TO_EITHER, TO_NAME, 1 - TO_UNLISTED - TO_EITHER - TO_NAME),
+    )
+    return drawn_as[0]
 
 
 def parts(each: Whole) -> Iterator[Part]:
