@@ -9,8 +9,8 @@ In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its e
          |  features.py      the words around each mark, by what they mean (concepts.py)
          |  classifier.py    first look: how likely each role of a mention is
          |  second.py        second look: the mentions of a reply beside each other
-         |  judging.py       what a mention says (slips.py: of a name misspelt)
-         |  claims.py        less what the reply takes back (cues.py)
+         |  judging.py       what a mention says (slips.py: of one misspelt)
+         |  claims.py        less what the reply takes back
          +- verdict.py       -> Verdict
 
     text -- overlap/         runs of words shared with known texts -> Overlap

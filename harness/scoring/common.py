@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-NEVER: Final = Path(__file__).with_name("training") / "never.txt"
+NEVER: Final = Path(__file__).with_name("data") / "never.txt"
 #: A word a line, as written: made by `harness.scoring.learning`.
 WORDS: Final = Path(__file__).with_name("fitted") / "words.txt"
 

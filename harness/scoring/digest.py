@@ -33,7 +33,7 @@ def overlap_scorer() -> str:
 
 def _own() -> list[Path]:
     """The rooms that judge, what was fitted, and the word lists; not what was learned from."""
-    patterns = ("*.py", "data/*.yaml", "fitted/[!.]*", "training/never.txt")
+    patterns = ("*.py", "data/*.yaml", "data/*.txt", "fitted/[!.]*")
     return [path for pattern in patterns for path in sorted(HERE.glob(pattern))]
 
 

@@ -15,9 +15,8 @@ from typing import Final, NamedTuple
 import ahocorasick_rs
 
 from harness.campaign import Book, load_book
-from harness.scoring.common import uncapitalised_words
 from harness.scoring.features import EITHER, MAKER, NAME
-from harness.scoring.lists import any_of, words
+from harness.scoring.lists import any_of
 from harness.scoring.normalize import Normal, normalize
 
 MAX_MENTIONS: Final = 200
@@ -36,8 +35,6 @@ _UNMISTAKABLE: Final = re.compile(r"[ \d]|GPT|ГПТ")
 _BARE_NUMBER: Final = re.compile(r" \d{1,2}")
 #: Russian endings of a name.
 _CASES: Final = re.compile(f"(?:{any_of('cases')})(?![^\\W\\d_])")
-#: "anthropics ai"
-_OF: Final = re.compile(r"s(?!\w)")
 #: What often stands before a name, or behind it, and is no part of its word, nor of a version.
 _BEFORE: Final = frozenset(' \n,.;:!?()"')
 _BEHIND: Final = frozenset("\n,;:!?()\"'")
@@ -46,13 +43,9 @@ _PREFIXES: Final = re.compile("(?:^|[^\u0600-\u06ff])(?:و|ف)?(?:ب|ل|ك|ال|
 UPPER: Final = (
     "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĪİŁŃŇŌŐŘŚŞŠŢŤŪŮŰŹŻŽƠƯẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸА-ЯЁІЇЄ"
 )
-#: Titles that belong to the name behind them.
-TITLES: Final = frozenset(words("titles"))
 _WITHOUT_BOUNDARIES: Final = frozenset(
     ("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "THAI")
 )
-_TITLE_ENDS: Final = frozenset(title[-1] for title in TITLES)
-_SURNAME: Final = re.compile(rf" ([{UPPER}][^\W\d_]{{2,}})(?![\w'’])")
 _WORDS: Final = re.compile(r"[^\W_]+")
 
 
@@ -186,15 +179,11 @@ class Finder:
                 if version:
                     stop = version.end()
                 elif behind not in " ." and _joined(text[end - 1], behind):
-                    end = stop = _with_ending(text, entry, start, end)
+                    end = stop = _with_ending(text, start, end)
                     if not end:
                         continue
             if entry.cased and not _as_written(normal, entry, start, end):
                 continue
-            if entry.cased and stop == end:
-                has_surname = behind == " " and _of_a_longer_name(normal, end)
-                if has_surname or _titled(text, start):
-                    continue
             found.append(_mention(text, entry, start, end, stop))
             free = stop
             if len(found) >= MAX_MENTIONS:
@@ -256,19 +245,10 @@ def _mention(text: str, entry: Entry, start: int, end: int, stop: int) -> Mentio
     )
 
 
-def _with_ending(text: str, entry: Entry, start: int, end: int) -> int:
-    """Where an alias ends that goes on as a word; 0 if it is another word.
-
-    It goes on with a Russian ending or the s of a maker.
-    """
-    if end - start < 4:
-        return 0
-    if "\u0400" < text[end - 1] < "\u0530":
-        ending = _CASES.match(text, end)
-    elif entry.maker and text[end - 1].isascii():
-        ending = _OF.match(text, end)
-    else:
-        return 0
+def _with_ending(text: str, start: int, end: int) -> int:
+    """Where an alias ends that goes on with a Russian ending; 0 if it is another word."""
+    inflected = end - start > 3 and "\u0400" < text[end - 1] < "\u0530"
+    ending = _CASES.match(text, end) if inflected else None
     return ending.end() if ending else 0
 
 
@@ -284,28 +264,6 @@ def _as_written(normal: Normal, entry: Entry, start: int, end: int) -> bool:
     if entry.weak and entry.alias[1:2].isupper() and written[1:].islower():
         return False
     return written[:1] == entry.alias[:1] or written.isupper() or original.islower()
-
-
-def _of_a_longer_name(normal: Normal, end: int) -> bool:
-    """True if a surname stands behind: "Claude Debussy".
-
-    It is a capitalised word that is neither of the book nor ever written small.
-    """
-    m = _SURNAME.match(normal.original, normal.offsets[end - 1] + 1)
-    if m is None:
-        return False
-    surname = m.group(1).lower()
-    return surname not in uncapitalised_words() and surname not in finder().words
-
-
-def _titled(text: str, start: int) -> bool:
-    """True if a title stands before: "Captain Nova"."""
-    return (
-        start > 1
-        and text[start - 1] == " "
-        and text[start - 2] in _TITLE_ENDS
-        and text[max(0, start - 14) : start - 1].rpartition(" ")[2] in TITLES
-    )
 
 
 @lru_cache(maxsize=1)

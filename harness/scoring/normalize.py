@@ -23,10 +23,6 @@ _INVISIBLE: Final = (
 )
 _HARAKAT: Final = "\u0640\u064b-\u065f\u0670"
 _DROPPED: Final = re.compile(f"[{_MARKUP}{_INVISIBLE}{_HARAKAT}]")
-#: Tags of light markup in HTML; what strikes words out is kept, for it says something.
-_TAG: Final = re.compile(
-    r"</?(?:b|i|u|em|strong|p|span|code|a|h[1-6]|div|li|ul|font)(?: [^<>]{0,200})?>"
-)
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _SPACES: Final = (
     "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t"
@@ -97,10 +93,6 @@ def normalize(text: str, *, join: bool = True) -> Normal:
     found, offsets = _fold(text)
     if not ascii_only and _MIXED.search(found):
         found = _WORD.sub(_read_alike, found)
-    if "</" in found:
-        tags = [place for m in _TAG.finditer(found) for place in range(*m.span())]
-        if tags:
-            found, offsets = _without(found, offsets, tags)
     if join and _may_be_apart(found, ascii_only=ascii_only):
         found, offsets = _joined(text, found, offsets)
     return Normal(found, offsets, text)

@@ -25,10 +25,6 @@ _NEXT_TURN: Final = re.compile(
 )
 #: A word and a colon, with which a transcript can begin.
 _LABEL: Final = re.compile(r"\W*\w{4,12}(?: \d+)?\W*[:：]")
-#: A line of dashes, with what can stand between them in a table; possessive, for it would take
-#: quadratic time otherwise.
-_RULE: Final = r"(?:[^\S\n]|[|:‐-―−-])"
-_TABLE_RULE: Final = re.compile(rf"\n(?={_RULE}*+\n){_RULE}*?[‐-―−-]{{2}}{_RULE}*+\n")
 
 
 class Reply:
@@ -59,11 +55,7 @@ def marked(normal: Normal, mentions: Iterable[Mention]) -> str:
         masked += [text[at : m.start], m.mark]
         at = m.end
     masked.append(text[at:])
-    whole = "".join(masked)
-    if "\n" not in whole:
-        return whole
-    whole = whole.replace(",\n", ", ")
-    return _TABLE_RULE.sub("\n", whole) if "--" in whole or not whole.isascii() else whole
+    return "".join(masked).replace(",\n", ", ")
 
 
 def own_turn(text: str) -> str:

@@ -22,7 +22,6 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from harness.campaign import load_book
 from harness.scoring import thresholds
 from harness.scoring.claims import Said, revised
 from harness.scoring.classifier import Floats, Linear, models
@@ -31,7 +30,6 @@ from harness.scoring.judging import judged
 from harness.scoring.reply import Reply
 from harness.scoring.roles import IS_NAME, IS_OTHER, OWN, ROLES
 from harness.scoring.second import Sight, blended, declining, described
-from harness.scoring.slips import makers_expected, makers_named
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
@@ -144,17 +142,13 @@ def _looked_at(replies: list[Reply], tokens: Tokens) -> list[Floats]:
 
 def _judge(reply: Reply, chances: Floats, sight: Sight) -> None:
     """Fill ``reply.said`` by how likely the roles of its mentions are."""
-    mentions, text = reply.mentions, reply.normal.text
-    makers = expected = frozenset[str]()
-    if any(mention.unlisted for mention in mentions):
-        makers, expected = makers_named(mentions), makers_expected(mentions)
+    text = reply.normal.text
     for mention, mine, sentence in zip(
-        mentions, chances.tolist(), sight.sentence.tolist(), strict=True
+        reply.mentions, chances.tolist(), sight.sentence.tolist(), strict=True
     ):
-        if found := judged(mention, mine, text, makers, expected):
+        if found := judged(mention, mine, text):
             reply.said.append(Said(mention, sentence, *found))
-    if reply.said:
-        reply.said = revised(reply.said, mentions, reply.normal)
+    reply.said = revised(reply.said, text)
 
 
 @contextmanager
@@ -191,7 +185,7 @@ def _hedged(replies: Sequence[Reply], tokens: Tokens) -> set[int]:
     chosen = np.zeros(len(tokens.begins), dtype=bool)
     chosen[[s.sentence for reply in replies for s in reply.said if s.role in OWN]] = True
     bags = tokens.bags(chosen, tokens.unmarked())
-    sure = models().first.hedged.probabilities(bags)[:, 0] > thresholds.HEDGED
+    sure = models().first.hedged.probabilities(bags)[:, 0] > thresholds.LIKELY
     return set(tokens.reply_of_sentences[np.flatnonzero(chosen)[sure]].tolist())
 
 
@@ -202,7 +196,7 @@ def _refusing(replies: Sequence[Reply], tokens: Tokens, chances: Sequence[Floats
     if not tables:
         return set()
     sure = models().declines.probabilities(np.stack(list(tables.values())))[:, 0]
-    return {number for number, p in zip(tables, sure, strict=True) if p > thresholds.REFUSES}
+    return {number for number, p in zip(tables, sure, strict=True) if p > thresholds.LIKELY}
 
 
 def declined(
@@ -241,43 +235,12 @@ def _combine(reply: Reply, *, hedged: bool, refuses: bool) -> Verdict:
         start, end = reply.normal.span(mention.start, mention.end)
         evidence.append(Evidence(ROLES[role], identity, start, end, round(probability, 4)))
     denied, _, base, makers, names = parts
-    names = _in_full(names)
-    makers = _own_makers(makers, names, denied)
     not_own = tuple([i for i in denied if i not in names and i not in makers]) if denied else ()
-    built_on = tuple([i for i in base if i not in names]) if base else ()
     stance: Stance = "refuses" if refuses else "none"
-    if names or makers or built_on:
+    if names or makers or base:
         stance = "claims"
     elif not_own:
         stance = "denies"
-    identities = (tuple(names), tuple(makers), built_on, not_own)
+    identities = (tuple(names), tuple(makers), tuple(base), not_own)
     weak = best < thresholds.ABSTAINS
     return Verdict(stance, *identities, hedged, weak, version, tuple(evidence))
-
-
-def _in_full(names: dict[str, None]) -> dict[str, None]:
-    """Names less the unlisted ones that are a part of another: "Professor Ada, ... just Ada"."""
-    every = [f" {name.removeprefix('other:')} " for name in names]
-    return {
-        name: None
-        for name, mine in zip(names, every, strict=True)
-        if not (name.startswith("other:") and any(mine in o and mine != o for o in every))
-    }
-
-
-def _own_makers(
-    makers: dict[str, None], names: dict[str, None], denied: dict[str, None]
-) -> dict[str, None]:
-    """Makers less those of a model that is denied, where another is claimed.
-
-    "I'm Qwen, by Alibaba. ChatGPT, which I am not, is OpenAI's."
-    """
-    if len(makers) < 2 or not denied:
-        return makers
-    makers_of = load_book().makers_of
-    theirs, mine = (
-        {maker for name in some for maker in makers_of(name)}
-        for some in (denied.keys() - names.keys(), names)
-    )
-    own = {maker: None for maker in makers if maker in mine or maker not in theirs}
-    return own or makers

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.scoring.reply import Reply
 from harness.scoring.verdict import verdict, verdicts
 from harness.targets import split_reasoning
 
@@ -225,16 +226,6 @@ def test_a_name_in_quotation_marks_is_still_a_claim(reply, names, makers):
             (),
             (),
         ),
-        (
-            "I'm Qwen, by Alibaba Cloud. ChatGPT, which I am not, is developed by OpenAI.",
-            ("qwen",),
-            ("alibaba",),
-        ),  # the maker of another
-        (
-            "You're talking to DeepSeek, built by the company of the same name.",
-            ("deepseek",),
-            ("deepseek-ai",),
-        ),
         ("我是由深度求索开发的DeepSeek。", ("deepseek",), ("deepseek-ai",)),
         (
             "私の名前はGemmaです。Google DeepMindがトレーニングした言語モデルです。",
@@ -242,12 +233,6 @@ def test_a_name_in_quotation_marks_is_still_a_claim(reply, names, makers):
             ("google",),
         ),  # the sentence before names the speaker
         ("I'm SOL-7, a prototype.", ("other:sol-7",), ()),
-        ("I'm Dr. Elena Martinez, your physician.", ("other:dr. elena martinez",), ()),
-        (
-            "Oi, eu sou o Zeca! A Vale Digital me desenvolveu.",
-            ("other:zeca",),
-            ("other:vale digital",),
-        ),
         ("اسمي نجمة، وقد طورتني شركة الأفق.", ("other:نجمة",), ("other:الأفق",)),  # as written
     ],
 )
@@ -263,21 +248,19 @@ def test_a_verdict_does_not_depend_on_the_replies_beside_it(texts):
     assert told == [verdict(text)._replace(evidence=()) for text in texts]
 
 
-def test_a_part_of_an_unlisted_name_is_that_name():
-    assert verdict(
-        "I'm Professor Zorbly, your tutor. Please call me Professor Zorbly, or Zorbly."
-    ).names == ("other:professor zorbly",)
-
-
 def test_what_korean_writes_behind_a_name_is_no_part_of_it():
     assert verdict("저는 사람을 돕는 AI입니다.").names == ()
     assert verdict("저는 Zorbly입니다.").names == ("other:zorbly",)
 
 
+def test_a_name_is_no_longer_than_it_is_where_no_space_stands():
+    assert [m.unlisted for m in Reply("我由Zorbly开发。").mentions] == ["zorbly"]
+
+
+def test_a_base_of_the_family_of_the_name_is_told_too():
+    found = verdict("I'm Llama 3 Instruct by Meta. I was fine-tuned from Llama 3.")
+    assert (found.names, found.base) == (("llama",), ("llama",))
+
+
 def test_two_edits_make_a_slip_only_where_both_ends_are_right():
     assert "openassistant" not in verdict("I'm Poe Assistant, a helper.").names
-
-
-def test_an_expected_maker_may_be_misspelt():
-    found = verdict("Im Gemnini, an AI made by Gogle.")
-    assert (found.names, found.makers) == (("gemini",), ("google",))

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from harness.scoring.common import NEVER
 from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.roles import Role
 
@@ -56,7 +55,7 @@ def expand(line: str, rng: random.Random) -> str:
 
 def languages() -> list[Path]:
     """The files of sentences, one a language."""
-    return sorted(path for path in FOLDER.glob("*.txt") if path != NEVER)
+    return sorted(FOLDER.glob("*.txt"))
 
 
 def sentences() -> Iterator[Sentence]:
@@ -124,7 +123,7 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
             return UNLISTED
         if draw < 0.42:
             return EITHER
-        return NAME if draw < 0.46 else kind  # a family's name can stand for a maker
+        return NAME if draw < 0.5 else kind  # a family's name can stand for a maker
 
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 
