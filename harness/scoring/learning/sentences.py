@@ -123,7 +123,7 @@ def _marked(text: str, section: str, language: str, number: int, rng: random.Ran
             return UNLISTED
         if draw < 0.42:
             return EITHER
-        return NAME if draw < 0.5 else kind  # a family's name can stand for a maker
+        return NAME if draw < 0.54 else kind  # a family's name can stand for a maker
 
     return Sentence(_SLOT.sub(mark, text), tuple(roles), section, language, number)
 

@@ -25,7 +25,7 @@ from harness.targets import split_reasoning
 
 #: How often a name is drawn as unlisted, as one of both kinds, a maker as a name; what is no name
 #: as a listed one.
-TO_UNLISTED, TO_EITHER, TO_NAME, TO_LISTED = 0.4, 0.05, 0.05, 0.35
+TO_UNLISTED, TO_EITHER, TO_NAME, TO_LISTED = 0.4, 0.06, 0.1, 0.35
 _NOTHING: Final[Role] = "other"
 #: A word that may be a homograph of a listed name.
 _WORD: Final = re.compile(r"[^\W\d_]{2,10}")
