@@ -49,6 +49,8 @@ class _Process:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        #: Seconds of CPU time that all further jobs may take together; None: no end of them.
+        self.left: float | None = None
 
     def does(self, job: dict[str, Any]) -> dict[str, Any]:
         """The answer to one job.
@@ -58,8 +60,12 @@ class _Process:
         NotRendered
             The job ended the process.
         """
-        message = json.dumps(job).encode()
         with self._lock:
+            if self.left is not None:
+                if self.left <= 0:
+                    raise NotRendered("the templates together take more CPU time than they may")
+                job = job | {"cpu_s": min(job["cpu_s"], self.left)}
+            message = json.dumps(job).encode()
             process = self._started()
             assert process.stdin is not None and process.stdout is not None
             try:
@@ -70,9 +76,11 @@ class _Process:
             except BaseException:  # its answer would be taken for that to the next job
                 self._ended()
                 raise
+            found: dict[str, Any] = {} if said is None else json.loads(said)
+            if self.left is not None:
+                self.left -= found.get("cpu_s", job["cpu_s"])
             if said is None:
                 raise NotRendered(_why(self._ended()))
-        found: dict[str, Any] = json.loads(said)
         return found
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -133,6 +141,11 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def allow_together(seconds: float) -> None:
+    """Bound the CPU time of all further jobs together: for whoever renders files of strangers."""
+    _process.left = seconds
 
 
 def rendered(kind: str, **job: Any) -> Any:

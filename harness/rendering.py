@@ -6,7 +6,8 @@ sandbox, by a process with limits on memory and on the CPU time of each job. Who
 (`guarded.py`) sends jobs and reads answers; a job that passes a limit ends the process.
 
 A job is an object of JSON with a ``kind``, one of `JOBS`. The answer has ``made``, or ``problem``
-(one of `Problem`) with what was ``said``, the ``line`` and the ``block``.
+(one of `Problem`) with what was ``said``, the ``line`` and the ``block``; and ``cpu_s``, what it
+took.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -229,7 +231,8 @@ def main() -> None:
     while (asked := read_whole(sys.stdin.buffer)) is not None:
         job = json.loads(asked)
         signal.setitimer(signal.ITIMER_PROF, job["cpu_s"])  # at its end the kernel ends us
-        told = json.dumps(answer(job)).encode()
+        began = time.process_time()
+        told = json.dumps(answer(job) | {"cpu_s": time.process_time() - began}).encode()
         signal.setitimer(signal.ITIMER_PROF, 0)
         write_whole(told, sys.stdout.buffer)
 

@@ -26,6 +26,24 @@ def test_a_job_that_breaks_the_process_leaves_the_next_one_unharmed(tmp_path, ho
     assert text("{{ x }}", tmp_path, x="é\ud800") == "é\ud800"
 
 
+def test_jobs_together_may_be_bound(tmp_path, monkeypatch):
+    """A file of strangers may hold many templates that each stay below the limit."""
+    monkeypatch.setattr(guarded, "_process", guarded._Process())
+    try:
+        guarded.allow_together(0.5)
+        assert text("a", tmp_path) == "a"
+        assert 0 < guarded._process.left < 0.5
+        with pytest.raises(NotRendered, match="together take more CPU time"):
+            text(
+                "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+                tmp_path,
+            )
+        with pytest.raises(NotRendered, match="together take more CPU time"):
+            text("a", tmp_path)
+    finally:
+        guarded._process.end()
+
+
 def test_a_process_that_was_killed_from_outside_is_started_again(tmp_path):
     assert text("a", tmp_path) == "a"
     process = guarded._process._process

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Engine
@@ -39,6 +39,16 @@ class Scored(NamedTuple):
     verdict: Verdict | None
     reasoning: Verdict | None
     overlap: Overlap | None
+
+
+class Onlooker(Protocol):
+    """Whoever wants to know how far scoring is."""
+
+    def before(self, text: str) -> None:
+        """A text is about to be scored; those before it are, but for some."""
+
+    def after(self) -> None:
+        """All texts of these samples are scored."""
 
 
 class _Kept(Generic[T]):
@@ -74,14 +84,19 @@ class _Kept(Generic[T]):
 class Scoring:
     """Scores rows of a journal; ``engine`` is the database that keeps what is found.
 
-    Without one every text is scored anew, and nothing is kept: for whoever trusts no one.
+    Without one every text is scored anew, and nothing is kept: for whoever trusts no one, and may
+    have an ``onlooker`` who ends what takes too long.
     """
 
-    def __init__(self, engine: Engine | None) -> None:
+    def __init__(self, engine: Engine | None, onlooker: Onlooker | None = None) -> None:
+        def told(texts: Iterable[str]) -> Iterable[str]:
+            return texts if onlooker is None else _announced(texts, onlooker)
+
+        self._onlooker = onlooker
         said = Scores(engine, verdict_scorer()) if engine else None
         recited = Scores(engine, overlap_scorer()) if engine else None
-        self._verdicts = _Kept(said, Verdict, verdicts)
-        self._overlaps = _Kept(recited, Overlap, _overlaps)
+        self._verdicts = _Kept(said, Verdict, lambda texts: verdicts(told(texts)))
+        self._overlaps = _Kept(recited, Overlap, lambda texts: _overlaps(told(texts)))
         self._measures: dict[str, str] = {}
 
     def score(self, rows: Iterable[dict[str, Any]], total: int | None = None) -> Iterator[Scored]:
@@ -102,6 +117,8 @@ class Scoring:
         recitals = {row["text"]: None for row in whole if self._asks_for_backstory(row["probe"])}
         said = self._verdicts.of({**replies, **thoughts})
         recited = self._overlaps.of(recitals)
+        if self._onlooker is not None:
+            self._onlooker.after()
         for row in batch:
             if row["status"] != "ok":
                 yield Scored(row, None, None, None)
@@ -114,6 +131,12 @@ class Scoring:
         if probe not in self._measures:
             self._measures[probe] = load_probe(probe).measures
         return self._measures[probe] == "backstory"
+
+
+def _announced(texts: Iterable[str], onlooker: Onlooker) -> Iterator[str]:
+    for text in texts:
+        onlooker.before(text)
+        yield text
 
 
 def _overlaps(texts: Iterable[str]) -> Iterator[Overlap]:

@@ -75,6 +75,22 @@ def test_scoring_that_ended_early_goes_on_with_what_is_missing(journal, monkeypa
     assert "I am Nex." not in asked and STORY in asked
 
 
+def test_an_onlooker_is_told_each_text_before_it_is_scored_and_when_they_are(journal, monkeypatch):
+    seen = []
+
+    class Looks:
+        def before(self, text):
+            seen.append(text)
+
+        def after(self):
+            seen.append("scored")
+
+    monkeypatch.setattr(scored, "CHUNK", 2)
+    told = list(Scoring(None, Looks()).score(journal.rows()))
+    assert [tuple(one[1:]) for one in told] == found(journal, None)
+    assert seen == ["I am Nex.", STORY, "Hm.", "scored"] * 2 + [STORY, STORY, "scored"]
+
+
 @pytest.mark.parametrize("forged", ["{}", "[]", "not JSON", '["claims",["rio"]]'])
 def test_what_a_stranger_wrote_is_not_believed_by_who_scores_anew(journal, tmp_path, forged):
     tally(journal, CAMPAIGN, tmp_path / "a")

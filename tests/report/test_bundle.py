@@ -209,6 +209,30 @@ def test_the_process_that_checks_has_limits(seconds, memory, work, ends):
     assert ends < 0 or b"MemoryError" in done.stderr
 
 
+PATIENT = """
+from harness.report.evidence.checking import Patience, used
+patience = Patience({seconds}, 2_000_000_000, 1.0)
+def work(seconds):
+    end = used() + seconds
+    while used() < end: pass
+for text in ("a", "b", "c", "d"):
+    patience.before(text)
+    work(0.7)
+patience.after()
+work({longest})
+patience.before("a")
+work({longest})
+"""
+
+
+@pytest.mark.parametrize(("seconds", "longest", "ends"), [(60, 0.5, 0), (60, 3, -24), (0, 0, -24)])
+def test_one_text_has_not_the_time_of_all_others(seconds, longest, ends):
+    """Each text gets a second or two here; many may take longer, up to what all may take."""
+    source = PATIENT.format(seconds=seconds, longest=longest)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, check=False)
+    assert done.returncode == ends, done.stderr
+
+
 def test_a_check_that_breaks_off_is_told_plainly(tmp_path):
     from harness.report.evidence.checking import Refused
     from harness.report.evidence.verify import _answer

@@ -152,6 +152,7 @@ def test_an_index_that_hides_rows_is_found(journal):
         ("UPDATE responses SET replies = x'00'", "strange kind"),
         ("UPDATE responses SET seconds = 'long'", "strange kind"),
         ("UPDATE responses SET samples = 'many'", "strange kind"),
+        ("UPDATE responses SET samples = 1000000000 WHERE position = 1", "than it holds"),
     ],
 )
 def test_rows_that_truename_does_not_write_are_found(journal, statement, said):

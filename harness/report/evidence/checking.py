@@ -23,8 +23,12 @@ ANSWER: Final = "answer.json"
 #: Seconds of processor time for reading, and bytes of memory.
 READING_S, READING_MEMORY = 8, 1_000 * MB
 #: For counting anew: seconds at least, a sample, and a byte; bytes of memory at least, and a byte.
-COUNTING_S, SAMPLE_S, BYTE_S = 20.0, 0.02, 1e-6
+COUNTING_S, SAMPLE_S, BYTE_S = 20.0, 0.02, 5e-6
 COUNTING_MEMORY, BYTE_MEMORY = 6_000 * MB, 4
+#: For a text and those that are scored with it: seconds at least, and a letter.
+TEXT_S, LETTER_S = 10.0, 1e-5
+#: For all prompts of a bundle together, whose templates a process of its own renders.
+PROMPTS_S = 30.0
 
 
 class Job(msgspec.Struct):
@@ -63,12 +67,38 @@ class Refused(msgspec.Struct, tag=True):
     next: str | None = None
 
 
+def used() -> float:
+    """Seconds of processor time that this process has had."""
+    found = resource.getrusage(resource.RUSAGE_SELF)
+    return found.ru_utime + found.ru_stime
+
+
 def limit(seconds: float, memory: int) -> None:
     """Bound this process's time from now on, and its memory."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    until = int(used.ru_utime + used.ru_stime + seconds) + 1
+    until = int(used() + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+
+
+class Patience:
+    """The time that counting anew may take: in all, and until one text is done with.
+
+    Texts are many where the journal is large. One that nobody gets done with has not the time of
+    the others.
+    """
+
+    def __init__(self, seconds: float, memory: int, text_s: float = TEXT_S) -> None:
+        self.until, self.memory, self.text_s = used() + seconds, memory, text_s
+        limit(seconds, memory)
+
+    def before(self, text: str) -> None:
+        """A text is about to be scored; those before it are, but for some."""
+        for_this = self.text_s + LETTER_S * len(text)
+        limit(min(for_this, self.until - used()), self.memory)
+
+    def after(self) -> None:
+        """All texts of some samples are scored."""
+        limit(self.until - used(), self.memory)
 
 
 def check(job: Job, scratch: Path) -> Checked:
@@ -96,10 +126,9 @@ def check(job: Job, scratch: Path) -> Checked:
     folder = scratch / "results" / "run"
     from harness.report.evidence.definitions import check_database
 
-    check_database(folder / "journal.sqlite")
-    seconds = COUNTING_S + SAMPLE_S * found.manifest.samples + BYTE_S * size[0]
-    limit(seconds, COUNTING_MEMORY + BYTE_MEMORY * size[0])
-    _recounted(folder, checked)
+    samples = check_database(folder / "journal.sqlite")
+    seconds = COUNTING_S + SAMPLE_S * samples + BYTE_S * size[0]
+    _recounted(folder, checked, Patience(seconds, COUNTING_MEMORY + BYTE_MEMORY * size[0]))
     stamp, plan = (folder.joinpath(name) for name in (STAMP, REGISTERED))
     if stamp.is_file():
         _stamped(job, stamp, plan, checked)
@@ -130,13 +159,15 @@ def _signed(job: Job, manifest: bytes, signature: bytes | None, checked: Checked
         checked.wrong.append(f"it is not signed with the key {fingerprint(key)}")
 
 
-def _recounted(folder: Path, checked: Checked) -> None:
+def _recounted(folder: Path, checked: Checked, patience: Patience) -> None:
+    from harness import guarded
     from harness.report.evidence.recount import foreign, recount
     from harness.report.evidence.registration import check_registration
     from harness.report.evidence.software import made_with
 
     manifest = checked.manifest
-    found = recount(folder, manifest.samples, manifest.run)
+    guarded.allow_together(PROMPTS_S)
+    found = recount(folder, manifest.samples, manifest.run, patience)
     same = manifest.versions == made_with()
     other = "" if same else " (it was made by another version of truename, or of what it uses)"
     checked.recounted += [f"{table}{other}" for table in found.differing]

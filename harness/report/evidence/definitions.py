@@ -39,8 +39,10 @@ NEEDED: Final = ("runs", "targets", "trials", "contexts", "responses")
 LONGEST: Final = 256 << 20
 
 
-def check_database(path: Path) -> None:
+def check_database(path: Path) -> int:
     """Look at a database's definitions, then at its pages and rows, without changing it.
+
+    How many samples it holds.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def check_database(path: Path) -> None:
             database.execute("PRAGMA cell_size_check=ON")
             check_definitions(database)
             _check_pages(database)
-            _check_rows(database)
+            return _check_rows(database)
     except sqlite3.Error as problem:
         raise ValueError(f"its journal cannot be read: {plain(str(problem))}") from None
 
@@ -99,7 +101,7 @@ def _check_pages(database: sqlite3.Connection) -> None:
         raise ValueError(f"its journal is damaged: {plain(str(said))[:200]}")
 
 
-def _check_rows(database: sqlite3.Connection) -> None:
+def _check_rows(database: sqlite3.Connection) -> int:
     if database.execute("SELECT count(*) FROM (SELECT 1 FROM runs LIMIT 2)").fetchone()[0] != 1:
         raise ValueError("its journal does not hold one run, but none or several")
     lost = """SELECT count(*) FROM responses r
@@ -111,11 +113,17 @@ def _check_rows(database: sqlite3.Connection) -> None:
     for table, odd in _odd_values(database):
         raise ValueError(f"its journal holds a value of a strange kind in {table}.{odd}")
     end = before = None
-    blocks = "SELECT position, first, samples FROM responses ORDER BY run, position, first"
-    for position, first, samples in database.execute(blocks):
+    held = 0
+    blocks = """SELECT position, first, samples, length(replies) FROM responses
+        ORDER BY run, position, first"""
+    for position, first, samples, size in database.execute(blocks):
         if first < 0 or samples < 1 or (position == before and first < end):
             raise ValueError(f"its journal holds a sample twice, at place {position}")
+        if samples > size:  # a reply takes some letters
+            raise ValueError(f"its journal counts more samples than it holds, at place {position}")
         before, end = position, first + samples
+        held += samples
+    return held
 
 
 def _odd_values(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from harness.campaign import Loaded, Plan, Trial, folders, from_text
 from harness.counting import TABLES, Scoring
+from harness.counting.scored import Onlooker
 from harness.errors import TruenameError
 from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
 from harness.journal import schema as store
@@ -47,10 +48,11 @@ class Recounted(NamedTuple):
     same_page: bool
 
 
-def recount(folder: Path, samples: int, run: str) -> Recounted:
+def recount(folder: Path, samples: int, run: str, onlooker: Onlooker | None = None) -> Recounted:
     """Write the tables and the page of the one run in ``folder`` again, and compare.
 
-    ``samples`` and ``run`` are what the bundle says of itself.
+    ``samples`` and ``run`` are what the bundle says of itself; the ``onlooker`` is told how far
+    scoring is.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def recount(folder: Path, samples: int, run: str) -> Recounted:
         packed = {path: path.with_name(f"packed-{path.name}") for path in _counted(folder)}
         for path, kept in packed.items():
             path.rename(kept)
-        tables = write_page(opened, campaign, folder / PAGE, scoring=Scoring(None))
+        tables = write_page(opened, campaign, folder / PAGE, scoring=Scoring(None, onlooker))
         wrong = []
         if record["run"] != run:
             wrong.append("its manifest and its journal name different runs")
