@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_the_narrow_form_fits_a_phone_at_the_size_of_its_letters():
     svg = only("narrow", drawn(charts.Point(0, 0, 0.5, 0.0, 1.0), rows=["a target  bare"] * 9))
     assert float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) <= 390 - 2 * 19
     places = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>a target', svg)]
-    assert len(places) == 9 and min(b - a for a, b in zip(places, places[1:], strict=False)) > 30
+    assert len(places) == 9 and min(b - a for a, b in itertools.pairwise(places)) > 30
 
 
 def drawn(*points, series=("Nex",), rows=("suspect bare", "donor bare")):

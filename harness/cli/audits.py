@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, told_plainly
+from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, say, told_plainly
 
 
 @click.group(short_help="Run audits that are due, and tell what changed")
@@ -43,21 +43,15 @@ def run(
 
     now = audits.present(at)
     loaded = audits.load_audit(name)
-    found = audits.run_audit(loaded, results, store, now=now, forced=force, say=_plainly)
+    found = audits.run_audit(loaded, results, store, now=now, forced=force, say=say)
     for line in audits.told(loaded.audit, found, now):
-        _plainly(line)
+        say(line)
     for problem in found.untold:
-        _plainly(f"not told yet, {problem}", err=True)
+        say(f"not told yet, {problem}", err=True)
     if found.state in ("silent", "stopped"):
         sys.exit(exits.NOT_FOUND_OUT)
     if fail_on and any(event.kind not in ("recovered", "settled") for event in found.raised):
         sys.exit(exits.FOUND)
-
-
-def _plainly(line: str, *, err: bool = False) -> None:
-    from harness.console import plain
-
-    click.echo(plain(line), err=err)
 
 
 @audit.command()
@@ -100,7 +94,7 @@ def serve(
     click.echo(f"keeping the schedule of {', '.join(server.names)}{page}")
     for name in server.names:
         for line in audits.reaches(audits.load_audit(name)):
-            _plainly(line)
+            say(line)
     server.run()
     click.echo("stopped; what was under way is saved")
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, QUIET, RESULTS, STORE, console, print_json, told_plainly
+from harness.cli.options import (
+    AS_JSON,
+    QUIET,
+    RESULTS,
+    STORE,
+    console,
+    print_json,
+    say,
+    told_plainly,
+)
 
 if TYPE_CHECKING:
     from harness.campaign import Loaded
@@ -293,6 +302,7 @@ def size(
     metavar="SECONDS",
     help="Give an endpoint up after so long; what was found until then is told.",
 )
+@AS_JSON
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -310,6 +320,7 @@ def inspect(
     tokenizer: str | None,
     samples: int,
     within: float,
+    as_json: bool,
     out: Path,
 ) -> None:
     """Find what stands before a question: injected by a template, or hidden by a host.
@@ -317,18 +328,24 @@ def inspect(
     TARGET is a Hugging Face folder, a GGUF file, lab:NAME, a URL (with --model), or with --campaign
     the name of a target. Exits with 3 where it could not be found out.
     """
+    from msgspec import to_builtins
+
     from harness import exposure
     from harness.console import plain
 
     place = exposure.named(target, campaign, model, api_key_env, tokenizer)
     found = exposure.inspect(place, samples, within)
-    for line in found.verdict:
-        click.echo(plain(line))
-    if found.injection and found.injection.injected:
-        click.echo(click.style("injected:", bold=True) + "\n" + plain(found.injection.injected))
-        for line in found.injection.lines:
-            click.echo(f"  template: {plain(line)}")
-    for path in exposure.write(found, out):
-        click.echo(str(path))
+    written = [str(path) for path in exposure.write(found, out)]
+    if as_json:
+        print_json({**to_builtins(found), "files": written})
+    else:
+        for line in found.verdict:
+            say(line)
+        if found.injection and found.injection.injected:
+            injected = plain(found.injection.injected)
+            click.echo(click.style("injected:", bold=True) + "\n" + injected)
+            for line in found.injection.lines:
+                click.echo(f"  template: {plain(line)}")
+        click.echo("\n".join(written))
     if found.unknown:
         sys.exit(exits.NOT_FOUND_OUT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import QUIET, RESULTS, STORE, Size, told_plainly
+from harness.cli.options import QUIET, RESULTS, STORE, Size, say, told_plainly
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -79,15 +79,15 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     )
     click.echo(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
     for said in found.shown:
-        click.echo(plain(said))
+        say(said)
     for said in found.notes:
-        click.echo(f"note: {plain(said)}")
+        say(f"note: {said}")
     for name in found.changed:
         click.echo(f"CHANGED: {plain(name)}")
     for table in found.recounted:
         click.echo(f"counted again with this truename, differs: {plain(table)}")
     for said in found.wrong:
-        click.echo(f"WRONG: {plain(said)}")
+        say(f"WRONG: {said}")
     if not found.sound:
         sys.exit(exits.FOUND)
     click.echo(

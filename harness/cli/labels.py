@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from harness.cli import exits
-from harness.cli.options import RESULTS, STORE, console, told_plainly
+from harness.cli.options import RESULTS, STORE, console, say, told_plainly
 
 if TYPE_CHECKING:
     from harness.counting import Label, Shown, Stance
@@ -89,10 +89,9 @@ def label(
         click.echo(f"{new} new labels in {opened.folder / counting.LABELS}")
     else:
         _read(opened, list(counting.to_read(opened, drawn, who)), len(drawn.samples), who)
-    from harness.console import plain
 
     for line in counting.agreement_lines(counting.agreement_of_labels(opened, drawn)):
-        click.echo(plain(line))
+        say(line)
     click.echo(f"next: truename report {run}")
 
 
@@ -133,7 +132,6 @@ def judge(
     or stopped, the same command goes on where it was.
     """
     from harness import counting
-    from harness.console import plain
     from harness.journal import find_run
 
     opened = find_run(run, results, store)
@@ -141,7 +139,7 @@ def judge(
     found = counting.judge_replies(opened, wanted, click.echo)
     beside = counting.agreement_lines_of_judges(counting.agreement_of_judges(opened))
     for line in [*counting.judging_lines(found), *beside]:
-        click.echo(plain(line))
+        say(line)
     if found.stopped:
         click.echo(f"{found.stopped}\nto go on, type the same command: {found.left} are left")
         sys.exit(exits.NOT_FOUND_OUT)

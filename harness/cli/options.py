@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -61,6 +63,29 @@ QUIET = click.option(
     callback=_quiet,
     help="Do not show how far it is.",
 )
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print lines, a stranger's among them; a terminal gets them broken between words."""
+    from harness.console import plain
+
+    for line in plain(text).split("\n"):
+        click.echo(_broken(line) if sys.stdout.isatty() else line, err=err)
+
+
+def _broken(line: str) -> str:
+    """A line in pieces of the terminal's width, all but the first set in a little more."""
+    width = shutil.get_terminal_size().columns
+    if len(line) <= width:
+        return line
+    start = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=f"{start}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def print_json(said: Any) -> None:

@@ -17,6 +17,7 @@ from harness.cli.options import (
     STORE,
     console,
     print_json,
+    say,
     told_plainly,
 )
 
@@ -230,12 +231,11 @@ def compare(
 ) -> None:
     """What changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
     from harness import counting
-    from harness.console import plain
     from harness.tables import write_bytes, write_file
 
     found = counting.compare_runs(before, after, results, store, alpha)
     for line in counting.told(found):
-        click.echo(plain(line))
+        say(line)
     drifted = len(found.drifted)
     click.echo(f"{drifted} of {len(found.rates)} rates changed (adjusted p under {alpha:g})")
     if out:

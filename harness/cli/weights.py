@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import QUIET, ManyParents, Size, told_plainly
+from harness.cli.options import QUIET, ManyParents, Size, say, told_plainly
 
 
 @click.command(cls=ManyParents, short_help="Is a checkpoint a blend of others?")
@@ -79,7 +79,6 @@ def weights(
     https (also a model's page on huggingface.co), s3, gs, az, which is read by range requests.
     Killed, the same command goes on where it was.
     """
-    from harness.console import plain
     from harness.errors import WeightsError
     from harness.weights import Settings, best_pair, cache, check_into, told_pairs
 
@@ -91,12 +90,12 @@ def weights(
     settings = Settings(sample, budget, memory, None, seed, cache())
     if search:
         ranked = best_pair(suspect, search, seed)
-        click.echo(plain("\n".join(told_pairs(ranked))))
+        say("\n".join(told_pairs(ranked)))
         parents = next(pair.places for pair in ranked if len(pair.places) == 2)
     try:
         found = check_into(suspect, parents, settings, out)
     except KeyboardInterrupt:
         click.echo("stopped; what was found is kept, and the same command goes on", err=True)
         sys.exit(exits.STOPPED)
-    click.echo(plain("\n".join(found.lines)))
+    say("\n".join(found.lines))
     click.echo("\n" + "\n".join(map(str, found.written)))

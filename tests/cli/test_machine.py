@@ -83,3 +83,25 @@ def test_ctrl_c_is_a_line_and_code_130(results, monkeypatch):
     monkeypatch.setattr(counting, "make_tables", interrupted)
     done = truename("tally", "made", "--results", results)
     assert done.exit_code == 130 and done.stderr == "stopped; nothing that was saved is lost\n"
+
+
+def test_a_terminal_gets_long_lines_broken_between_words(monkeypatch, capsys):
+    from harness.cli import options
+
+    line = "  a line with words that goes on " + "and on " * 20 + "\x1b[2J"
+    options.say(line)
+    assert capsys.readouterr().out == line.replace("\x1b", "<U+001B>") + "\n"
+    monkeypatch.setattr(options.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    options.say(line)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) <= 60
+    assert all(each.startswith("    ") for each in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(line.replace("\x1b", "<U+001B>").split())
+
+
+def test_inspect_as_json_says_what_is_injected(tmp_path):
+    done = truename("inspect", "lab:suspect", "--samples", "0", "--json", "-q", folder=tmp_path)
+    found = json.loads(done.stdout)
+    assert "Rio" in found["injection"]["injected"] and found["verdict"]
+    assert [(tmp_path / path).is_file() for path in found["files"]] == [True] * len(found["files"])

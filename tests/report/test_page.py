@@ -154,9 +154,8 @@ def test_it_opens_without_errors_and_without_a_request(opened, report):
         "another name comes more often than the claimed one" in verdict.inner_text()
         and "Rio in 0.0 % of replies (0 of 36" in verdict.inner_text()
     )
-    assert (
-        verdict.bounding_box()["y"] < 300 and opened.locator("figure svg.wide").bounding_box()["y"] < 700
-    )  # both on the first screen
+    picture = opened.locator("figure svg.wide")  # both on the first screen
+    assert verdict.bounding_box()["y"] < 300 and picture.bounding_box()["y"] < 700
     assert opened.locator("mark").count() > 5
 
 
