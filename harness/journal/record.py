@@ -121,8 +121,14 @@ class Record:
             connection.execute(sa.update(runs).where(runs.c.run == self.run).values(values))
 
     def remember_target(self, target: str, capabilities: Any) -> None:
-        """Store what a target can do; the newest preflight stands."""
-        row = {"run": self.id, "target": target, "capabilities": to_json(capabilities)}
+        """Store what a target can do; the newest preflight stands.
+
+        Notes of earlier ones stay: they are of samples that were taken then.
+        """
+        said = msgspec.json.decode(to_json(capabilities), type=dict[str, Any])
+        before = self.capabilities().get(target, {}).get("notes") or []
+        said["notes"] = list(dict.fromkeys((*before, *said.get("notes", ()))))
+        row = {"run": self.id, "target": target, "capabilities": to_json(said)}
         with self.engine.begin() as connection:
             connection.execute(insert_over(self.engine, targets, row))
 

@@ -159,7 +159,9 @@ def replies(answer: Completion, indices: Sequence[int], most: int | None = None)
 
 
 def _reply(choice: Choice, index: int, tokens: int | None, most: int | None) -> Reply:
-    said, finish, reasoning = choice.message or choice.delta, named(choice.finish_reason), None
+    said, finish, reasoning = choice.message, named(choice.finish_reason), None
+    if choice.delta is not None and (said is None or said.content is None):
+        said = choice.delta
     content = choice.text if said is None else said.content
     text, odd = content, None
     if type(content) is not str:
@@ -178,7 +180,7 @@ def _reply(choice: Choice, index: int, tokens: int | None, most: int | None) -> 
         return Reply(index, "failed", text, reasoning, finish, odd, tokens)
     status, why = ended(text, finish, tokens, most)
     if reasoning and status == "empty":
-        why = ALL_REASONING
+        why = why or ALL_REASONING
     return Reply(index, status, text, reasoning, finish, why, tokens)
 
 

@@ -66,7 +66,8 @@ def _sorted(
 def _of_object(
     part: dict[str, Any], texts: list[str], thoughts: list[str], *, thought: bool, depth: int
 ) -> str | None:
-    kind = str(part.get("type") or "")
+    told = part.get("type")
+    kind = told if isinstance(told, str) else ""
     within = next((name for name in (*_WITHIN, "refusal") if name in part), None)
     if within is None:
         if kind.startswith(_WORDLESS) or kind.startswith(_THOUGHT):

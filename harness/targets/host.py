@@ -127,6 +127,7 @@ def _for_good(refused: Refused, body: bytes) -> Refused:
     """
     if refused.problem.fate != "retry" or b'"role":"system"' not in body:
         return refused
-    if refused.status is None or not SYSTEM_REFUSED.search(refused.reason):
+    answered = refused.status is not None or refused.problem is PROBLEMS["told"]
+    if not answered or not SYSTEM_REFUSED.search(refused.reason):
         return refused
-    return Refused(refused.reason, STATUSES[400], status=refused.status, body=refused.body)
+    return Refused(refused.reason, STATUSES[400], status=refused.status or 400, body=refused.body)

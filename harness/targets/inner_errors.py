@@ -85,7 +85,8 @@ def told(error: Any, beside: dict[str, Any] | None = None) -> Told | None:
     if not error or error is True:
         return None
     inner = error if isinstance(error, dict) else {}
-    codes = [str(at[name]) for at in (inner, beside or {}) for name in _CODES if at.get(name)]
+    found = [at[name] for at in (inner, beside or {}) for name in _CODES if at.get(name)]
+    codes = [str(code) for code in found if isinstance(code, str | int)]
     words = next((inner[name] for name in _WORDS if inner.get(name)), None if inner else error)
     if words is None and (not codes or codes[0].lower() in _FINE):
         return None

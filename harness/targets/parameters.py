@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from harness.targets.answers import Completion
 from harness.targets.bodies import Bodies
-from harness.targets.problems import Refused
+from harness.targets.pace import OVERLOADED
+from harness.targets.problems import PROBLEMS, Refused
 
 #: Asks for one small answer by a body.
 Ask = Callable[[dict[str, Any]], Awaitable[Completion | Refused]]
@@ -23,8 +24,6 @@ Ask = Callable[[dict[str, Any]], Awaitable[Completion | Refused]]
 LIMITS: Final = ("max_tokens", "max_completion_tokens")
 #: Statuses below 500 that do not come of what a body holds.
 _OTHER: Final = frozenset((401, 402, 403, 404, 408, 409, 425, 429))
-#: Statuses of servers that break on what they do not know.
-BROKEN: Final = frozenset((500, 501))
 
 
 class Refusal(NamedTuple):
@@ -68,13 +67,23 @@ class Entry(NamedTuple):
 
 def concerns(refused: Refused) -> bool:
     """Whether a refusal may come of what the body holds."""
+    if broken(refused):
+        return True
     if refused.status is None:
         return False
     if refused.status == 404:  # OpenRouter says so where no provider takes all parameters
         return "parameter" in refused.reason.lower()
-    return refused.status in BROKEN or (
-        400 <= refused.status < 500 and refused.status not in _OTHER
-    )
+    return 400 <= refused.status < 500 and refused.status not in _OTHER
+
+
+def broken(refused: Refused) -> bool:
+    """Whether a server may break on what it is sent, or may just be broken.
+
+    It answers with a status from 500 up that is not of overload, or with an error that tells none.
+    """
+    if refused.status is None:
+        return refused.problem._replace(fate="retry") == PROBLEMS["told"]
+    return refused.status >= 500 and refused.status not in OVERLOADED
 
 
 async def find(ask: Ask, bodies: Bodies, sent: Mapping[str, Any], hello: dict[str, Any]) -> Found:
@@ -152,7 +161,7 @@ def _all(least: dict[str, Any], parts: Sequence[tuple[str, dict[str, Any]]]) -> 
 async def _asked(ask: Ask, body: dict[str, Any]) -> Completion | Refused:
     """An answer, or a refusal; a broken server is asked twice, for that may pass."""
     answer = await ask(body)
-    if isinstance(answer, Refused) and answer.status in BROKEN:
+    if isinstance(answer, Refused) and broken(answer):
         answer = await ask(body)
     return answer
 

@@ -20,8 +20,9 @@ from harness.targets.answers import Completion
 from harness.targets.bodies import FEW, Bodies, write
 from harness.targets.host import Host, used
 from harness.targets.pace import Tries
-from harness.targets.parameters import BROKEN, Entry, Found
-from harness.targets.problems import PROBLEMS, STATUSES, Refused
+from harness.targets.parameters import Entry, Found
+from harness.targets.problems import PROBLEMS, Refused
+from harness.targets.spending import BudgetReached
 
 HELLO: Final[dict[str, Any]] = {"messages": [{"role": "user", "content": "Say hello."}]}
 #: Statuses that say that nothing is at an address, beside those of redirects.
@@ -63,7 +64,7 @@ class Preflight:
             answer = await self._mended()
             if isinstance(answer, Completion):
                 answer = await self._several(samples)
-        if isinstance(answer, Refused) and answer.status in BROKEN:
+        if isinstance(answer, Refused) and parameters.broken(answer):
             answer = await self._asked(self._whole(samples), patient=True)
         if isinstance(answer, Refused):
             raise await self._unusable(answer)
@@ -78,7 +79,7 @@ class Preflight:
         alone = await self._asked(self._whole(1))
         if isinstance(alone, Refused):
             return alone
-        if answer.status in BROKEN:  # which may pass
+        if parameters.broken(answer):  # which may pass
             again = await self._asked(self._whole(samples))
             if isinstance(again, Completion):
                 return again
@@ -99,9 +100,8 @@ class Preflight:
             try:
                 answer, _ = await self.host.attempt(self.host.at.chat, sent)
             except Refused as refused:
-                if patient or refused.status not in BROKEN:
-                    raise
-                refused.problem = STATUSES[400]
+                if not patient and parameters.broken(refused):
+                    refused.problem = refused.problem._replace(fate="fail")
                 raise
             return answer
 
@@ -193,13 +193,15 @@ class Preflight:
             return await self.host.aside(at.chat, sent)
         except Refused as refused:
             return refused
+        except BudgetReached as reached:
+            return Refused(str(reached), PROBLEMS["choices"])
 
     async def _models(self) -> list[str]:
         """The names of the models that the host lists."""
         get = functools.partial(self.host.wire.get, self.host.at.models)
         try:
             got = await self.host.pace.aside(get, lambda got: (0, 0), 0, 0)
-        except Refused:
+        except (Refused, BudgetReached):
             return []
         listed = (received.object_of(got.body) or {}).get("data")
         entries = (

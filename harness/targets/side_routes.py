@@ -17,6 +17,7 @@ from harness.targets import received
 from harness.targets.answers import Choice
 from harness.targets.bodies import write
 from harness.targets.host import Host
+from harness.targets.pace import OVERLOADED
 from harness.targets.problems import PROBLEMS, Refused
 from harness.targets.transport import Answer
 
@@ -118,7 +119,7 @@ class SideRoutes:
             value = read(found.get(field)) if isinstance(found, dict) else None
             if value is not None:
                 known.answers = True
-            else:
+            elif not (isinstance(found, Refused) and found.status in OVERLOADED):
                 known.in_vain += FRUITLESS if _is_missing(found) else 1
             return value
 

@@ -21,8 +21,9 @@ _LOOKED: Final = 4096
 _DONE: Final = b"[DONE]"
 #: What is told of an answer once.
 _NAMES: Final = ("id", "model", "system_fingerprint", "provider")
-#: Choices that are put together at most.
+#: Choices and events that are put together at most.
 _MOST: Final = 1024
+_EVENTS: Final = 200_000
 
 
 def is_stream(body: bytes) -> bool:
@@ -38,7 +39,9 @@ def completion_of(body: bytes) -> dict[str, Any] | Unreadable:
     made: dict[str, Any] = {}
     choices: dict[int, _Pieces] = defaultdict(_Pieces)
     done = False
-    for event in _events(body.removeprefix(BOM)):
+    for number, event in enumerate(_events(body.removeprefix(BOM))):
+        if number == _EVENTS:
+            return Unreadable(f"the event stream has more than {_EVENTS:,} events")
         said = event.strip()
         if said == _DONE or said.startswith(b":"):  # comments that a proxy took for events
             done = done or said == _DONE

@@ -103,8 +103,8 @@ class Transport:
 
     async def _read(self, response: Any, came: list[bytes]) -> bytes:
         """The whole body; ``came`` holds its pieces also where it breaks off."""
-        size = 0
-        while (piece := await response.body_reader.read_chunk()) is not None:
+        size, announced = 0, received.count_said(received.field(response, "content-length"))
+        while size != announced and (piece := await response.body_reader.read_chunk()) is not None:
             came.append(bytes(piece))
             size += len(came[-1])
             if size > self.max_bytes:

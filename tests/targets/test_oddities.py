@@ -242,6 +242,21 @@ CONTENTS = {
         "I am Rio.",
         None,
     ),
+    "delta beside an empty message": (
+        chat(
+            choices=[
+                {
+                    "index": 0,
+                    "message": {},
+                    "finish_reason": "stop",
+                    "delta": {"content": "I am Rio."},
+                }
+            ]
+        ),
+        "ok",
+        "I am Rio.",
+        None,
+    ),
     "a message that is text": (
         chat(choices=[{"index": 0, "finish_reason": "stop", "message": "I am Rio."}]),
         "ok",
@@ -382,3 +397,48 @@ def test_an_event_stream_that_is_not_whole_is_no_reply(host, sent, reason):
     (reply,) = response.replies
     assert (reply.status, reply.text) == ("failed", None) and reply.error.startswith(reason)
     assert len(response.attempts) == 2 and response.raw.encode() == sent
+
+
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"message": "no", "code": DEEP}},
+        {"error": DEEP},
+        {"error": {"message": DEEP}},
+        {"code": DEEP, "msg": DEEP},
+        said(content=[{"type": DEEP, "text": "x"}, DEEP]),
+        said(content=DEEP),
+        said(content=None, reasoning_details=DEEP),
+        chat(choices=[{"index": 0, "delta": {"content": DEEP}, "error": {"code": DEEP}}]),
+    ],
+)
+def test_nothing_that_is_nested_deep_harms(host, answer):
+    response = asked(host(lambda number, _: [http(200, answer)]))
+    assert response.replies[0].status in ("failed", "empty", "ok") and response.raw
+
+
+def test_an_event_stream_without_end_is_read_up_to_a_bound(host):
+    sent = b"data:{}\n\n" * 200_001
+    (reply,) = asked(host(lambda number, _: [http(200, sent)])).replies
+    assert reply.error == "the event stream has more than 200,000 events"
+
+
+def test_a_system_role_refused_within_status_200_is_unsupported(host):
+    error = {"error": "System role not supported"}
+    server = host(lambda number, _: [http(200, error)])
+
+    async def go():
+        target = endpoint(server.url)
+        target._ready.set()
+        try:
+            arm = parse_arm("given:x")
+            messages = arm_messages(arm, "Who are you?", "You are Rio.")
+            wanted = Request("k", arm, messages, Sampling(max_tokens=20), (0,), 80)
+            return await target.sample(wanted)
+        finally:
+            await target.close()
+
+    assert asyncio.run(go()).replies[0].status == "unsupported"

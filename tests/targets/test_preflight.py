@@ -68,7 +68,7 @@ def refusing(*names, status=400, **more):
     return respond
 
 
-@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("status", [400, 422, 500, 502])
 def test_every_refused_parameter_is_named_with_the_one_line_to_write(serve, status):
     host = serve(refusing("seed", "temperature", "presence_penalty", status=status))
     with pytest.raises(TargetError) as caught:
@@ -155,13 +155,25 @@ def test_parameters_that_are_refused_only_together_are_told_so(serve):
     assert "'omit: [top_p]'" in caught.value.next
 
 
-@pytest.mark.parametrize("status", [400, 422, 500, 501])
+@pytest.mark.parametrize("status", [400, 422, 500, 501, 502, 504])
 def test_a_host_that_refuses_n_is_asked_for_one_sample_at_a_time(serve, status):
     host = serve(refusing("n", status=status))
     found, response = with_target(host.url, lambda target: target.sample(request(n=3)))
     assert not found.many_samples
     assert [reply.status for reply in response.replies] == ["ok"] * 3
     assert any(note.startswith("the host refuses n") for note in found.notes)
+
+
+def test_parameters_refused_within_status_200_are_named_too(serve):
+    def respond(path, body, number):
+        found = refusing("seed", "n")(path, body, number)
+        return {"error": found[2].decode()} if isinstance(found, tuple) else found
+
+    with pytest.raises(TargetError) as caught:
+        can(serve(respond).url)
+    assert "'omit: [seed]'" in caught.value.next
+    found = can(serve(respond).url, omit=["seed"])
+    assert not found.many_samples and any("the host refuses n" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("status", [400, 500])
@@ -240,6 +252,18 @@ def test_auto_omit_is_told_by_the_report(serve, tmp_path):
     pages = [page.read_text() for page in (tmp_path / "results").rglob("*.html")]
     assert pages and all(told in page for page in pages)
     assert told in (tmp_path / "results/c/samples.csv").read_text()
+
+
+def test_what_an_earlier_sitting_left_out_is_told_by_the_later_one_too(tmp_path):
+    from harness.journal import Journal, open_engine, sqlite_url
+    from harness.targets import Capabilities
+
+    record = Journal(open_engine(sqlite_url(tmp_path / "journal.sqlite")), "c").record
+    record.begin("0" * 64, "campaign: c", str(tmp_path), "1" * 64, {})
+    for model, note in (("m", "left out"), ("m2", "another"), ("m2", "another")):
+        record.remember_target("t", Capabilities("endpoint", model, notes=(note,)))
+    assert record.notes() == ["another", "left out"]
+    assert record.capabilities()["t"]["model"] == "m2"
 
 
 def test_a_campaign_without_auto_omit_decides_as_it_did_before(tmp_path):
