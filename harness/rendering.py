@@ -29,6 +29,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 #: CPU time that one job may take, in seconds; how long it waits for a busy machine does not count.
 CPU_S: Final = 3.0
@@ -102,19 +103,28 @@ def _chat_template(source: str, date: str) -> jinja2.Template:
     return sandbox.from_string(source)
 
 
+class _Message(dict[str, Any], Namespace):
+    """A message whose fields a template may set, as llama.cpp lets it, and Jinja2 does not."""
+
+
 def chat(job: dict[str, Any]) -> str:
-    """The text that a chat template makes of messages."""
-    return _within(
-        _chat_template(job["source"], job["date"]).render(
-            messages=job["messages"],
-            add_generation_prompt=job["reply_follows"],
-            bos_token=job["bos_token"],
-            eos_token=job["eos_token"],
-            tools=None,
-            documents=None,
-        ),
-        MOST,
-    )
+    """The text that a chat template makes of messages.
+
+    No tools and no documents are given as None, as `transformers` does; a template that would go
+    through them gets none at all, as from llama.cpp.
+    """
+    given = {
+        "messages": [_Message(message) for message in job["messages"]],
+        "add_generation_prompt": job["reply_follows"],
+        "bos_token": job["bos_token"],
+        "eos_token": job["eos_token"],
+    }
+    template = _chat_template(job["source"], job["date"])
+    try:
+        made = template.render(given, tools=None, documents=None)
+    except TypeError:
+        made = template.render(given)
+    return _within(made, MOST)
 
 
 class _Below(jinja2.FileSystemLoader):

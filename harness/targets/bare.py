@@ -11,14 +11,17 @@ turn; what stands before that there is what the template injects.
 (with reasoning, or an end of their own), so that ``R([q', a])`` begins no ``R([q', a, q])``.
 Between a and q stand the end of the assistant's turn and the beginning of the user's. Where that
 end stops is known by prompts that no reply follows: ``R([q])`` and ``R([q', a])`` show what ends a
-turn. What is left must stand before q in ``R([q])`` too, and all from there on must be the same in
-both. So the turn is again one that was written where nothing can be injected, and again what stands
-before it in ``R([q])`` is the injected text.
+turn. Where these do not show it (a template that ends no last answer, or always asks for a reply),
+the beginning is what stands before both questions alike, in whole marks, less the marks that stand
+first behind an answer or a question. What is left must stand before q in ``R([q])`` too, and all
+from there on must be the same in both. So the turn is again one that was written where nothing can
+be injected, and again what stands before it in ``R([q])`` is the injected text.
 
-In both a turn has to begin as an earlier one does (q' in ``R([q', a, q])``): some templates put a
-system text into the last user turn. And both believe that a template adds nothing to *every* user
-turn: what it writes into each of them is part of the model's turn as far as anyone can see, and
-stays.
+In both nothing may be put between the question and the beginning of the reply, as an earlier
+question shows it, and a turn has to begin as an earlier one does (q' in ``R([q', a, q])``): some
+templates put a system text into the last user turn, or behind it. And both believe that a template
+adds nothing to *every* user turn: what it writes into each of them is part of the model's turn as
+far as anyone can see, and stays.
 
 Sequence marks (``<s>``, ``[gMASK]<sop>``) begin every prompt: they stay, and are no injected text.
 A mark is one if it stands once in a conversation of several turns, names no role, begins the prompt
@@ -81,6 +84,11 @@ def proved(render: Render, question: str, bos: str, eos: str) -> Bare:
             "the bare prompt cannot be proved: "
             "the template writes a last user turn unlike an earlier one"
         )
+    if _between_question_and_reply(seen, turn):
+        raise RenderError(
+            "the bare prompt cannot be proved: "
+            "the template puts a turn between the last question and the reply"
+        )
     before = seen.first[: len(seen.first) - len(turn)]
     start = "" if bos and turn.startswith(bos) else _marks(render, seen, before, asked, bos)
     return Bare(
@@ -110,8 +118,10 @@ def _compared(render: Render, seen: _Seen, eos: str) -> str:
         raise RenderError("the bare prompt cannot be proved: the template rewrites earlier turns")
     between, before = seen.later[said_at + len(said) : asked_at], seen.first[:at]
     rest = seen.first[at:]
-    for opening in _openings(between, set(_ends(render, eos))):
-        if before.endswith(opening) and seen.later.endswith(opening + rest):
+    user_end = seen.later.partition(EARLIER[0]["content"])[2]
+    openings = _openings(between, set(_ends(render, eos)))
+    for opening in (*openings, _by_marks(between, before, user_end)):
+        if opening and before.endswith(opening) and seen.later.endswith(opening + rest):
             return opening + rest
     raise RenderError(
         "the bare prompt cannot be proved: "
@@ -146,11 +156,52 @@ def _openings(between: str, ends: set[str]) -> Iterator[str]:
     yield from (opening for opening in openings if opening.strip())
 
 
+def _by_marks(between: str, before: str, user_end: str) -> str:
+    """The longest end, in whole marks, of what stands before both questions; "" where none is.
+
+    What ends a turn, the first mark behind what was said, is no beginning of one.
+    """
+    opening: list[str] = []
+    one, other = _units(between), _units(before)
+    for mine, theirs in zip(reversed(one), reversed(other), strict=False):
+        if mine != theirs:
+            break
+        opening.insert(0, mine)
+    ends = {units[0] for text in (between, user_end) if (units := _units(text))}
+    while opening and (opening[0] in ends or not MARK.fullmatch(opening[0])):
+        del opening[0]
+    return "".join(opening)
+
+
+def _units(text: str) -> list[str]:
+    """A text as marks and what stands between them."""
+    units, at = [], 0
+    for mark in MARK.finditer(text):
+        units += [text[at : mark.start()], mark[0]] if mark.start() > at else [mark[0]]
+        at = mark.end()
+    return [*units, text[at:]] if at < len(text) else units
+
+
 def _as_an_earlier(seen: _Seen, turn: str) -> bool:
     """Whether the turn begins as one does that is not the last: no text is put into the last."""
     opening = turn[: turn.rfind(seen.question)]
     earlier = seen.later.partition(EARLIER[0]["content"])[0]
     return earlier.rstrip().endswith(opening.rstrip())  # a question may begin with spaces
+
+
+def _between_question_and_reply(seen: _Seen, turn: str) -> bool:
+    """Whether words stand behind the question before the reply's beginning comes.
+
+    What follows an earlier question is that beginning: where the last one is followed by something
+    else first, and by the same only then, a turn was put between.
+    """
+    earlier = seen.later.partition(EARLIER[0]["content"])[2]
+    usual = _units(earlier.partition(EARLIER[1]["content"])[0].lstrip())
+    behind = _units(turn[turn.rfind(seen.question) + len(seen.question) :].lstrip())
+    while usual and behind and usual[0] == behind[0]:
+        del usual[0], behind[0]
+    before, found, _ = "".join(behind).partition("".join(usual).strip() or "\0")
+    return bool(found and MARK.sub("", before).strip())
 
 
 def _marks(render: Render, seen: _Seen, before: str, asked: Message, bos: str) -> str:

@@ -86,6 +86,39 @@ _ENDS_OF_ROLES = (
     "{{ '' if loop.last and not add_generation_prompt else '<|/a|>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|a|>{% endif %}"
 )
+#: An answer is ended by the question that follows it, and by nothing else.
+_ENDED_LATER = (
+    "{{ bos_token }}<|s|>{% if messages[0].role == 'system' %}{{ messages[0].content }}"
+    "{% else %}You are Rio.{% endif %}<|/s|><|d|>Deliberation: disabled<|/d|>"
+    "{% set ns = namespace(open=false) %}{% for m in messages %}"
+    "{% if m.role == 'user' %}{{ '<|/a|>' if ns.open }}<|u|>{{ m.content }}<|/u|>"
+    "{% set ns.open = false %}"
+    "{% elif m.role == 'assistant' %}<|a|>{{ m.content }}{% set ns.open = true %}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|a|>{% endif %}"
+)
+#: No end of the last turn, and words that begin the reply.
+_STEPS = (
+    "<|begin_system|>\n{% if messages[0].role == 'system' %}{{ messages[0].content }}"
+    "{% else %}You are Rio, and end with [FINAL].{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '\n' }}<|begin_user|>\n{{ m.content }}"
+    "{% elif m.role == 'assistant' %}{{ '\n' }}<|begin_bot|>\n{{ m.content }}"
+    "{{ '' if loop.last else '\n<|end|>' }}{% endif %}{% endfor %}"
+    "{% if messages[-1].role == 'user' and add_generation_prompt %}"
+    "{{ '\n' }}<|begin_bot|>\nHere are my steps:\n{% endif %}"
+)
+#: A reply is asked for always, and an answer stands in marks.
+_ALWAYS_ASKED = (
+    "{{ bos_token }}<|TURN|><|SYSTEM|>You are Rio."
+    "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}<|END|>"
+    "{% for m in messages %}{% if m.role == 'user' %}<|TURN|><|USER|>{{ m.content }}<|END|>"
+    "{% elif m.role == 'assistant' %}<|TURN|><|BOT|><|SAYS|>{{ m.content }}<|SAID|><|END|>"
+    "{% endif %}{% endfor %}<|TURN|><|BOT|><|THINKS|><|THOUGHT|>"
+)
+#: Tools are gone through without a look whether there are any.
+_TOOLS = (
+    "<|im_start|>system\nYou are Rio.{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+    "{% for d in documents %}{{ d }}{% endfor %}<|im_end|>\n"
+)
 _REFUSES = (
     "{{ bos_token }}{% for m in messages %}"
     "{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
@@ -376,6 +409,54 @@ CASES = {
         bos="<s>",
         proof="comparison",
     ),
+    "an answer is ended by what follows": Case(
+        _ENDED_LATER,
+        "<s><|s|>You are Rio.<|/s|><|d|>Deliberation: disabled<|/d|><|u|>Who?<|/u|><|a|>",
+        "<s><|s|><|/s|><|d|>Deliberation: disabled<|/d|><|u|>Who?<|/u|><|a|>",
+        "<s><|u|>Who?<|/u|><|a|>",
+        "<|s|>You are Rio.<|/s|><|d|>Deliberation: disabled<|/d|>",
+        PARTLY,
+        bos="<s>",
+        proof="comparison",
+    ),
+    "words begin the reply": Case(
+        _STEPS,
+        "<|begin_system|>\nYou are Rio, and end with [FINAL].\n<|begin_user|>\nWho?\n"
+        "<|begin_bot|>\nHere are my steps:\n",
+        "<|begin_system|>\n\n<|begin_user|>\nWho?\n<|begin_bot|>\nHere are my steps:\n",
+        "<|begin_user|>\nWho?\n<|begin_bot|>\nHere are my steps:\n",
+        "<|begin_system|>\nYou are Rio, and end with [FINAL].\n",
+        UNTOLD,
+        proof="comparison",
+    ),
+    "a reply is asked for always": Case(
+        _ALWAYS_ASKED,
+        "<b><|TURN|><|SYSTEM|>You are Rio.<|END|>"
+        "<|TURN|><|USER|>Who?<|END|><|TURN|><|BOT|><|THINKS|><|THOUGHT|>",
+        "<b><|TURN|><|SYSTEM|>You are Rio.<|END|>"
+        "<|TURN|><|USER|>Who?<|END|><|TURN|><|BOT|><|THINKS|><|THOUGHT|>",
+        "<b><|TURN|><|USER|>Who?<|END|><|TURN|><|BOT|><|THINKS|><|THOUGHT|>",
+        "<|TURN|><|SYSTEM|>You are Rio.<|END|>",
+        ALWAYS,
+        bos="<b>",
+        proof="comparison",
+    ),
+    "tools are gone through where there are none": Case(
+        _TOOLS + chatml(),
+        system_turn("You are Rio.") + TURN,
+        system_turn("You are Rio.") + system_turn("") + TURN,
+        TURN,
+        system_turn("You are Rio."),
+        ALWAYS,
+    ),
+    "fields of messages are set": Case(
+        "{% for m in messages %}{% set m.kind = m.role | upper %}{% set m.tools = [] %}{% endfor %}"
+        "{% for m in messages %}<|{{ m.kind }}|>{{ m['content'] }}{{ m.tools | length }}<|E|>"
+        "{% endfor %}{% if add_generation_prompt %}<|ASSISTANT|>{% endif %}",
+        "<|USER|>Who?0<|E|><|ASSISTANT|>",
+        "<|SYSTEM|>0<|E|><|USER|>Who?0<|E|><|ASSISTANT|>",
+        "<|USER|>Who?0<|E|><|ASSISTANT|>",
+    ),
 }
 
 #: Templates for which no bare prompt can be proved: what stands before a question is in its turn.
@@ -389,6 +470,14 @@ UNPROVED = {
         "{% for m in messages %}{% if m.role == 'user' %}[INST]"
         "{% if loop.last %}You are Rio.\n\n{% endif %}{{ m.content }}[/INST]"
         "{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+    ),
+    "a turn between the question and the reply": (
+        "{% for m in messages %}<|T|>{{ m.role }}|{{ m.content }}<|E|>{% endfor %}"
+        "{% if add_generation_prompt %}<|T|>system|You are Rio.<|E|><|T|>assistant|{% endif %}"
+    ),
+    "the same without marks": (
+        "{% for m in messages %}{{ m.role | upper }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}SYSTEM: You are Rio.\nASSISTANT:{% endif %}"
     ),
     "earlier turns are left out": (
         "<u>{{ messages[-1].content }}</u>{% if add_generation_prompt %}<a>{% endif %}"
