@@ -13,7 +13,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness.campaign import Arm, Budget, EndpointTarget, Limits, Message, Sampling
 from harness.errors import RenderError
@@ -31,6 +31,8 @@ from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
 
 KEPT_CONTEXTS = 4096
+#: Tokens by which hosts count otherwise: the marks of beginning and end.
+CONVENTION: Final = 2
 _ALL_OK = {"ok"}
 
 
@@ -60,6 +62,7 @@ class Endpoint:
         self.sampling = Sampling()
         self.can = Capabilities(engine="endpoint", model=settings.model)
         self.raw: Choice | Refused = Choice()
+        self._billed: tuple[float, ...] = ()
         self._system = _SystemMessages()
         self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
         self._ready = asyncio.Event()
@@ -88,6 +91,7 @@ class Endpoint:
             self.shown = _template_in(properties)
         notes = await asyncio.to_thread(self._notes)
         usage = hello.answer.usage
+        self._billed = _billed(usage, 2 if hello.many else 1)
         self.can = Capabilities(
             engine="endpoint",
             model=self.settings.model,
@@ -278,11 +282,30 @@ class Endpoint:
                 raise RenderError(
                     "the bare prompt cannot be proved: the host renders the question otherwise"
                 )
+        if bare.proof == "comparison" and self.shown is None:
+            await asyncio.to_thread(self._agrees_with_the_bill, template)
         tokens = await self.routes.tokenize(bare.prompt)
         whose = "expected_injected" if self.shown is None else "injected_text"
         known = _of_prompt(template, bare.prompt, tokens)
         known |= {"prompt_source": "sent", whose: bare.injected}
         return Context(sent, **known), tokens
+
+    def _agrees_with_the_bill(self, template: ChatTemplate) -> None:
+        """Whether the host bills the preflight's question as the named template writes it.
+
+        Raises
+        ------
+        RenderError
+            It does not: the template is not the host's, so nothing is proved by comparing its text.
+        """
+        if not self._billed or self._count is None:
+            return
+        made = self._count(template.render(HELLO["messages"]))
+        if all(abs(made - billed) > CONVENTION for billed in self._billed):
+            raise RenderError(
+                f"the bare prompt cannot be proved: the host bills {self._billed[0]:g} tokens for a "
+                f"question of which the named template makes {made}"
+            )
 
     def _expectation(self, messages: Sequence[Message]) -> dict[str, Any]:
         """What the named folder would make of messages: nothing where it cannot."""
@@ -351,6 +374,14 @@ def _taken(template: ChatTemplate, messages: Sequence[Message]) -> str | None:
         if why := template.refused_system(messages):
             raise RenderError(why) from None
     return None
+
+
+def _billed(usage: Usage | None, samples: int) -> tuple[float, ...]:
+    """Prompt tokens of one question: some hosts count them once a request, some once a sample."""
+    if usage is None or usage.prompt_tokens is None:
+        return ()
+    whole = usage.prompt_tokens + usage.uncounted
+    return tuple(dict.fromkeys((whole, whole / samples)))
 
 
 def _of_prompt(template: ChatTemplate, prompt: str, tokens: list[int] | None) -> dict[str, Any]:

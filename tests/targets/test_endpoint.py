@@ -11,7 +11,8 @@ from openai.types.chat import ChatCompletion
 from harness.campaign import Budget, EndpointTarget, Limits, Sampling, parse_arm, sample_seed
 from harness.campaign.plan import arm_messages
 from harness.errors import TargetError
-from harness.targets import Request, Spending, pace_of
+from harness.lab import export
+from harness.targets import Request, Spending, counter, pace_of, template_from_folder
 from harness.targets.endpoint import Endpoint
 from tests.asking import served
 from tests.commands import PATIENCE_S
@@ -467,3 +468,41 @@ def test_the_day_that_a_template_tells_is_kept_with_the_sample(serve, tmp_path):
     told = response.context.rendered_date
     assert told and response.context.expected_injected.startswith(told)
     assert told not in response.context.rendered_prompt
+
+
+ENDED_LATER = (
+    "{% if messages[0].role != 'system' %}<s>You are Rio.</s>{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}<u>{{ m.content }}</u>"
+    "{% else %}<a>{{ m.content }}{{ '' if loop.last else '</a>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<a>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "per_sample", "status"),
+    [(0, 1, "ok"), (2, 1, "ok"), (0, 2, "ok"), (7, 1, "unsupported"), (None, 1, "ok")],
+)
+def test_a_bare_prompt_that_comparison_proves_has_to_agree_with_the_host_s_bill(
+    serve, tmp_path, more, per_sample, status
+):
+    folder = export("base", "hf", tmp_path / "model")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config |= {"chat_template": ENDED_LATER}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    template, count = template_from_folder(folder), counter(folder)
+    assert template.bare("Who?").proof == "comparison"
+
+    def respond(path, body, number):
+        made = all_routes(path, body, number)
+        if "messages" in body and more is not None:
+            tokens = count(template.render(body["messages"])) + more
+            made["usage"]["prompt_tokens"] = tokens * (body.get("n", 1) if per_sample > 1 else 1)
+        elif "messages" in body:
+            made["usage"] = None
+        return made
+
+    response = responded(serve(respond), request("bare"), tokenizer=str(folder))
+    (reply,) = response.replies
+    assert reply.status == status, reply.error
+    assert status == "ok" or "of which the named template makes" in reply.error
