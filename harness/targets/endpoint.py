@@ -303,8 +303,8 @@ class Endpoint:
         made = self._count(template.render(HELLO["messages"]))
         if all(abs(made - billed) > CONVENTION for billed in self._billed):
             raise RenderError(
-                f"the bare prompt cannot be proved: the host bills {self._billed[0]:g} tokens for a "
-                f"question of which the named template makes {made}"
+                f"the bare prompt cannot be proved: the host bills {self._billed[0]:g} tokens for "
+                f"a question of which the named template makes {made}"
             )
 
     def _expectation(self, messages: Sequence[Message]) -> dict[str, Any]:
