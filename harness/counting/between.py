@@ -9,6 +9,10 @@ that.
 What a target says where it is told who to be is measured, and is no reference: models that were
 told alike answer alike. So the references are the replies of the arms bare and empty; of absent
 (the chat template may inject a name) where there are none of these, and of all where none of that.
+
+Published texts are references too, whole, where a probe asks for backstories and any reply recites
+them (`TEXT`). What is chance for a rarity, replies of others say (`_beside_others`); what a formula
+can do that two texts happen to share, `_on_one_passage`.
 """
 
 from __future__ import annotations
@@ -16,22 +20,32 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from harness.campaign import Campaign
+from harness import stats
+from harness.campaign import Campaign, load_backstories, load_probe
 from harness.counting.counted import ALL, ByQuestion
 from harness.counting.scored import Scored
 from harness.scoring import Reference, References, Shared, words
+from harness.scoring.overlap import MIN_RUN
+from harness.scoring.overlap.references import WEIGHED
 
 RECITAL_COLUMNS: Final = (
     *("target", "role", "arm", "probe", "language", "against", "against_role", "against_identity"),
     *("samples", "reciting", "rate", "rate_low", "rate_high", "questions"),
     *("longest_run_tokens", "share_of_reply", "same_replies"),
+    *("one_passage", "beyond_low", "others", "rank"),
 )
+#: The role of an identity's published texts in ``against_role``.
+TEXT: Final = "text"
+#: A passage of fewer tokens may be a formula that two texts share.
+FORMULA: Final = 30
 #: A reply recites where its rarest run is as rare as this: chance gives one in a hundred replies.
 RECITES: Final = 2.0
 #: Replies of one target, arm and probe that are measured at most, drawn evenly.
@@ -52,16 +66,34 @@ class Said(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What one reply has of the other half of a target."""
+    """What one reply has of the other half of a target, or of published texts.
+
+    ``same``: whether its words, all of them, are a reply there. ``passages`` are the rare runs of a
+    reply that recites, their first `WEIGHED` tokens.
+    """
 
     shared: Shared
-    same: bool  # whether its words, all of them, are a reply there
+    same: bool
+    passages: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def recites(self) -> bool:
+        return self.shared.rarity > RECITES
 
 
 #: Replies to one probe by target and arm.
 _Sides = Mapping[tuple[str, str], Sequence[Said]]
 #: By half and text.
 _Findings = Mapping[tuple[int, str], Found]
+
+
+class Against(NamedTuple):
+    """What replies are measured against: a target, or an identity's published texts."""
+
+    name: str
+    role: str
+    identity: str | None
+    known: _Findings
 
 
 class _Drawn(NamedTuple):
@@ -118,16 +150,33 @@ class Between:
         targets = self.campaign.targets
         roles = {target.name: target.role for target in targets}
         tokens = {said.text: words(said.text) for some in sides.values() for said in some}
-        known = {
-            target.name: _found(self._own(target.name, sides), sides, tokens) for target in targets
-        }
+        known = [
+            Against(t.name, t.role, t.identity, _found(self._own(t.name, sides), sides, tokens))
+            for t in targets
+        ]
+        if load_probe(probe).measures == "backstory":
+            known += _texts(tokens)
         for (target, arm), replies in sides.items():
             about = {"target": target, "role": roles[target], "arm": arm, "probe": probe}
-            for other in targets:
-                beside = {"against": other.name, "against_role": other.role}
-                for language, row in _measured(replies, known[other.name]):
-                    identity = {"against_identity": other.identity}
-                    yield about | {"language": language} | beside | identity | row
+            for other in known:
+                beside: dict[str, Any] = {"against": other.name, "against_role": other.role}
+                beside["against_identity"] = other.identity
+                rest = self._others(target, arm, other, sides)
+                for language, row in _measured(replies, rest, other.known):
+                    yield about | {"language": language} | beside | row
+
+    def _others(self, target: str, arm: str, against: Against, sides: _Sides) -> list[Said]:
+        """What those say in the same arm that are neither suspects, nor measured or recited here.
+
+        Nor presented as whom is recited: its own words are no chance.
+        """
+        return [
+            said
+            for other in self.campaign.targets
+            if other.role != "suspect" and other.name not in (target, against.name)
+            if against.identity is None or other.identity != against.identity
+            for said in sides.get((other.name, arm), ())
+        ]
 
     def _own(self, target: str, sides: _Sides) -> list[Said]:
         """What a target says by itself, as far as the run holds that."""
@@ -157,20 +206,54 @@ def _found(own: Sequence[Said], sides: _Sides, tokens: Mapping[str, list[str]]) 
             references = References(Reference("", "", text) for text in texts)
             whole = {tuple(tokens[text]) for text in texts} - {()}
             asked = {s.text: None for some in sides.values() for s in some if s.half == half}
-            shared = references.shared([tokens[text] for text in asked])
-            for text, has in zip(asked, shared, strict=True):
-                found[half, text] = Found(has, tuple(tokens[text]) in whole)
+            has = _has(references, {text: tokens[text] for text in asked})
+            for text, one in has.items():
+                found[half, text] = one._replace(same=tuple(tokens[text]) in whole)
     return found
 
 
-def _measured(replies: Sequence[Said], known: _Findings) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Counts and rates of some replies against one target, for all languages and each."""
-    compared = [
-        (said, known[said.half, said.text]) for said in replies if (said.half, said.text) in known
-    ]
+def _has(references: References, said: Mapping[str, list[str]]) -> dict[str, Found]:
+    """What tokenised replies have of some texts, by reply."""
+    shared = references.shared(list(said.values()))
+    found = {text: Found(has, False) for text, has in zip(said, shared, strict=True)}
+    reciting = [text for text, one in found.items() if one.recites]
+    runs = references.figures([said[text] for text in reciting])
+    for text, (_, places) in zip(reciting, runs, strict=True):
+        least = RECITES + math.log10(len(said[text]) * len(references.ids))
+        passages = (tuple(said[text][at : at + min(n, WEIGHED)]) for at, n in places)
+        rare = {run for run in passages if references.chance.rarity(run) > least}
+        found[text] = found[text]._replace(passages=tuple(sorted(rare)))
+    return found
+
+
+def _texts(tokens: Mapping[str, list[str]]) -> Iterator[Against]:
+    """The published texts of each identity that any reply recites."""
+    by_identity: dict[str, list[Reference]] = {}
+    for one in load_backstories():
+        reference = Reference(one.identity, one.file, one.text)
+        by_identity.setdefault(one.identity, []).append(reference)
+    for identity, texts in by_identity.items():
+        has = _has(References(texts), tokens)
+        if any(found.recites for found in has.values()):
+            halves = {(half, text): found for half in (0, 1) for text, found in has.items()}
+            yield Against(f"texts:{identity}", TEXT, identity, halves)
+
+
+def _measured(
+    replies: Sequence[Said], others: Sequence[Said], known: _Findings
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Counts and rates of some replies against one reference, for all languages and each."""
+    compared, beside = (
+        [(s, known[s.half, s.text]) for s in some if (s.half, s.text) in known]
+        for some in (replies, others)
+    )
     languages = sorted({said.language for said, _ in compared})
     for language in [ALL, *languages] if compared else []:
-        yield language, _counts([one for one in compared if language in (ALL, one[0].language)])
+        mine, rest = (
+            [one for one in some if language in (ALL, one[0].language)]
+            for some in (compared, beside)
+        )
+        yield language, _counts(mine) | _beside_others(mine, rest)
 
 
 def _counts(compared: Sequence[tuple[Said, Found]]) -> dict[str, Any]:
@@ -178,21 +261,73 @@ def _counts(compared: Sequence[tuple[Said, Found]]) -> dict[str, Any]:
     questions = [
         numbers.setdefault((said.language, said.question), len(numbers)) for said, _ in compared
     ]
-    recites = np.array([found.shared.rarity > RECITES for _, found in compared])
     sizes = np.bincount(questions)
-    hits = np.bincount(questions, weights=recites).astype(np.intp)
-    found = ByQuestion(np.arange(len(sizes)), hits, sizes).estimate
-    assert found is not None
+
+    def by_question(held: Sequence[bool]) -> stats.Clustered:
+        hits = np.bincount(questions, weights=held).astype(np.intp)
+        found = ByQuestion(np.arange(len(sizes)), hits, sizes).estimate
+        assert found is not None
+        return found
+
+    recites = [found.recites for _, found in compared]
+    alone = _on_one_passage([found for _, found in compared])
+    rate = by_question(recites)
+    beyond = by_question([a and not b for a, b in zip(recites, alone, strict=True)])
     return {
         "samples": len(compared),
-        "reciting": int(recites.sum()),
-        "rate": round(found.rate, 6),
-        "rate_low": round(found.low, 6),
-        "rate_high": round(found.high, 6),
+        "reciting": sum(recites),
+        "rate": round(rate.rate, 6),
+        "rate_low": round(rate.low, 6),
+        "rate_high": round(rate.high, 6),
         "questions": len(numbers),
         "longest_run_tokens": max(has.shared.longest_run for _, has in compared),
         "share_of_reply": round(
             sum(has.shared.reply_share for _, has in compared) / len(compared), 4
         ),
         "same_replies": sum(has.same for _, has in compared),
+        "one_passage": sum(alone),
+        "beyond_low": round(beyond.low, 6),
     }
+
+
+def _on_one_passage(found: Sequence[Found]) -> list[bool]:
+    """For each reply whether all that it recites is the passage that most replies recite.
+
+    A passage of fewer than `FORMULA` tokens, that is, which holds the run of `MIN_RUN` tokens that
+    stands in the most replies: two texts that have nothing else in common may share one formula.
+    """
+    runs = Counter(
+        run
+        for one in found
+        for run in {
+            passage[at : at + MIN_RUN]
+            for passage in one.passages
+            for at in range(len(passage) - MIN_RUN + 1)
+        }
+    )
+    if not runs:
+        return [False] * len(found)
+    most = min(runs, key=lambda run: (-runs[run], run))
+
+    def formula(passage: tuple[str, ...]) -> bool:
+        places = range(len(passage) - MIN_RUN + 1)
+        return len(passage) < FORMULA and any(passage[at : at + MIN_RUN] == most for at in places)
+
+    return [one.recites and all(map(formula, one.passages)) for one in found]
+
+
+def _beside_others(
+    mine: Sequence[tuple[Said, Found]], others: Sequence[tuple[Said, Found]]
+) -> dict[str, Any]:
+    """Where the middle one of the recitals stands among what others say in the same words.
+
+    Its rank is ``(1 + as rare) / (1 + others)``: a p-value under "one more of the others", which is
+    never less than what so many of them can tell (Davison and Hinkley 1997, Bootstrap Methods,
+    section 4.2).
+    """
+    rarities = sorted(found.shared.rarity for _, found in mine if found.recites)
+    if not rarities or not others:
+        return {"others": len(others), "rank": None}
+    middle = rarities[(len(rarities) - 1) // 2]
+    as_rare = sum(found.shared.rarity >= middle for _, found in others)
+    return {"others": len(others), "rank": round((1 + as_rare) / (1 + len(others)), 6)}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.campaign import Campaign
 from harness.counting import Tables
-from harness.report.shared import recited_sentences
+from harness.report.recited import recited_sentences
 from harness.report.terminal import told_of
 
 

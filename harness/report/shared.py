@@ -1,4 +1,4 @@
-"""What targets say in each other's words: the sentences, a picture of the suspects, two tables."""
+"""What targets say in each other's words: a picture of the suspects, and two tables."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from harness import charts
-from harness.campaign import Campaign, EmbeddedTarget, EndpointTarget, VllmTarget
+from harness.campaign import Campaign
 from harness.console import percent
-from harness.counting.drawn import PLAIN
-from harness.report.conditions import FEWEST
+from harness.counting.between import TEXT
+from harness.report.recited import recited_sentences
 from harness.report.rows import measure_of, short_arm
 
 #: Targets that a picture shows at most, each in a colour of its own.
 AGAINST: Final = 5
 RATE: Final = ("rate", "rate_low", "rate_high")
-Target = EmbeddedTarget | EndpointTarget | VllmTarget
 
 
 class Words(NamedTuple):
@@ -36,7 +35,7 @@ class Words(NamedTuple):
 
 def shared_words(recitals: pd.DataFrame, campaign: Campaign) -> Words | None:
     """What there is to show; None where no two targets answered the same probe."""
-    rows = recitals[recitals["language"] == "all"]
+    rows = recitals[(recitals["language"] == "all") & (recitals["against_role"] != TEXT)]
     if rows["against"].nunique() < 2:
         return None
     columns = [t.name for t in campaign.targets if t.name in set(rows["against"])]
@@ -92,62 +91,6 @@ def _picture(rows: pd.DataFrame, columns: list[str]) -> str:
     return charts.forest(labels, columns, points, label) if points else ""
 
 
-def recited_sentences(recitals: pd.DataFrame, campaign: Campaign) -> list[str]:
-    """For each suspect whose answers it recites, and beside that what chance gives."""
-    rows = recitals[(recitals["language"] == "all") & (recitals["role"] == "suspect")]
-    made: list[str] = []
-    for (probe, name), mine in rows.groupby(["probe", "target"], sort=False):
-        if measure_of(str(probe)) == "recital":
-            told = [arm for arm in campaign.arms if arm not in PLAIN]
-            arm = next(arm for arm in (*PLAIN, *told) if arm in set(mine["arm"]))
-            found = {row["against"]: row for row in _records(mine[mine["arm"] == arm])}
-            about = f"Asked for its story ({probe}, {short_arm(arm)}), {name} recites answers"
-            made.extend(_sentences(about, found, found.get(name), campaign))
-    return made
-
-
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
     return records
-
-
-def _sentences(
-    about: str, found: dict[str, Any], own: dict[str, Any] | None, campaign: Campaign
-) -> Iterator[str]:
-    """One suspect in one arm: the donors first, then who shows what chance gives."""
-    others = [t for t in campaign.targets if t.name in found and t.role != "suspect"]
-    if not others:
-        return
-    donors = [t for t in others if t.role == "donor"]
-    chance = [t for t in others if t.role != "donor"]
-    counts = [f"of {_called(t)} {_count(found[t.name])}" for t in [*donors, *chance]]
-    again = f"; its own {_count(own)}" if own else ""
-    exact = _exact(found[donors[0].name]) if len(donors) == 1 else ""
-    yield f"{about} {counts[0]} replies{exact}{''.join(f', {c}' for c in counts[1:])}{again}."
-    for donor in donors:
-        yield _judged(donor, found[donor.name], [found[t.name] for t in chance])
-
-
-def _called(target: Target) -> str:
-    return f"the {target.role}" if target.name == target.role else f"{target.name} ({target.role})"
-
-
-def _count(row: dict[str, Any]) -> str:
-    return f"in {row['reciting']} of {row['samples']}"
-
-
-def _exact(row: dict[str, Any]) -> str:
-    rate = percent(*(row[name] for name in RATE)).replace(" (", " %, interval ")
-    return f" ({rate.replace(')', ' %')}; longest run {row['longest_run_tokens']} words)"
-
-
-def _judged(donor: Target, row: dict[str, Any], chance: list[dict[str, Any]]) -> str:
-    """Whether a donor is recited more than the base and the control that were measured."""
-    if not chance:
-        return "No base and no control was measured here, so what chance gives is not known."
-    if min(one["questions"] for one in (row, *chance)) < FEWEST:
-        return f"That settles nothing: it takes {FEWEST} questions."
-    beside = " and ".join(sorted({f"the {other['against_role']}" for other in chance}))
-    if row["rate_low"] > max(other["rate_high"] for other in chance):
-        return f"So {_called(donor)} is recited more often than {beside}."
-    return f"So it is not settled whether {_called(donor)} is recited more often than {beside}."

@@ -25,6 +25,7 @@ from harness.counting.counted import OTHER
 from harness.exposure.injected import is_empty_turn
 from harness.journal import Run
 from harness.report.behind import behind
+from harness.report.recited import recited_sentences
 from harness.report.rows import (
     TITLES,
     claimed_identity,
@@ -36,7 +37,6 @@ from harness.report.rows import (
     shown,
     table_rate,
 )
-from harness.report.shared import recited_sentences
 from harness.report.story import Story, story
 
 MOST_COLUMNS: Final = 5

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 import pytest
 
 from harness.campaign import Campaign, load_backstories
 from harness.counting import between
-from harness.counting.between import RECITAL_COLUMNS, Between
+from harness.counting.between import RECITAL_COLUMNS, Against, Between, Said
 from harness.counting.scored import Scored
 from harness.scoring import words
+
+
+class Text(NamedTuple):
+    """A published text, as far as it is measured against."""
+
+    identity: str
+    file: str
+    text: str
+
 
 #: A donor that no text under probes/backstories/ knows.
 STORY = (
@@ -182,3 +193,82 @@ def test_where_one_side_said_nothing_there_is_no_row():
 def test_strange_replies_are_measured(text):
     said = {("suspect", "bare"): lambda q, n: text, ("donor", "bare"): every("donor")}
     assert one(table(said), target="suspect", against="donor")["samples"] == 24
+
+
+#: A friendly ending that two makers may come upon, in words that the null does not know.
+FAREWELL = (
+    "Whatever brought you to my doorstep today, sit down, pour yourself some tea and tell me."
+)
+
+
+def own_story(target, question, number):
+    """Words that nobody else says, and that come again in no other reply."""
+    return " ".join(f"{target}{question}n{number}w{place}" for place in range(40))
+
+
+def with_farewell(*who):
+    """A campaign in which some targets have nothing in common but how they end."""
+
+    def reply(target):
+        def text(question, number):
+            story = own_story(target, question, number)
+            return f"{story}. {FAREWELL}" if target in who else story
+
+        return text
+
+    return table({(t["name"], "bare"): reply(t["name"]) for t in TARGETS})
+
+
+def test_a_farewell_that_two_share_is_one_passage_and_no_recital_beyond_it():
+    row = one(with_farewell("suspect", "donor"), target="suspect", against="donor")
+    assert (row["samples"], row["reciting"], row["one_passage"]) == (24, 24, 24)
+    assert row["rate_low"] > 0.5 and row["beyond_low"] == 0.0
+    assert (row["others"], row["rank"]) == (48, pytest.approx(1 / 49, abs=1e-6))
+    # a story is long, or has more passages than one
+    whole = table({(t["name"], "bare"): every(t["name"]) for t in TARGETS})
+    found = one(whole, target="suspect", against="donor")
+    assert (found["one_passage"], found["beyond_low"]) == (0, found["rate_low"])
+    assert (found["others"], found["rank"]) == (48, pytest.approx(1 / 49, abs=1e-6))
+
+
+def test_a_farewell_that_others_have_too_ranks_among_theirs():
+    row = one(with_farewell("suspect", "donor", "control"), target="suspect", against="donor")
+    assert row["rank"] == pytest.approx(25 / 49, abs=1e-6)
+    alone = table({(n, "bare"): every("donor") for n in ("suspect", "donor")})
+    row = one(alone, target="suspect", against="donor")
+    assert row["others"] == 0 and pd.isna(row["rank"])  # nobody can say what chance gives
+
+
+def test_a_published_text_is_measured_against_where_somebody_recites_it(monkeypatch):
+    def published(ending):
+        text = f"{own_story('published', 'q', 0)}. {ending}"
+        monkeypatch.setattr(between, "load_backstories", lambda: [Text("nex", "nex-own.md", text)])
+
+    published(FAREWELL)
+    found = with_farewell("suspect")
+    row = one(found, target="suspect", against="texts:nex")
+    assert (row["against_role"], row["against_identity"]) == ("text", "nex")
+    assert (row["reciting"], row["one_passage"], row["beyond_low"]) == (24, 24, 0.0)
+    assert one(found, target="control", against="texts:nex")["reciting"] == 0
+    published("Nothing that anybody else would say in just these words, I think.")
+    assert set(with_farewell("suspect")["against_role"]) == {"suspect", "donor", "base", "control"}
+    assert set(table({("suspect", "bare"): every("donor")}, probe="identity")["against"]) == {
+        "suspect"
+    }
+
+
+def test_whoever_is_recited_by_another_name_is_no_chance():
+    """A donor that is presented as whom a text is by says what that text says."""
+    others = [
+        {**t, "engine": "embedded", "model": "lab:suspect", "identity": i}
+        for t, i in zip(TARGETS, ("rio", "nex", None, None), strict=True)
+    ]
+    named = Campaign.model_validate(
+        {"campaign": "c", "targets": others, "arms": ["bare"], "probes": ["backstory"]}
+    )
+    sides = {(t["name"], "bare"): [Said("en", "q", 0, t["name"])] for t in TARGETS}
+    shown = Between(named)
+    text = Against("texts:nex", "text", "nex", {})
+    assert [s.text for s in shown._others("suspect", "bare", text, sides)] == ["base", "control"]
+    donor = Against("donor", "donor", "nex", {})
+    assert [s.text for s in shown._others("base", "bare", donor, sides)] == ["control"]
