@@ -4,7 +4,10 @@ With the claimed model's template and tokenizer the comparison is exact; without
 several lengths are compared with one another. Lengths are drawn by a seed and share no divisor, so
 that a host that rounds its counts is seen to round, and is not told to hide what it rounds up.
 Counts say how many tokens there are, not where: what stands always may stand before the question or
-after it.
+after it. A second design asks the same with exchanges before the question (`TURNS`): what stands
+with each question, as what a host puts after it, is then counted that often, and what stands once
+in a conversation is counted once; and a host that rounds each message is told from one that rounds
+the whole. At the very beginning or at the very end, counts cannot tell.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ Lengths = tuple[int, int | None]
 class Counted(NamedTuple):
     """One request whose prompt tokens were reported.
 
-    ``words`` are the question's, ``system`` those of the system message (None: none was sent).
+    ``words`` are the question's, ``system`` those of the system message (None: none was sent);
+    with more ``turns`` than one, ``words`` are those of all turns, questions and answers.
     """
 
     words: int
@@ -31,6 +35,7 @@ class Counted(NamedTuple):
     reported: int | None
     expected: int | None = None
     cached: int = 0
+    turns: int = 1
 
     @property
     def difference(self) -> int | None:
@@ -66,6 +71,8 @@ LONGEST: Final = 120
 #: Words of the short and of the long system message, at least and at most.
 SHORT: Final = (1, 9)
 LONG: Final = (20, 40)
+#: Questions of the conversation in the second design; between them stand answers.
+TURNS: Final = 3
 #: Tokens by which counts of one prompt may differ and still be used.
 JITTER: Final = 12
 #: Counts differ by the marks of beginning and end, which hosts count or not; a prompt is longer.
@@ -106,8 +113,51 @@ def account(counts: Sequence[Counted]) -> Account:
 
     By differences, with r(k, s) tokens for k words under a system message of s words: r must be
     linear in k and in s, and ``r(0, none) - r(0, 0) = hidden - (system turn)``. A hidden prompt
-    that stands always is only seen when longer than any template's own marks.
+    that stands always is only seen when longer than any template's own marks. Counts of more turns
+    than one, where there are any, say whether it stands with each question.
     """
+    longer = [c for c in counts if c.turns > 1 and c.reported is not None]
+    found = _account([c for c in counts if c.turns == 1])
+    if not longer or found.finding not in ("clean", "hidden"):
+        return found
+    return _with_turns(found, [c for c in counts if c.turns == 1], longer)
+
+
+def _with_turns(found: Account, short: Sequence[Counted], longer: Sequence[Counted]) -> Account:
+    """What was found, and how much of it stands with each question of a conversation."""
+    over = [c.difference for c in longer]
+    alone = [c.difference for c in short if c.system is None]
+    if any(one is None for one in (*over, *alone)):
+        said = (
+            "without the claimed model's tokenizer it is not known what stands with each question"
+        )
+        return found._replace(sentence=f"{found.sentence}; {said}") if found.tokens else found
+    more, less = ([one for one in some if one is not None] for some in (over, alone))
+    each = (statistics.median(more) - statistics.median(less)) / (TURNS - 1)
+    step = max(1, _step((c.reported or 0) + c.cached for c in (*short, *longer)))
+    doubt = CONVENTION + max(_spread(more), _spread(less)) / (TURNS - 1)
+    # rounded message by message, each of an exchange's two counts up to a step more
+    by_message = step > 1 and doubt < each <= 2 * (step - 1)
+    if by_message:
+        said = f"each message seems to be rounded to {step} tokens by itself, or to get some more"
+        return found._replace(sentence=f"{found.sentence}; {said}")
+    if each > doubt:
+        said = (
+            f"{each:.0f} tokens that were not sent come with each further question of a "
+            "conversation, as what is put after it does"
+        )
+        low, high = round(each - doubt), round(each + doubt)
+        if found.finding == "clean":
+            return Account("hidden", f"{found.sentence}; but {said}", round(each), low, high)
+        return found._replace(sentence=f"{found.sentence}; {said}")
+    if found.finding == "hidden":
+        said = "they stand once in a conversation, and not with each question"
+        return found._replace(sentence=f"{found.sentence}; {said}")
+    return found
+
+
+def _account(counts: Sequence[Counted]) -> Account:
+    """What requests of one turn say."""
     if any(c.reported is None for c in counts):
         return Account("not known", "the host reports no prompt tokens for some requests")
     by: dict[Lengths, set[int]] = defaultdict(set)
@@ -344,6 +394,7 @@ def table(found: Account, counts: Sequence[Counted]) -> list[dict[str, Any]]:
         {
             "question_words": c.words,
             "system_words": c.system,
+            "turns": c.turns,
             "prompt_tokens_reported": c.reported,
             "prompt_tokens_cached": c.cached,
             "prompt_tokens_expected": c.expected,

@@ -23,7 +23,7 @@ from harness.campaign import (
     questions,
 )
 from harness.errors import RenderError, TargetError
-from harness.exposure.counts import Counted, account, probes, text_of
+from harness.exposure.counts import TURNS, Counted, account, probes, text_of
 from harness.exposure.findings import Inspection, told
 from harness.exposure.injected import (
     QUESTION,
@@ -202,13 +202,26 @@ async def _billed(target: Endpoint, found: Inspection, count: Count | None, cour
             course.done += 1
         return Counted(k, s, tokens, expected, cached)
 
+    async def conversation(words: Sequence[int]) -> Counted:
+        messages = _exchanges(words)
+        expected = _expected_of_turns(template, count, messages)
+        try:
+            tokens, cached = await target.prompt_tokens(messages)
+        except Exception:  # a host that takes one question alone: no finding
+            tokens, cached = None, 0
+        finally:
+            course.done += 1
+        return Counted(sum(words), None, tokens, expected, cached, TURNS)
+
     drawn = probes(secrets.randbits(32))  # so that no host knows them beforehand
     wanted = [(k, s) for k in drawn.questions for s in drawn.systems]
-    course.begins("comparing counts of prompt tokens", 2 * len(wanted))
+    course.begins("comparing counts of prompt tokens", 2 * len(wanted) + 4)
     first = next(pair for pair in wanted if pair[1] is not None)
     found.counts.append(await one(*first))
     for lengths in ([pair for pair in wanted if pair != first], wanted):
         found.counts += await asyncio.gather(*(one(*pair) for pair in lengths))
+        both = (drawn.questions, drawn.questions[::-1])
+        found.counts += await asyncio.gather(*map(conversation, both))
     usable = [c for c in found.counts if not (c.system is not None and c.reported is None)]
     found.account = account(usable)
 
@@ -228,6 +241,26 @@ def _expected(
         return count(template.bare(messages[-1]["content"]).prompt)
     except RenderError:
         return None
+
+
+def _exchanges(words: Sequence[int]) -> list[Message]:
+    """A conversation of texts of so many words, a question first and last."""
+    roles = ("user", "assistant")
+    return [{"role": roles[at % 2], "content": text_of(n)} for at, n in enumerate(words)]
+
+
+def _expected_of_turns(
+    template: ChatTemplate | None, count: Count | None, messages: Sequence[Message]
+) -> int | None:
+    """As `_expected`, of a conversation: its last question, and what the others add to it."""
+    last = _expected(template, count, messages[-1:])
+    if template is None or count is None or last is None:
+        return None
+    try:
+        whole, alone = (count(template.render(some)) for some in (messages, messages[-1:]))
+    except RenderError:
+        return None
+    return None if whole is None or alone is None else last + whole - alone
 
 
 async def _recited(target: Endpoint, found: Inspection, samples: int, course: Course) -> None:

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from harness.exposure.counts import Counted, account, probes
+from harness.exposure.counts import TURNS, Counted, account, probes
 
 
 def counts(
@@ -107,3 +107,52 @@ def test_counts_of_one_prompt_that_differ_a_little_are_used_with_the_claimed_tok
         found = account(counts(40, said=jitter, seed=seed))
         assert found.finding == "hidden" and found.low <= 40 <= found.high
         assert account(counts(said=jitter, seed=seed, exact=False)).finding == "nonsense"
+
+
+def conversations(once=0, each=0, said=lambda true: true, by_message=lambda n: n, exact=True):
+    """Both designs: a host that hides ``once``, and puts ``each`` after every question."""
+    found, asked = [], probes(3)
+    for system, words in itertools.product(asked.systems, asked.questions):
+        messages = [words] if system is None else [5 + system, words]
+        sent = 9 + sum(messages)
+        billed = said(9 + sum(map(by_message, messages)) + once + each)
+        found.append(Counted(words, system, billed, sent if exact else None))
+    for words in (asked.questions, asked.questions[::-1]):
+        messages = [4 + n for n in words]
+        sent = 5 + sum(messages)
+        billed = said(5 + sum(map(by_message, messages)) + once + TURNS * each)
+        expected = sent if exact else None
+        found.append(Counted(sum(words), None, billed, expected, 0, TURNS))
+    return found * 2
+
+
+def test_what_stands_once_is_told_from_what_comes_with_each_question():
+    once = account(conversations(once=40))
+    assert (once.finding, once.tokens) == ("hidden", 40)
+    assert "they stand once in a conversation, and not with each question" in once.sentence
+    each = account(conversations(each=12))
+    assert (each.finding, each.tokens) == ("hidden", 12)
+    assert "12 tokens that were not sent come with each further question" in each.sentence
+    both = account(conversations(once=40, each=12))
+    assert both.tokens == 52 and "12 tokens that were not sent come with each" in both.sentence
+    assert account(conversations()).finding == "clean"
+    unknown = account(conversations(once=80, exact=False))
+    assert unknown.finding == "hidden" and "it is not known what stands with each" in (
+        unknown.sentence
+    )
+
+
+@pytest.mark.parametrize("step", [2, 8, 16])
+def test_a_host_that_rounds_hides_nothing_in_a_conversation(step):
+    whole = account(conversations(said=up_to(step)))
+    assert whole.finding == "clean" and "each message" not in whole.sentence, whole
+
+
+def test_a_host_that_rounds_each_message_is_not_told_to_add_to_each_question():
+    found = account(conversations(by_message=up_to(8)))
+    assert "come with each further question" not in found.sentence, found
+
+
+def test_a_host_that_takes_no_conversation_is_judged_by_single_questions():
+    refused = [c._replace(reported=None) if c.turns > 1 else c for c in conversations(once=40)]
+    assert account(refused).tokens == 40

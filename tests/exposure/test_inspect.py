@@ -81,9 +81,9 @@ def test_an_endpoint_that_hides_a_prompt_is_caught_by_its_bill_and_by_its_model(
     )
     table = pd.read_csv(tmp_path / "inspect-endpoint.csv")
     asked = probes(0)
-    assert len(table) == 2 * len(asked.questions) * len(asked.systems) and set(
-        table["finding"]
-    ) == {"hidden"}
+    assert set(table["finding"]) == {"hidden"}
+    assert len(table[table["turns"] == 1]) == 2 * len(asked.questions) * len(asked.systems)
+    assert len(table[table["turns"] == 3]) == 4
 
 
 def usage(tokens):
