@@ -117,7 +117,7 @@ def after_the_reply(host: Chaos, n: int) -> list[Step]:
 
 def no_answer(host: Chaos, n: int) -> list[Step]:
     good = json.dumps(chat("I am Rio.")).encode()
-    bodies = [b"<html>", b"[1, 2]", b"", b'{"choices": []}', good + b"}", b"\xef\xbb\xbf" + good]
+    bodies = [b"<html>", b"[1, 2]", b"", b'{"choices": []}', good + b"}", b"\xef\xbb\xbf[]"]
     return [http(200, host.draw.choice([*bodies, DEEP, b'{"a": %s}' % DEEP, b"\xff\xfe"]))]
 
 
