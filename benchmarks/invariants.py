@@ -1,4 +1,5 @@
-"""The invariants of attention on the lab's models: who is related, who is not, who is disguised.
+"""The invariants of attention on the lab's models: who is related, who is not, who is disguised;
+and how often another order of rows is believed of matrices that never met.
 
 usage: python benchmarks/invariants.py
 """
@@ -13,11 +14,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from harness.lab import build
+from harness.weights import orders
 from harness.weights.checkpoint import open_checkpoint
 from harness.weights.invariants import kinships
 
 Model = dict[str, np.ndarray]
-HEADS, SIZE = 3, 64
+HEADS, SIZE, LAYERS = 3, 64, 6
 
 
 def turned(model: Model, hidden: np.ndarray) -> Model:
@@ -107,6 +109,100 @@ def cases(models: dict[str, Model], rng: np.random.Generator) -> dict[str, Calla
     }
 
 
+def halves(embedding: np.ndarray) -> list[np.ndarray]:
+    e = orders.unit(embedding - embedding.mean(axis=0))
+    return [e[::2].T, e[1::2].T]
+
+
+def strangers(
+    models: dict[str, Model], rng: np.random.Generator
+) -> dict[str, list[tuple[Model, int, Model, int]]]:
+    """Pairs of layers that have nothing of one another: (model, layer, model, layer)."""
+    base, donor, control = (models[name] for name in ("base", "donor", "control"))
+
+    def drawn() -> Model:
+        return {n: rng.standard_normal(v.shape).astype("f") for n, v in base.items()}
+
+    layers, relatives = range(LAYERS), (base, donor)
+    return {
+        "random": [(drawn(), n, drawn(), n) for _ in range(5) for n in layers],
+        "trained apart": [
+            (control, i, one, j) for one in relatives for i in layers for j in layers
+        ],
+        "other layers of a relative": [
+            (a, i, b, j)
+            for a in relatives
+            for b in relatives
+            for i in layers
+            for j in layers
+            if i != j
+        ],
+    }
+
+
+def relatives(models: dict[str, Model], rng: np.random.Generator) -> list[tuple[Model, Model]]:
+    base, donor = models["base"], models["donor"]
+    merge = {n: (0.6 * donor[n] + 0.4 * base[n]).astype("f") for n in base}
+    return [
+        (one, permuted(two, rng)) for one, two in ((base, donor), (donor, base), (donor, merge))
+    ]
+
+
+def neurons_of(a: Model, i: int, b: Model, j: int) -> orders.Twice:
+    names = ("gate_proj", "up_proj")
+    return orders.twice(
+        [a[f"model.layers.{i}.mlp.{name}.weight"] for name in names],
+        [b[f"model.layers.{j}.mlp.{name}.weight"] for name in names],
+    )
+
+
+def heads_of(a: Model, i: int, b: Model, j: int) -> list[orders.Paired]:
+    return [
+        orders.paired(
+            *(
+                orders.unit(m[f"model.layers.{n}.self_attn.{p}_proj.weight"])
+                for m, n in ((a, i), (b, j))
+            )
+        )
+        for p in "qkv"
+    ]
+
+
+def false_alarms(models: dict[str, Model], rng: np.random.Generator) -> None:
+    print("\nanother order, believed of layers that have nothing of one another")
+    print(
+        f"{'pairs of layers':30} {'':20} {'believed':>12} {'median cosine, largest':>24} "
+        f"{'found twice':>12} {'p < 0.05':>9}"
+    )
+    for what, pairs in strangers(models, rng).items():
+        found = [neurons_of(*pair) for pair in pairs]
+        hits, n = sum(one.believed for one in found), len(found)
+        print(
+            f"{what:30} {'MLP neurons':20} {hits:>5} of {n:>3} "
+            f"{max(one.paired.typical for one in found):>24.3f} "
+            f"{100 * max(one.agree for one in found):>10.1f} % "
+            f"{100 * np.mean([one.p_log10 < np.log10(0.05) for one in found]):>7.1f} %"
+        )
+        rows = [one for pair in pairs for one in heads_of(*pair)]
+        hits = sum(one.typical >= orders.ALIKE for one in rows)
+        print(
+            f"{what:30} {'rows of q, k, v':20} {hits:>5} of {len(rows):>3} "
+            f"{max(one.typical for one in rows):>24.3f}"
+        )
+    e = "model.embed_tokens.weight"
+    control = models["control"]
+    apart = [(models["base"], control), (models["donor"], control)]
+    for what, pairs in (("trained apart", apart), ("relatives, permuted", relatives(models, rng))):
+        for a, b in pairs:
+            order = orders.twice(halves(a[e]), halves(b[e]))
+            turn = orders.turn([a[e].astype(float)], b[e].astype(float))
+            print(
+                f"{what:30} {'hidden dimensions':20} {order.believed:>5} of   1 "
+                f"{order.paired.typical:>24.3f} {100 * order.agree:>10.1f} %"
+            )
+            print(f"{what:30} {'rotation':20} {turn.believed:>5} of   1 {turn.cosine:>24.3f}")
+
+
 def main() -> None:
     places = {name: build(name, "hf") for name in ("base", "donor", "control")}
     models = {name: load_file(place / "model.safetensors") for name, place in places.items()}
@@ -122,6 +218,7 @@ def main() -> None:
                 f"{name:48} {d.query_key:10.3f} {b.query_key:7.3f} "
                 f"{d.value_output:10.3f} {b.value_output:7.3f}"
             )
+    false_alarms(models, rng)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,12 @@ def rows(b: Model, d: Model, c: Model) -> dict[str, tuple[Callable[[], Model], l
         "the donor, rotated": lambda: turned(
             d, np.linalg.qr(rng.standard_normal((192, 192)))[0].astype("f")
         ),
+        "a merge of 0.6, rotated": lambda: turned(
+            mix(0.6), np.linalg.qr(rng.standard_normal((192, 192)))[0].astype("f")
+        ),
+        "the control with the donor's MLP, its neurons in another order": lambda: only(
+            "mlp", neurons(d, rng), c
+        ),
         "the donor and white noise of 0.2": lambda: each(noise(0.2), d),
         "a merge of 0.6 and white noise of 0.05": lambda: each(noise(0.05), mix(0.6)),
         "the donor, the smaller half zero": lambda: each(lambda n, v: largest(v, 0.5), d),

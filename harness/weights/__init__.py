@@ -11,6 +11,7 @@ In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a 
 -> `signs` and `residual` (what single tensors show, and what is left of them beside a fit)
 -> `methods` and `parts` (which way of merging fits matrices; which of them share a ratio)
 -> `invariants` (what another order of rows and columns leaves as it was)
+-> `orders` and `aligned` (in which order rows and columns stand; the suspect put in its parents')
 -> `story` (one sentence for all of them, or one for each part)
 -> `check` (the whole) -> `output` (its files) -> `run` (from places to files).
 """

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from harness.errors import WeightsError
 from harness.jobs import cores
 from harness.weights import layers
+from harness.weights.aligned import LOST, aligned
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
@@ -31,7 +32,7 @@ from harness.weights.invariants import kinships
 from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
 from harness.weights.methods import Tensor, Verdict
 from harness.weights.signs import Look, kind_of, look
-from harness.weights.story import decide
+from harness.weights.story import decide, told_in_order, told_in_vain, told_unsought
 
 #: Stored bytes of the suspect that one task reads at most; less where the memory setting asks so.
 BLOCK: Final = 8_000_000
@@ -83,6 +84,12 @@ class Checked(NamedTuple):
     bytes_whole: int
     seed: int
 
+    @property
+    def unexplained(self) -> dict[str, float]:
+        """Matrices that no combination of the parents explains well, and how much is left."""
+        lost = [t for t in self.tensors if t.matrix and t.kind in ("unrelated", "near")]
+        return {t.name: t.fit.free_residual for t in lost if t.fit.free_residual > LOST}
+
 
 def check(
     suspect: str,
@@ -125,9 +132,32 @@ def check(
         if stacked is None and lost and (stacked := layers.aligned(mine, theirs)) is not None:
             again = _checked(mine, theirs, stacked, settings, journal, tell)
             checked = again._replace(bytes_read=again.bytes_read + checked.bytes_read)
+        elif stacked is None and checked.unexplained:
+            checked = _in_order(checked, mine, theirs, settings, journal, tell)
     if journal is not None:
         journal.unlink(missing_ok=True)
     return checked
+
+
+def _in_order(
+    checked: Checked,
+    mine: Checkpoint,
+    theirs: list[Checkpoint],
+    settings: Settings,
+    journal: Path | None,
+    tell: Callable[[Progress], None],
+) -> Checked:
+    """Fit again with rows and columns in the parents' order, if they stand in another."""
+    if checked.sample < 1 or any(one.remote for one in (mine, *theirs)):
+        return checked._replace(verdict=told_unsought(checked.verdict))
+    found = aligned(mine, theirs, checked.unexplained)
+    if found.checkpoint is None:
+        return checked._replace(verdict=told_in_vain(checked.verdict, found))
+    again = _checked(found.checkpoint, theirs, None, settings, journal, tell)
+    read, renamed = checked.bytes_read + again.bytes_read, checked.matched.renamed
+    matched = again.matched._replace(renamed=[*renamed, *again.matched.renamed])
+    verdict = told_in_order(again.verdict, found)
+    return again._replace(bytes_read=read, matched=matched, verdict=verdict)
 
 
 def _not_twice(parents: Sequence[Checkpoint]) -> None:
@@ -239,7 +269,9 @@ class _Job:
                 self._guess = first_guess(s, parents, b)
                 if self.bits == 24:
                     self.bits = significand(s.astype(np.float32))
-                self.kept = Rounding(parents, b, 0 if self.match.suspect.quantised else self.bits)
+                mine = self.match.suspect
+                follows = not mine.quantised and not mine.turned
+                self.kept = Rounding(parents, b, self.bits if follows else 0)
         return self._guess
 
     def _some(self) -> list[Real]:

@@ -41,6 +41,9 @@ WRAPPERS: Final = (
     "text_model.",
     "model.",
 )
+#: Bits of significand that are left of numbers which were turned back: what was rounded to bf16
+#: before is rounded no more where it was turned.
+TURNED: Final = 8
 PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -88,7 +91,13 @@ class Piece(NamedTuple):
     @property
     def bits(self) -> int:
         """Of significand; 0 for types that stand on a grid of their own."""
-        return SIGNIFICAND.get(self.dtype.removeprefix("GGUF "), 0)
+        stored = SIGNIFICAND.get(self.dtype.removeprefix("GGUF "), 0)
+        return min(TURNED, stored) if self.turned else stored
+
+    @property
+    def turned(self) -> bool:
+        """Whether its hidden dimensions were turned back (see `aligned`)."""
+        return isinstance(self.stored, Quantised) and self.stored.turned
 
     @property
     def row_bytes(self) -> float:

@@ -23,7 +23,8 @@ Rows = Callable[[int, int], npt.NDArray[np.float32]]
 class Quantised(NamedTuple):
     """A matrix whose rows are dequantised when they are asked for: ``rows(first, count)``.
 
-    ``per_row`` is its stored bytes a row.
+    ``per_row`` is its stored bytes a row; ``turned`` says that its hidden dimensions were turned
+    back, so that its numbers do not stand on the grid of its type any more.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Quantised(NamedTuple):
     shape: tuple[int, ...]
     per_row: float
     rows: Rows
+    turned: bool = False
 
 
 class Scale(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from harness.weights import methods, parts
+from harness.weights.aligned import Aligned
 from harness.weights.invariants import APART, RELATED, Kinship
 from harness.weights.matching import Compared
 from harness.weights.methods import LIMITS, ON_THE_LINE, SILENT, Case, Tensor, Verdict
@@ -336,3 +337,52 @@ def _several(c: Case, found: _Parts, kin: Sequence[Kinship]) -> Verdict:
         told.append(f"{where} without weights: {_senseless(found.senseless.telling)}")
     sentence = f"{c.suspect} is made of different parts: {'; '.join(told)}."
     return Verdict("different parts", sentence, evidence, list(LIMITS), c.ratios)
+
+
+def told_in_order(told: Verdict, found: Aligned) -> Verdict:
+    """A verdict on a suspect whose rows and columns were put into the parents' order."""
+    rest = [one for one in found.moved if one != "hidden dimensions"]
+    done = f"once its {listed(found.moved)} are put in the parents' order"
+    if found.turned:
+        done = "once its hidden dimensions are turned back to the parents'"
+        done += f" and its {listed(rest)} are put in their order" if rest else ""
+    sentence = f"{told.sentence.rstrip('.')}, {done}."
+    for exactly, turned in TURNED if found.turned else ():
+        sentence = sentence.replace(exactly, turned)
+    return told._replace(
+        sentence=sentence,
+        evidence=[*told.evidence, f"found of another order: {'; '.join(found.seen)}"],
+        limits=[*told.limits, SAME_FUNCTION],
+    )
+
+
+#: What is exact where hidden dimensions were turned: the rounding came after that.
+TURNED: Final = (
+    ("the same to the bit", "the same, up to the arithmetic of turning"),
+    ("exact to the rounding of its stored type", "exact as far as turning shows"),
+    ("exact to rounding", "exact as far as turning shows"),
+)
+SAME_FUNCTION: Final = (
+    "A model whose rows and columns are put in another order, all in the same way, does the same; "
+    "why they were is not known."
+)
+
+
+def told_in_vain(told: Verdict, found: Aligned) -> Verdict:
+    """A verdict that stands though another order was looked for."""
+    if not found.seen:
+        return told
+    seen = f"no other order of rows and columns was found: {'; '.join(found.seen)}"
+    if told.method == "not related":
+        sentence = f"{told.sentence.rstrip('.')}, nor in another order of its rows and columns."
+        told = told._replace(sentence=sentence)
+    return told._replace(evidence=[*told.evidence, seen])
+
+
+def told_unsought(told: Verdict) -> Verdict:
+    """A verdict of a sample, of which no order can be found."""
+    why = (
+        "whether rows and columns stand in another order was not tried: that takes whole "
+        "matrices, on this machine and without --sample or --budget"
+    )
+    return told._replace(limits=[*told.limits, why])

@@ -52,23 +52,29 @@ def blended():
 CASES = {
     "the donor, permuted": (
         lambda: permuted(DONOR),
-        "related, in another order",
-        "the attention of suspect is that of donor, with rows",
+        "donor itself",
+        "the same to the bit, once its hidden dimensions and MLP neurons are put in",
     ),
     "the donor, rotated": (
         lambda: rotated(DONOR),
-        "related, in another order",
-        "the attention of suspect is that of donor, with rows",
+        "donor itself",
+        "up to the arithmetic of turning, once its hidden dimensions are turned back",
     ),
     "a merge, permuted": (
         lambda: permuted(blended()),
-        "related, in another order",
-        "suspect is related to donor or base through other rows",
+        "linear merge",
+        "0.600 donor + 0.400 base, exact to the rounding of its stored type in 100 % of its "
+        "numbers, once its hidden dimensions and MLP neurons are put in the parents' order.",
+    ),
+    "a merge, rotated": (
+        lambda: rotated(blended()),
+        "linear merge",
+        "0.600 donor + 0.400 base, exact as far as turning shows",
     ),
     "a fine-tune of the donor, permuted": (
         lambda: permuted(tuned(DONOR, 4, 0.005)),
-        "related, in another order",
-        "suspect is related to donor",
+        "fine-tune of the donor",
+        "it was made from donor (trained further, quantised or otherwise changed), once its",
     ),
     "a stranger": (lambda: drawn(7), "not related", "and not by the invariants"),
     "a stranger, permuted": (lambda: permuted(drawn(8)), "not related", "and not by"),

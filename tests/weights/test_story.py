@@ -136,8 +136,8 @@ CASES = {
     "a third cut out": (lambda: thirds_cut(DONOR), "cannot tell", ["too little of suspect"]),
     "a merge, its neurons in another order": (
         lambda: shuffled(blend(lambda n: 0.6)),
-        "different parts",
-        ["0.600 donor + 0.400 base", "mlp related to no parent's, tensor by tensor"],
+        "linear merge",
+        ["0.600 donor + 0.400 base", "once its MLP neurons are put in the parents' order"],
     ),
     "only q_proj": (
         lambda: blend(lambda n: 0.5 if "q_proj" in n else 0.0),
