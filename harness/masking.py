@@ -10,8 +10,8 @@ a piece of it:
 - a secret, wherever it stands, also with letters escaped as JSON, HTML or an address does it;
 - its other spellings: base64 (at each of three places), hexadecimal, upper and lower case,
   reversed;
-- a part of it of `PART` letters or more that holds a digit, wherever it stands; one without a digit
-  where a text was cut: at its ends, beside a quotation mark, an ellipsis or a star.
+- a part of it of `PART` letters or more that holds a digit, wherever it stands, escaped too; one
+  without a digit where a text was cut: at its ends, beside a quotation mark, an ellipsis or a star.
 
 But: a secret shorter than `PART` is hidden only as a word of its own and if it holds a letter and a
 digit. `none`, `EMPTY` and `test` are what people give to hosts that want no key, and are words of
@@ -24,7 +24,8 @@ import base64
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -43,6 +44,11 @@ _CUT: Final = frozenset("\"'\\*\u2026")
 #: Escapes of what needs none; each begins with letters that are found quickly.
 _ESCAPES: Final = tuple(map(re.compile, (r"\\u00[2-7]", r"%(?:25)*[2-7][0-9A-Fa-f]", r"&#[0-9xX]")))
 #: Escapes of what may need one.
+#: One letter that is escaped: its number as JSON, an address or HTML writes it, or itself.
+_ESCAPED: Final = re.compile(
+    r"""\\+u00([2-7][0-9A-Fa-f])|%(?:25)*([2-7][0-9A-Fa-f])|&\#[xX]0*([2-7][0-9A-Fa-f]);"""
+    r"""|&\#0*([0-9]{2,3});|\\+(["\\/'])"""
+)
 _NEEDED: Final = {
     **{'"': ('\\"', "&quot;"), "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",)},
     **{"\\": ("\\\\",), "/": ("\\/",), "'": ("\\'",)},
@@ -121,6 +127,8 @@ class Masker:
         patterns = self._words
         if self._escaped(text):
             patterns += self._patterns
+            plain, places = _unescaped(text)
+            yield from ((places(start), places(stop)) for start, stop in self._parts(plain))
         for pattern in patterns:
             yield from (found.span() for found in pattern.finditer(text))
 
@@ -172,6 +180,24 @@ def _spellings(secret: str) -> Iterator[str]:
         padded = base64.b64encode(b"\0" * shift + raw + b"\0\0").decode()[first:last]
         found += [padded, padded.replace("+", "-").replace("/", "_")]
     return (spelling for spelling in found if len(spelling) >= PART and spelling != secret)
+
+
+def _unescaped(text: str) -> tuple[str, Callable[[int], int]]:
+    """A text with its escapes read, and from places in that to places in the text."""
+    pieces, at, shorter = [], 0, 0
+    begins, longer = [], [0]  # of each escape its place in what is read, and letters lost up to it
+    for found in _ESCAPED.finditer(text):
+        start, stop = found.span()
+        kind = found.lastindex or 0
+        said = found[kind]
+        letter = said if kind == 5 else chr(int(said, 10 if kind == 4 else 16))
+        pieces += [text[at:start], letter]
+        begins.append(start - shorter)
+        shorter += stop - start - 1
+        longer.append(shorter)
+        at = stop
+    pieces.append(text[at:])
+    return "".join(pieces), lambda place: place + longer[bisect_left(begins, place)]
 
 
 def _any_escape(letter: str) -> str:

@@ -36,6 +36,18 @@ ESCAPED = {
     "backwards": (KEY[::-1], HIDDEN),
     "cut at its end": (f"padding {KEY[:-1]}", f"padding {HIDDEN}"),
     "cut at its beginning": (f"{KEY[1:]} padding", f"{HIDDEN} padding"),
+    "JSON, cut at its end": (
+        "p " + "".join(f"\\u{ord(letter):04X}" for letter in KEY)[:-9],
+        f"p {HIDDEN}\\u0",
+    ),
+    "an address, cut at its beginning": (
+        "".join(f"%25{ord(letter):02X}" for letter in KEY)[7:],
+        f"5{ord(KEY[1]):02X}{HIDDEN}",
+    ),
+    "HTML, cut in the middle": (
+        "".join(f"&#{ord(letter)};" for letter in KEY[:20]) + "|" + KEY[20:],
+        f"{HIDDEN}|{HIDDEN}",
+    ),
     "broken in two": (f"{KEY[:20]}|{KEY[20:]}", f"{HIDDEN}|{HIDDEN}"),
 }
 
