@@ -195,6 +195,25 @@ def rows(b: Model, d: Model, c: Model) -> dict[str, tuple[Callable[[], Model], l
         "three parents: attention of the donor, MLP of the control": lambda: only("mlp", c, d),
     }
     given |= {what: (make, ["donor", "control", "base"]) for what, make in third.items()}
+    alone: dict[str, Callable[[], Model]] = {
+        "the donor": lambda: d,
+        "the donor in bfloat16": lambda: mix(1.0, BF16),
+        "the base, of which the donor is a fine-tune": lambda: b,
+        "a merge of 0.6": lambda: mix(0.6),
+        "a merge of 0.6, all in another order": lambda: permuted(mix(0.6), rng),
+        "the donor and white noise of 0.2": lambda: each(noise(0.2), d),
+        "the donor, the smaller half zero": lambda: each(lambda n, v: largest(v, 0.5), d),
+        "the donor, every matrix times 1.3": lambda: each(lambda n, v: 1.3 * v, d),
+        "the donor in 4 bits by block, stored wide": lambda: each(lambda n, v: blocks(v, 4), d),
+        "LoRA of rank 4 on all projections of the donor": lambda: lora(d, ("_proj",)),
+        "half donor, half control": lambda: {n: 0.5 * d[n] + 0.5 * c[n] for n in b},
+        "the donor's attention, the control's MLP": lambda: only("mlp", c, d),
+        "the control": lambda: c,
+        "random matrices": lambda: strange,
+        "zeros": lambda: each(lambda n, v: 0 * v, b),
+        "numbers of 1e30": lambda: each(lambda n, v: v * 0 + 1e30, b),
+    }
+    given |= {f"one parent, the donor: {what}": (make, ["donor"]) for what, make in alone.items()}
     return given | {"parent twice": (lambda: d, ["base", "base"])}
 
 

@@ -19,7 +19,7 @@ from harness.cli.options import QUIET, ManyParents, Size, say, told_plainly
     metavar="DONOR ... BASE",
     help=(
         "The checkpoints that the suspect may be made of; the last is the base that the others "
-        "were tuned from."
+        "were tuned from. One alone: is the suspect that one, changed?"
     ),
 )
 @click.option(

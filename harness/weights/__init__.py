@@ -12,7 +12,7 @@ In: checkpoints (folders, files, URLs). Out: a sentence, ratios by component, a 
 -> `methods` and `parts` (which way of merging fits matrices; which of them share a ratio)
 -> `invariants` (what another order of rows and columns leaves as it was)
 -> `orders` and `aligned` (in which order rows and columns stand; the suspect put in its parents')
--> `story` (one sentence for all of them, or one for each part)
+-> `story` (one sentence for all of them, or one for each part), `single` (beside one parent alone)
 -> `check` (the whole) -> `output` (its files) -> `run` (from places to files).
 """
 

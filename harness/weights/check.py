@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from harness.errors import WeightsError
 from harness.jobs import cores
-from harness.weights import layers
+from harness.weights import layers, single
 from harness.weights.aligned import LOST, aligned
 from harness.weights.checkpoint import Checkpoint, open_checkpoint
 from harness.weights.decode import Real, significand
@@ -31,7 +31,7 @@ from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess,
 from harness.weights.invariants import kinships
 from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
 from harness.weights.methods import Tensor, Verdict
-from harness.weights.signs import Look, kind_of, look
+from harness.weights.signs import Look, kind_of, look, look_beside
 from harness.weights.story import decide, told_in_order, told_in_vain, told_unsought
 
 #: Stored bytes of the suspect that one task reads at most; less where the memory setting asks so.
@@ -98,7 +98,7 @@ def check(
     journal: Path | None = None,
     tell: Callable[[Progress], None] = lambda p: None,
 ) -> Checked:
-    """Check a suspect against donors and a base (the last parent).
+    """Check a suspect against donors and a base (the last parent), or against one parent alone.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ def check(
     WeightsError
         A checkpoint cannot be read, or nothing in it can be compared.
     """
-    if len(parents) < 2:
-        raise WeightsError("a merge has two parents or more", next="write --parents DONOR BASE")
+    if not parents:
+        raise WeightsError("no parent is given", next="write --parents DONOR BASE, or --parents X")
     if settings.memory < SMALLEST:
         raise WeightsError(
             f"{settings.memory / 1e6:.0f} MB are too little: "
@@ -124,6 +124,8 @@ def check(
     mine, *theirs = (open_checkpoint(place, cache) for place in (suspect, *parents))
     _not_twice(theirs)
     mine, *theirs = _apart([mine, *theirs])
+    if len(theirs) == 1:
+        theirs = [theirs[0], single.nothing(theirs[0])]
     depths = {layers.count(one) for one in (mine, *theirs)}
     stacked = layers.aligned(mine, theirs) if len(depths) > 1 else None
     with threadpool_limits(1):
@@ -136,7 +138,7 @@ def check(
             checked = _in_order(checked, mine, theirs, settings, journal, tell)
     if journal is not None:
         journal.unlink(missing_ok=True)
-    return checked
+    return checked._replace(parents=checked.parents[: len(parents)])
 
 
 def _in_order(
@@ -204,11 +206,13 @@ def _checked(
     key = hashlib.sha256(repr([sample, settings.seed, stacked, *files]).encode()).hexdigest()
     fits, read = _fits(jobs, threads, _Journal(journal, key), tell)
     tensors = [_tensor(m, fit) for m, fit in zip(matched.matches, fits, strict=True)]
-    looks, looked = _looks(matched.matches, tensors, threads, settings.budget)
+    alone = theirs[-1].digest == single.NOTHING
+    looks, looked = _looks(matched.matches, tensors, threads, settings.budget, alone)
     labels = [one.label for one in theirs]
     lost = any(t.kind == "unrelated" and t.component == "attention" for t in tensors)
-    kin = kinships(mine, theirs) if lost else []
-    verdict = decide(tensors, looks, labels, stacked, mine.label, matched.compared, kin)
+    kin = kinships(mine, theirs[:1] if alone else theirs) if lost else []
+    told = (tensors, looks, labels, stacked, mine.label, matched.compared, kin)
+    verdict = single.judged(*told) if alone else decide(*told)
     return Checked(
         mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed
     )
@@ -464,7 +468,11 @@ def _announced(jobs: list[_Job], places: list[tuple[int, int]]) -> Iterator[tupl
 
 
 def _looks(
-    matches: list[Match], tensors: list[Tensor], threads: int, budget: int | None
+    matches: list[Match],
+    tensors: list[Tensor],
+    threads: int,
+    budget: int | None,
+    alone: bool = False,
 ) -> tuple[dict[str, Look], int]:
     """A second look at some matrices, by name; with the bytes that it read.
 
@@ -489,6 +497,8 @@ def _looks(
         job = _Job(m, [((m.suspect.rows - rows) // 2, rows)])
         job.guess()
         s, *parents, b = job.read(*job.runs[0])
+        if alone:
+            return look_beside(s, parents[0], job.bits, ranks)
         return look(s, parents, b, job.bits, ranks)
 
     with ThreadPoolExecutor(threads) as pool:

@@ -120,12 +120,13 @@ def match(
     if not matches:
         first, reason = next(iter(unmatched.items()), ("", "nothing is in it"))
         raise WeightsError(
-            f"no tensor of {suspect.label} is in all of {', '.join(labels)} "
+            f"no tensor of {suspect.label} is in all of {', '.join(dict.fromkeys(labels))} "
             f"in the same shape; the first: {first}: {reason}",
             where=suspect.where,
             next="give checkpoints of one architecture and size",
         )
     compared = _compared(matches, mine, suspect)
+    renamed = list(dict.fromkeys(renamed))
     return Matched(sorted(matches, key=lambda m: _order(m.name)), unmatched, renamed, compared)
 
 
@@ -153,15 +154,15 @@ def _why_not(
     piece: Piece, found: Sequence[Piece | None], label: str, labels: Sequence[str]
 ) -> str | None:
     """Why a tensor cannot be compared with what was found of it in the parents, if it cannot."""
-    missing = [one for one, p in zip(labels, found, strict=True) if p is None]
+    missing = dict.fromkeys(one for one, p in zip(labels, found, strict=True) if p is None)
     if missing:
         return f"not in {', '.join(missing)}"
     size = piece.rows, piece.columns
-    different = [
+    different = dict.fromkeys(
         f"{one} {list(p.shape)}"
         for one, p in zip(labels, found, strict=True)
         if p is not None and p.shape != piece.shape and (p.rows, p.columns) != size
-    ]
+    )
     if different:
         return f"shapes differ: {label} {list(piece.shape)}, {', '.join(different)}"
     return None if piece.rows * piece.columns else "it holds no number"

@@ -37,6 +37,8 @@ AT: Final = 0.02
 Method = Literal[
     "not related",
     "related, in another order",
+    "the same weights",
+    "fine-tuned from",
     "base itself",
     "donor itself",
     "fine-tune of the base",

@@ -73,7 +73,8 @@ class Twice(NamedTuple):
 
 def unit(rows: Numbers) -> Numbers:
     """Rows scaled to length 1."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # absurd numbers get length 0
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(1e-30, lengths), np.float32)
 
 

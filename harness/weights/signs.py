@@ -194,6 +194,25 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
     )
 
 
+def look_beside(s: Real, parent: Real, bits: int, ranks: bool = True) -> Look:
+    """The same beside one parent: what tells of two is not there."""
+    apart = float(((s - parent) ** 2).sum())
+    look = bool(ranks and bits)
+    return Look(
+        zeros=math.nan,
+        zeros_expected=math.nan,
+        moved=float((s != parent).mean()),
+        kept=math.nan,
+        kept_in_rounding=math.nan,
+        auc=math.nan,
+        base_rank=None,
+        donor_rank=_rank(s - parent, s, bits) if look else None,
+        levels=_levels(s) / _levels(parent),
+        in_grid=math.sqrt(apart / max(1e-300, grid(s))),
+        residual=residual(s, [], parent, parent, bits) if look else None,
+    )
+
+
 class _Multiple(NamedTuple):
     """How many times a difference some numbers are, and the residual by the rounding."""
 

@@ -44,10 +44,10 @@ def decide(
     case = Case(tensors, looks, labels, stacked, suspect)
     found = next((verdict for rule in FIRST if (verdict := rule(case, compared)) is not None), None)
     found = found or _told(case, kin)
-    return found._replace(evidence=[_extent(case, compared), *found.evidence])
+    return found._replace(evidence=[extent(case, compared), *found.evidence])
 
 
-def _extent(c: Case, compared: Compared) -> str:
+def extent(c: Case, compared: Compared) -> str:
     """How much was compared."""
     silent = sum(t.fit.elements for t in c.matrices if t.kind in SILENT)
     whole = sum(t.fit.elements for t in c.matrices)
@@ -63,7 +63,7 @@ def _extent(c: Case, compared: Compared) -> str:
     return said
 
 
-def _hardly_compared(c: Case, compared: Compared) -> Verdict | None:
+def hardly_compared(c: Case, compared: Compared) -> Verdict | None:
     if compared.least >= ENOUGH:
         return None
     kinds = [t.kind for t in c.matrices]
@@ -139,7 +139,7 @@ def _too_close(c: Case, compared: Compared) -> Verdict | None:
 #: What forbids a sentence about how the suspect was made.
 FIRST: Final[tuple[Callable[[Case, Compared], Verdict | None], ...]] = (
     _no_weights,
-    _hardly_compared,
+    hardly_compared,
     _no_parents_apart,
     _too_close,
 )
@@ -185,7 +185,7 @@ def _one(c: Case, found: _Parts, kin: Sequence[Kinship]) -> Verdict:
     if found.near.telling:
         return methods.near(c)
     if found.unrelated.telling:
-        return _unrelated(c, kin)
+        return unrelated(c, kin)
     return _several(c, found, kin)
 
 
@@ -208,7 +208,7 @@ def _moved(c: Case, told: Verdict) -> Verdict:
     )
 
 
-def _unrelated(c: Case, kin: Sequence[Kinship]) -> Verdict:
+def unrelated(c: Case, kin: Sequence[Kinship]) -> Verdict:
     """No matrix is related as it stands: the invariants of attention say whether any parent is."""
     plain = f"{c.suspect} is not related to {listed(c.labels)} tensor by tensor"
     evidence = [_cosines(kin)] if kin else []
