@@ -118,7 +118,8 @@ def _invariants(
 ) -> Invariants:
     e = _tokens(embedding, tokens)
     e = e - e.mean(axis=0)
-    e = e / np.maximum(1e-30, np.linalg.norm(e, axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # absurd numbers get length 0
+        e = e / np.maximum(1e-30, np.linalg.norm(e, axis=1, keepdims=True))
     found = Invariants([], [])
     for layer in layers:
         gain = pieces.get(f"layers.{layer}.input_layernorm.weight")
