@@ -129,18 +129,18 @@ def stopped(one: Said, careful: bool) -> tuple[str, int]:
             return "", ROUNDS
         for decided in ("below", "above"):
             evidence = evidence_beyond(
-                int(hits[looked - 1]), looked * QUESTIONS, THRESHOLD, decided
+                int(hits[looked - 1]), looked * len(one.hits), THRESHOLD, decided
             )
             if evidence >= math.log(1 / ALPHA):
                 return decided, looked
     return "", ROUNDS
 
 
-def stops(host: Host, rate: float, careful: bool) -> tuple[float, float, float]:
+def stops(host: Host, rate: float, careful: bool, questions: int) -> tuple[float, float, float]:
     """Shares decided and wrong, and mean samples."""
     decided, rounds, wrong = [], [], []
     for _ in range(RUNS):
-        rates = rng.beta(rate * 2, (1 - rate) * 2, QUESTIONS) if rate else np.zeros(QUESTIONS)
+        rates = rng.beta(rate * 2, (1 - rate) * 2, questions) if rate else np.zeros(questions)
         backends = (rate / 5, rate * 9 / 5)
         one = said(host, rates, backends, ROUNDS)
         found, took = stopped(one, careful)
@@ -148,7 +148,7 @@ def stops(host: Host, rate: float, careful: bool) -> tuple[float, float, float]:
         decided.append(bool(found))
         wrong.append(bool(found) and (found == "below") != (true < THRESHOLD))
         rounds.append(took)
-    return float(np.mean(decided)), float(np.mean(wrong)), float(np.mean(rounds)) * QUESTIONS
+    return float(np.mean(decided)), float(np.mean(wrong)), float(np.mean(rounds)) * questions
 
 
 print(f"{RUNS} runs each; {QUESTIONS} questions, {REPEATS} repeats; p < .05")
@@ -163,10 +163,13 @@ for host in HOSTS:
         line += f"{moved[1]:>14.1%}{moved[2]:>7.1%}"
     print(line, flush=True)
 print(f"stop below/above {THRESHOLD}, alpha {ALPHA}, up to {ROUNDS} rounds")
-print(f"{'stopping':<31}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}", end="")
+print(
+    f"{'stopping':<31}{'questions':>10}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}",
+    end="",
+)
 print(f"{'decided after':>15}{'wrong':>7}{'samples':>9}")
 for host in HOSTS:
-    for rate in (0.0, 0.04, 0.06, 0.3):
-        before, after = stops(host, rate, False), stops(host, rate, True)
+    for questions, rate in ((45, 0.0), (45, 0.04), (45, 0.06), (45, 0.3), (15, 0.03), (15, 0.08)):
+        before, after = (stops(host, rate, careful, questions) for careful in (False, True))
         told = (f"{d:>{w}.1%}{e:>7.1%}{n:>9.0f}" for (d, e, n), w in ((before, 16), (after, 15)))
-        print(f"{host.name:<31}{rate:>6}" + "".join(told), flush=True)
+        print(f"{host.name:<31}{questions:>10}{rate:>6}" + "".join(told), flush=True)
