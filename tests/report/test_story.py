@@ -38,7 +38,13 @@ def row(where, identity, hits, sizes, missing=None, language=None):
     by = ByQuestion(at, hits[at], sizes[at])
     made = {"target": where[0], "arm": where[1], "probe": "identity", "language": "all"}
     made |= {"measure": "name", "identity": identity, "samples": int(sizes.sum())}
-    made |= {"hits": int(hits.sum()), "questions": len(at), "truncated": 0, "empty": 0}
+    made |= {
+        "hits": int(hits.sum()),
+        "questions": len(at),
+        "truncated": 0,
+        "empty": 0,
+        "filtered": 0,
+    }
     made |= {"failed": int(missing.sum()), "languages": len(set(language[at].tolist()))}
     made |= {"missing_p_question": p_by_question(asked)}
     if by.estimate is None:
