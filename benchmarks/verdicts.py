@@ -19,8 +19,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from harness.campaign.identities import load_book
-from harness.scoring.features import MARKS
 from harness.scoring.learning import sentences
+from harness.scoring.marks import MARKS
 from harness.scoring.verdict import verdicts
 
 REPLIES, WORDS = 20_000, 60

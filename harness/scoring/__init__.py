@@ -6,7 +6,8 @@ In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its e
     text -- reply.py         its own turn, normalised (normalize.py)
          |  mentions.py      names of the identity book      }  each becomes a mark,
          |  unlisted.py      what could be another name      }  so that any name is judged alike
-         |  features.py      the words around each mark, by what they mean (concepts.py)
+         |  vocabulary.py    tokens as numbers, and what they are about (concepts.py)
+         |  features.py      what stands around each mark (around.py), hashed (buckets.py)
          |  classifier.py    first look: how likely each role of a mention is
          |  second.py        second look: the mentions of a reply beside each other
          |  judging.py       what a mention says (slips.py: of one misspelt)

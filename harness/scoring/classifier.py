@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.scoring.features import BUCKETS, Found
+from harness.scoring.buckets import BUCKETS
+from harness.scoring.features import Found
 
 FITTED: Final = Path(__file__).with_name("fitted") / "verdict.npz"
 #: Bytes that stay with the process between batches, roughly.

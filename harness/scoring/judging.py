@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.scoring import thresholds
-from harness.scoring.features import EITHER, MAKER, NAME
+from harness.scoring.marks import EITHER, MAKER, NAME
 from harness.scoring.mentions import Entry, Mention
 from harness.scoring.roles import IS_BASE, IS_MAKER, IS_NAME, IS_OTHER
 from harness.scoring.slips import typo

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 import ahocorasick_rs
 
 from harness.campaign import Book, load_book
-from harness.scoring.features import EITHER, MAKER, NAME
 from harness.scoring.lists import any_of
+from harness.scoring.marks import EITHER, MAKER, NAME
 from harness.scoring.normalize import Normal, normalize
 
 MAX_MENTIONS: Final = 200

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from harness.scoring.claims import Said
-from harness.scoring.features import BORDER, MARKS
 from harness.scoring.lists import phrases
+from harness.scoring.marks import BORDER, MARKS
 from harness.scoring.mentions import Mention, finder
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.unlisted import unlisted

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.campaign import load_book
+from harness.scoring.buckets import Bools
 from harness.scoring.classifier import Floats
-from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED, Bools, Ints
+from harness.scoring.marks import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.mentions import Mention
 from harness.scoring.roles import IS_DENIED, OWN
 from harness.scoring.thresholds import SECOND_LOOK
+from harness.scoring.vocabulary import Ints
 
 _KINDS: Final = (NAME, MAKER, EITHER, UNLISTED)
 #: What stands where there is no neighbour.

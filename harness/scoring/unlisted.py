@@ -13,8 +13,8 @@ from itertools import filterfalse
 from typing import Final
 
 from harness.scoring.common import common_words, given_names
-from harness.scoring.features import MAKER, UNLISTED
 from harness.scoring.lists import any_of, namings, phrases
+from harness.scoring.marks import MAKER, UNLISTED
 from harness.scoring.memory import Remembered
 from harness.scoring.mentions import MAX_MENTIONS, UPPER, Mention, finder
 from harness.scoring.normalize import Normal

@@ -23,13 +23,15 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from harness.scoring import thresholds
+from harness.scoring.buckets import Bools
 from harness.scoring.claims import Said, revised
 from harness.scoring.classifier import Floats, Linear, models
-from harness.scoring.features import Bools, Tokens, numbered
+from harness.scoring.features import Tokens
 from harness.scoring.judging import judged
 from harness.scoring.reply import Reply
 from harness.scoring.roles import IS_NAME, IS_OTHER, OWN, ROLES
 from harness.scoring.second import Sight, blended, declining, described
+from harness.scoring.vocabulary import numbered
 
 Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from harness.counting.lengths import length
-from harness.scoring.features import EITHER, MAKER, MARKS, NAME, UNLISTED
 from harness.scoring.learning import crossed, wholes, written
+from harness.scoring.marks import EITHER, MAKER, MARKS, NAME, UNLISTED
 
 LANGUAGES = set("en zh pt es fr de ja ko ru ar hi it tr id vi".split())
 #: Real replies that others wrote, where they are at hand: nothing may be copied from them.

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness.scoring.buckets import Bools
 from harness.scoring.classifier import Floats, Looks
-from harness.scoring.features import Bools, Ints
 from harness.scoring.learning.wholes import Whole
 from harness.scoring.learning.written import MARKS, Span, files
 from harness.scoring.mentions import Mention
@@ -23,6 +23,7 @@ from harness.scoring.reply import Reply
 from harness.scoring.roles import ROLES
 from harness.scoring.second import Sight, described
 from harness.scoring.verdict import declined, first_look, prepared
+from harness.scoring.vocabulary import Ints
 
 FOLDS: Final = 5
 _TOGETHER: Final = 400

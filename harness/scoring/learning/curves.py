@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from harness.scoring.buckets import Bools
 from harness.scoring.classifier import Floats, Looks, Trees
-from harness.scoring.features import Bools
 from harness.scoring.learning import crossed
 from harness.scoring.learning.crossed import Crossed
 from harness.scoring.learning.wholes import Whole

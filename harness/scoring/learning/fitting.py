@@ -23,15 +23,18 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scoring import classifier, common
+from harness.scoring.buckets import BUCKETS, Bools
 from harness.scoring.classifier import Linear, Looks, Models, Trees
-from harness.scoring.features import BUCKETS, MARKS, UNLISTED, Bools, Found, Tokens, numbered
+from harness.scoring.features import Found, Tokens
 from harness.scoring.learning import crossed, curves, sentences, wholes, written
 from harness.scoring.learning.crossed import Crossed
+from harness.scoring.marks import MARKS, UNLISTED
 from harness.scoring.normalize import normalize
 from harness.scoring.overlap import Null
 from harness.scoring.overlap import words as words_of
 from harness.scoring.overlap.null import FITTED as NULL
 from harness.scoring.unlisted import unlisted
+from harness.scoring.vocabulary import numbered
 
 LEAST_SEEN: Final = 2
 #: Replies of no model in particular.

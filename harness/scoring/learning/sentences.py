@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from harness.scoring.features import EITHER, MAKER, NAME, UNLISTED
+from harness.scoring.marks import EITHER, MAKER, NAME, UNLISTED
 from harness.scoring.roles import Role
 
 FOLDER: Final = Path(__file__).parents[1] / "training"

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from harness.scoring.common import common_words
-from harness.scoring.features import EITHER, NAME, UNLISTED
 from harness.scoring.learning.written import DECLINES, MARKS, NO_NAME, Span, Written
+from harness.scoring.marks import EITHER, NAME, UNLISTED
 from harness.scoring.mentions import Mention
 from harness.scoring.normalize import Normal, normalize
 from harness.scoring.reply import marked, own_turn

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from harness.scoring.features import MAKER, NAME
+from harness.scoring.marks import MAKER, NAME
 from harness.scoring.roles import Role
 
 FOLDER: Final = Path(__file__).parents[1] / "training" / "replies"
