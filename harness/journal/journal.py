@@ -7,8 +7,7 @@ counting read this journal alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +24,8 @@ from harness.journal.schema import contexts, responses, trials
 from harness.journal.told import Told
 from harness.targets import Reply, told_of
 
+#: Blocks that are read together.
+BLOCKS: Final = 250
 _ABOUT: Final = ("trial", "target", "arm", "probe", "language", "question", "messages")
 
 
@@ -133,19 +134,23 @@ class Journal:
     def rows(self) -> Iterator[dict[str, Any]]:
         """All samples in the order of the plan, however they came.
 
-        That is by target, arm, probe, language, question and number.
+        That is by target, arm, probe, language, question and number. Of a run that is under way all
+        that was committed before, and perhaps some of what is committed meanwhile.
 
         Raises
         ------
         StoreError
             A row is not as it was written; the message names it.
         """
-        with self.engine.connect() as connection, closing(self._blocks(connection)) as blocks:
-            for row in blocks:
-                yield from self._samples(row)
+        for row in self._blocks():
+            yield from self._samples(row)
 
-    def _blocks(self, connection: sa.Connection) -> Generator[dict[str, Any], None, None]:
-        """The rows of the blocks with their trials and contexts, also where those are missing."""
+    def _blocks(self) -> Iterator[dict[str, Any]]:
+        """The rows of the blocks with their trials and contexts, also where those are missing.
+
+        Some at a time, and no transaction meanwhile: what is written while many are looked at would
+        else stay in SQLite's `-wal`, gigabytes of it.
+        """
         t, r, c = trials.c, responses.c, contexts.c
         query = (
             sa.select(
@@ -159,10 +164,19 @@ class Journal:
             .join(contexts, sa.and_(c.run == r.run, c.context == r.context), isouter=True)
             .where(self._mine())
             .order_by(r.position, r.first)
-            .execution_options(yield_per=1000)
+            .limit(BLOCKS)
         )
-        with connection.execute(query) as found:  # closed also where nobody wants the rest
-            yield from map(dict, found.mappings())
+        place, some = sa.tuple_(r.position, r.first), query
+        while True:
+            with self.engine.connect() as connection:
+                found = [dict(row) for row in connection.execute(some).mappings()]
+            yield from found
+            if len(found) < BLOCKS:
+                return
+            last = found[-1]["position"], found[-1]["first"]
+            if not all(isinstance(number, int) for number in last):
+                raise self._damaged("its place is no number", last[0])
+            some = query.where(place > last)
 
     def _samples(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """A block's samples, if it is as it was written."""
@@ -236,7 +250,7 @@ class Journal:
                     sa.select(c.position, c.first, c.samples, c.failed).where(failed)
                 )
             }
-            damaged = [row for row in self._blocks(connection) if self._is_damaged(row)]
+        damaged = [row for row in self._blocks() if self._is_damaged(row)]
         gone |= {(row["position"], row["first"]): (row["samples"],) * 2 for row in damaged}
         # first what is told: a process that dies between has promised too little
         self.told.note(max(0, self.held() - sum(size for size, _ in gone.values())))

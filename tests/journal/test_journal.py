@@ -16,6 +16,7 @@ from harness.journal import (
     Journal,
     Lock,
     Sampled,
+    Scores,
     Writer,
     checkpoint,
     find_run,
@@ -67,7 +68,9 @@ def test_a_sample_cannot_be_written_twice_and_the_batch_is_all_or_none(journal):
     assert journal.counted(range(40)).samples == 2
 
 
-def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal):
+@pytest.mark.parametrize("together", [1, 2, 3, 100])
+def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal, monkeypatch, together):
+    monkeypatch.setattr("harness.journal.journal.BLOCKS", together)
     save(journal, [sampled("b", 1)])
     save(journal, [sampled("a", 0), sampled("b", 0)])
     save(journal, [sampled("c", 0, 1)])
@@ -78,6 +81,16 @@ def test_rows_come_in_one_order_whatever_the_order_of_arrival(journal):
         ("c", 0),
         ("c", 1),
     ]
+
+
+def test_what_is_written_while_rows_are_read_comes_into_the_file(journal, monkeypatch):
+    monkeypatch.setattr("harness.journal.journal.BLOCKS", 1)
+    save(journal, [sampled("a", 0), sampled("b", 0)])
+    rows = journal.rows()
+    assert next(rows)["trial"] == "a"
+    Scores(journal.engine, "scorer").keep({b"0" * 16: "found"})
+    assert checkpoint(journal.engine)
+    assert [row["trial"] for row in rows] == ["b"]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\u202e", "=1+1", "é" * 100_000])
