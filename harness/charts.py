@@ -1,4 +1,4 @@
-"""Pictures of rates as SVG that a page can hold; most are drawn with matplotlib.
+"""Pictures of rates as SVG that a page can hold; those over time are drawn with matplotlib.
 
 Text stays text, colours come from the page's theme.
 """
@@ -11,7 +11,7 @@ import math
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -38,6 +38,9 @@ SHAPES: Final = {
 }
 #: Sizes of a picture of rates: its text, a row, and the panel that rates stand in.
 FONT, ROW, PANEL, PANEL_NARROW = 10, 19, 390, 310
+#: The panel that ratios of layers stand in.
+WIDE, HIGH = 560, 190
+GRID_LINE: Final = {"stroke": "var(--grid)", "stroke_width": 0.8}
 
 
 class Point(NamedTuple):
@@ -74,10 +77,10 @@ def _drawing() -> Iterator[Any]:
         yield Figure
 
 
-def _quiet(axes: Any, grid: Literal["x", "y"]) -> None:
+def _quiet(axes: Any) -> None:
     """A panel without ticks and frame, with grid lines behind what is drawn."""
     axes.tick_params(length=0)
-    axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -105,14 +108,13 @@ def _literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _legend(axes: Any, series: int, **spacing: float) -> None:
+def _legend(axes: Any, series: int) -> None:
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
         ncols=max(1, series),
         frameon=False,
         borderaxespad=0.2,
-        **spacing,
     )
 
 
@@ -144,20 +146,16 @@ def _forest(
         """Where a rate stands in the panel, which begins at -2 % and ends at 102 %."""
         return left + round((right - left) * (rate + 0.02) / 1.04, 2)
 
-    root = ElementTree.Element("svg", {"xmlns": SVG.strip("{}"), "role": "img"})
+    root = _root(right + 16, bottom + 18, label)
     root.set("class", "narrow" if narrow else "wide")
-    root.set("viewBox", f"0 0 {right + 16:g} {bottom + 18:g}")
-    root.set("aria-label", label)
     for share in range(0, 101, 20):
         x = along(share / 100)
-        _put(root, "path", d=f"M{x:g} {top:g}V{bottom:g}", stroke="var(--grid)", stroke_width=0.8)
+        _put(root, "path", d=f"M{x:g} {top:g}V{bottom:g}", **GRID_LINE)
         _write(root, x, bottom + 12, f"{share} %", "middle")
     for number, row in enumerate(rows):
         y = top + row_height * number + ROW / 2 + 3.5
         _write(root, 2 if narrow else left - 6, y, row, "start" if narrow else "end")
-    for x, y, number in keys:
-        _mark(root, number, x, y)
-        _write(root, x + 10, y + 3.5, series[number], "start")
+    _write_keys(root, keys, series)
     spread = 0.5 / max(1, len(series))
     for point in points:
         colour, _ = _look(point.series)
@@ -168,6 +166,13 @@ def _forest(
         _put(root, "path", d=f"M{low:g} {y:g}H{high:g}", **line)
         _mark(root, point.series, rate, y)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _root(width: float, height: float, label: str) -> ElementTree.Element:
+    root = ElementTree.Element("svg", {"xmlns": SVG.strip("{}"), "role": "img"})
+    root.set("viewBox", f"0 0 {width:g} {height:g}")
+    root.set("aria-label", label)
+    return root
 
 
 def _keys(
@@ -182,6 +187,14 @@ def _keys(
         placed.append((x, y, number))
         x += wide
     return placed, y + 15
+
+
+def _write_keys(
+    root: ElementTree.Element, keys: list[tuple[float, float, int]], series: list[str]
+) -> None:
+    for x, y, number in keys:
+        _mark(root, number, x, y)
+        _write(root, x + 10, y + 3.5, series[number], "start")
 
 
 def _text_width(text: str) -> float:
@@ -239,7 +252,7 @@ def timeline(
         axes.set_yticks(range(0, 101, 25), [f"{y} %" for y in range(0, 101, 25)])
         _dated(below)
         for panel in (axes, below):
-            _quiet(panel, "y")
+            _quiet(panel)
         _legend(axes, len(series))
         return _svg(figure, label)
 
@@ -286,32 +299,45 @@ class Placed(NamedTuple):
 def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> str:
     """Ratios by layer, a colour and marker a series; ``one`` and ``zero`` name the ends.
 
-    What lies outside the layers stands before them.
+    What lies outside the layers stands before them. Written as it stands, as `forest` is.
     """
     every = [p for points in series.values() for p in points]
     values = [p.value for p in every]
     last = max((p.layer for p in every if p.layer is not None), default=0)
-    with _drawing() as figure_of:
-        figure = figure_of(figsize=(9, 3.4))
-        axes = figure.subplots()
-        for number, (name, points) in enumerate(series.items()):
-            colour, marker = _look(number)
-            shift = 0.5 * _shift(number, len(series)) / max(1, len(series))
-            at = [(-2 if p.layer is None else p.layer) + shift for p in points]
-            lows, highs = [p.low for p in points], [p.high for p in points]
-            axes.vlines(at, lows, highs, color=colour, linewidth=2, alpha=0.5)
-            dots = {"markersize": 5, "linestyle": "none", "label": _literal(name)}
-            axes.plot(at, [p.value for p in points], marker, color=colour, **dots)
-        axes.set_ylim(min([-0.05, *values]) - 0.03, max([1.05, *values]) + 0.03)
-        ends = f"0 ({zero[:24]})", f"1 ({one[:24]})"
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], [ends[0], "0.25", "0.5", "0.75", ends[1]])
-        axes.set_xlim(-3, last + 0.7)
-        ticks = range(0, last + 1, max(1, (last + 1) // 12))
-        axes.set_xticks([-2, *ticks], ["outside", *map(str, ticks)])
-        axes.set_xlabel("layer")
-        _quiet(axes, "y")
-        _legend(axes, len(series), handletextpad=0.1, columnspacing=1.2)
-        return _svg(figure, label)
+    least, most = min([-0.05, *values]) - 0.03, max([1.05, *values]) + 0.03
+    heights = {0.0: f"0 ({zero[:24]})", 0.25: "0.25", 0.5: "0.5", 0.75: "0.75"}
+    heights[1.0] = f"1 ({one[:24]})"
+    left = max(map(_text_width, heights.values())) + 10
+    right = left + WIDE
+    keys, top = _keys([*series], left, right)
+    bottom = top + HIGH
+
+    def across(layer: float) -> float:
+        return round(left + WIDE * (layer + 3) / (last + 3.7), 2)
+
+    def up(value: float) -> float:
+        """Intervals end where the panel does."""
+        inside = min(most, max(least, value))
+        return round(bottom - HIGH * (inside - least) / (most - least), 2)
+
+    root = _root(right + 16, bottom + 30, label)
+    for value, said in heights.items():
+        _put(root, "path", d=f"M{left:g} {up(value):g}H{right:g}", **GRID_LINE)
+        _write(root, left - 6, up(value) + 3.5, said, "end")
+    ticks = {-2: "outside", **{n: str(n) for n in range(0, last + 1, max(1, (last + 1) // 12))}}
+    for layer, said in ticks.items():
+        _write(root, across(layer), bottom + 12, said, "middle")
+    _write(root, (left + right) / 2, bottom + 26, "layer", "middle")
+    _write_keys(root, keys, [*series])
+    for number, points in enumerate(series.values()):
+        colour, _ = _look(number)
+        line = {"stroke": THEME[colour], "stroke_width": 2, "stroke_opacity": 0.5}
+        shift = 0.5 * _shift(number, len(series)) / len(series)
+        for point in points:
+            x = across((-2 if point.layer is None else point.layer) + shift)
+            _put(root, "path", d=f"M{x:g} {up(point.low):g}V{up(point.high):g}", **line)
+            _mark(root, number, x, up(point.value))
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def alone(svg: str) -> str:

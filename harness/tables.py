@@ -5,6 +5,8 @@ Whole files or none, NA for what is missing, and text that no spreadsheet runs.
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -196,22 +198,28 @@ def _csv(path: Path, files: ExitStack) -> Adder:
     out = _text(path, files)
 
     def add(frame: pd.DataFrame) -> None:
-        safe = pd.DataFrame({name: _harmless(frame[name]) for name in frame.columns})
-        safe.columns = safe.columns.map(neutral)
-        head = out.tell() == 0
-        out.write(hide(safe.to_csv(index=False, header=head, na_rep="NA", lineterminator="\n")))
+        said = io.StringIO()
+        writer = csv.writer(said, lineterminator="\n")
+        if out.tell() == 0:
+            writer.writerow(map(neutral, frame.columns))
+        writer.writerows(zip(*(_cells(column) for _, column in frame.items()), strict=True))
+        out.write(hide(said.getvalue()))
 
     return add
 
 
-def _harmless(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A column with its texts made `neutral`; each different one is looked at once."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return column
+def _cells(column: pd.Series[Any]) -> list[Any]:
+    """A column's values with texts made `neutral`, and NA for what is missing.
+
+    Each different one is looked at once. NaN alone differs from itself.
+    """
     values = column.astype(object).tolist()
-    safe = {value: neutral(value) for value in set(values) if isinstance(value, str)}
-    made = [safe[value] if isinstance(value, str) else value for value in values]
-    return pd.Series(made, index=column.index, dtype=object)
+    shown = {
+        value: neutral(value) if isinstance(value, str) else "NA"
+        for value in set(values)
+        if isinstance(value, str) or value is None or value is pd.NA or value != value
+    }
+    return [shown.get(value, value) for value in values]
 
 
 def _json(path: Path, files: ExitStack) -> Adder:

@@ -67,10 +67,31 @@ def test_each_series_has_a_key_and_long_keys_take_another_line(form):
     assert all(float(x) < width for x in re.findall(r' x="([\d.]+)"', svg))
 
 
+def test_ratios_stand_by_layer_on_their_scale_and_those_outside_before_them():
+    points = {"mlp": [charts.Placed(0, 0.5, 0.25, 0.75), charts.Placed(None, 1.0, 1.0, 1.0)]}
+    svg = charts.layers({**points, "x < y": []}, 'said "aloud"', "donor & co", "base")
+    assert "style=" not in svg and "donor &amp; co" in svg and "x &lt; y" in svg
+    texts = dict(re.findall(r'<text x="([\d.]+)" [^>]*>(outside|0)</text>', svg))
+    heights = {float(y) for y in re.findall(r'd="M[\d.]+ ([\d.]+)H', svg)}
+    _, inside, before = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', svg)  # after the key's
+    low, high = re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)"', svg)[0]
+    assert float(before[0]) < float(inside[0]) and len(texts) == 2
+    assert {float(low), float(high), float(inside[1])} < heights  # 0.25, 0.75 and 0.5
+    assert float(before[1]) == min(heights)  # 1
+
+
+def test_an_interval_ends_where_the_panel_does():
+    svg = charts.layers({"a": [charts.Placed(0, 0.5, -9.0, 9.0)]}, "label", "one", "zero")
+    (ends,) = re.findall(r'd="M[\d.]+ ([\d.]+)V([\d.]+)"', svg)
+    height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)', svg)[1])
+    assert all(0 < float(end) < height for end in ends)
+
+
 def test_a_report_needs_no_matplotlib_and_rates_need_no_page():
     code = (
         "import sys; from harness import charts; from harness.report import show_rates;"
         "charts.forest(['a'], ['b'], [charts.Point(0, 0, .5, .4, .6)], 'c');"
+        "charts.layers({'a': [charts.Placed(0, .5, .4, .6)]}, 'c', 'one', 'zero');"
         "print({'matplotlib', 'harness.report.page', 'harness.report.evidence'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
@@ -34,5 +35,10 @@ def load_probe(name: str) -> Probe:
             where="probes:",
             next=f"write probes/{name}.yaml, or mend the name",
         )
-    found = parse(read_text(path, CampaignError), str(path), CampaignError)
-    return validate(Probe, found, str(path), CampaignError)
+    return _probe(read_text(path, CampaignError), str(path))
+
+
+@lru_cache(maxsize=100)
+def _probe(text: str, where: str) -> Probe:
+    """A probe is asked for wherever one of its samples is met: its text is parsed once."""
+    return validate(Probe, parse(text, where, CampaignError), where, CampaignError)

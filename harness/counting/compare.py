@@ -196,10 +196,11 @@ def _compared(
     run: Counted, probe: str, first: Places, second: Places, permuted: Permuted
 ) -> Iterator[dict[str, Any]]:
     """Every watched rate of one target, arm and probe."""
+    both = run.at(first), run.at(second)
     for measure, identity in run.pairs(probe):
         if measure.name in WATCHED:
             held = run.held[measure.name, identity]
-            sides = run.by_question(first, held), run.by_question(second, held)
+            sides = (inside.by_question(held) for inside in both)
             if row := compared(*sides, permuted):
                 yield {"measure": measure.name, "identity": identity} | row
 

@@ -62,12 +62,29 @@ class Measure(NamedTuple):
     applies: Callable[[str], bool]
 
 
+class Key(NamedTuple):
+    """Questions, hits and sizes, as bytes."""
+
+    questions: bytes
+    hits: bytes
+    sizes: bytes
+
+    @property
+    def counts(self) -> ByQuestion:
+        return ByQuestion(*(np.frombuffer(part, np.intp) for part in self))
+
+
 class ByQuestion(NamedTuple):
     """Hits and scored samples of each question, in the order of ``questions``."""
 
     questions: Places
     hits: Places
     sizes: Places
+
+    @property
+    def key(self) -> Key:
+        """The same as bytes: what is computed of counts is remembered by it."""
+        return Key(self.questions.tobytes(), self.hits.tobytes(), self.sizes.tobytes())
 
     @property
     def estimate(self) -> stats.Clustered | None:
@@ -80,6 +97,21 @@ class ByQuestion(NamedTuple):
 @lru_cache(maxsize=REMEMBERED)
 def _clustered(hits: bytes, sizes: bytes) -> stats.Clustered:
     return stats.clustered(np.frombuffer(hits, np.intp), np.frombuffer(sizes, np.intp))
+
+
+class Inside(NamedTuple):
+    """Scored samples by their places, and the questions that they answer."""
+
+    places: Places
+    numbers: Places
+    questions: Places
+    sizes: Places
+
+    def by_question(self, held: npt.NDArray[np.bool_]) -> ByQuestion:
+        """Counts by question of those that are ``held``, which is by sample of the run."""
+        most = 1 + int(self.questions.max(initial=-1))
+        hits = np.bincount(self.numbers[held[self.places]], minlength=most)
+        return ByQuestion(self.questions, hits[self.questions], self.sizes)
 
 
 @dataclass
@@ -120,14 +152,13 @@ class Counted:
         for target, arm, probe in in_order:
             yield target, arm, probe, np.sort(found[target, arm, probe])
 
-    def by_question(self, places: Places, held: npt.NDArray[np.bool_]) -> ByQuestion:
-        """Counts of the scored samples among ``places`` by question; ``held`` is by sample."""
+    def at(self, places: Places) -> Inside:
+        """The scored samples among ``places``, ready to be counted by question."""
         scored = places[self.scored[places]]
         numbers = self.questions[scored]
         sizes = np.bincount(numbers)
-        hits = np.bincount(numbers[held[scored]], minlength=len(sizes))
         asked = np.flatnonzero(sizes)
-        return ByQuestion(asked, hits[asked], sizes[asked])
+        return Inside(scored, numbers, asked, sizes[asked])
 
     def pairs(self, probe: str) -> Iterator[tuple[Measure, str]]:
         """Every measure that a probe counts, with each identity."""

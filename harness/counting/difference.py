@@ -161,12 +161,14 @@ def score_interval(a: Numbers, n: Numbers, b: Numbers, m: Numbers, level: float)
     weights = weights / weights.sum()
     seen = float(weights @ (a / n - b / m))
 
+    likeliest, squared, both = _Likeliest(a, n, b, m), weights**2, n + m
+
     def beyond(x: float) -> float:
         """How far ``seen`` lies beyond the reach of the test of x; above 0 where it is rejected."""
-        second = _likeliest(a, n, b, m, x)
-        first = np.clip(second + x, 0, 1)
+        second = likeliest(x)
+        first = np.minimum(np.maximum(second + x, 0.0), 1.0)
         spread = first * (1 - first) / n + second * (1 - second) / m
-        variance = float(weights**2 @ (spread * (n + m) / (n + m - 1)))
+        variance = float(squared @ (spread * both / (both - 1)))
         return abs(seen - x) - z * math.sqrt(variance)
 
     return stats.Interval(_edge(beyond, seen, -1.0), _edge(beyond, seen, 1.0))
@@ -193,18 +195,24 @@ def _edge(beyond: Callable[[float], float], inside: float, outside: float) -> fl
     return inside
 
 
-def _likeliest(a: Numbers, n: Numbers, b: Numbers, m: Numbers, x: float) -> Numbers:
-    """The likeliest rate of the second side where the first's is higher by x (a cubic's root)."""
-    total, hits = n + m, a + b
-    two = ((n + 2 * m) * x - total - hits) / (3 * total)
-    one = ((m * x - total - 2 * b) * x + hits) / (3 * total)
-    none = b * x * (1 - x) / (2 * total)
-    q = two**3 - 1.5 * two * one + none
-    p = np.copysign(np.sqrt(np.maximum(two**2 - one, 0)), q)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        turn = np.where(p == 0, 0.0, q / p**3)
-    angle = (np.pi + np.arccos(np.clip(turn, -1, 1))) / 3
-    return np.asarray(np.clip(2 * p * np.cos(angle) - two, max(0.0, -x), min(1.0, 1 - x)))
+class _Likeliest:
+    """The likeliest rates of the second side where the first's are higher by x: a cubic's root."""
+
+    def __init__(self, a: Numbers, n: Numbers, b: Numbers, m: Numbers) -> None:
+        self.total, self.hits, self.b, self.m = n + m, a + b, b, m
+        self.two_b, self.thrice, self.twice = 2 * b, 3 * self.total, 2 * self.total
+        self.n_two_m = n + 2 * m
+
+    def __call__(self, x: float) -> Numbers:
+        two = (self.n_two_m * x - self.total - self.hits) / self.thrice
+        one = ((self.m * x - self.total - self.two_b) * x + self.hits) / self.thrice
+        none = self.b * x * (1 - x) / self.twice
+        q = two**3 - 1.5 * two * one + none
+        p = np.copysign(np.sqrt(np.maximum(two**2 - one, 0)), q)
+        turn = np.divide(q, p**3, out=np.zeros_like(p), where=p != 0)
+        angle = (np.pi + np.arccos(np.minimum(np.maximum(turn, -1.0), 1.0))) / 3
+        root = 2 * p * np.cos(angle) - two
+        return np.asarray(np.minimum(np.maximum(root, max(0.0, -x)), min(1.0, 1 - x)))
 
 
 class Absolute(NamedTuple):
@@ -226,13 +234,23 @@ def by_question(a: stats.Counts, n: stats.Counts, b: stats.Counts, m: stats.Coun
     for hits_a, size_a, hits_b, size_b in zip(a, n, b, m, strict=True):
         na, nb, hits = int(size_a), int(size_b), int(hits_a + hits_b)
         weights += na * nb / (na + nb)
-        chance, low = stats.hypergeometric(na, nb, hits), max(0, hits - nb)
-        away = np.abs(low + np.arange(len(chance)) - na * hits / (na + nb))
-        parts = np.rint(PARTS * away).astype(np.intp)
-        seen += int(parts[int(hits_a) - low])
-        mean += float(chance @ away)
-        spread = np.convolve(spread, np.bincount(parts, weights=chance))
+        parts, average, chances = _away(na, nb, hits)
+        seen += parts[int(hits_a) - max(0, hits - nb)]
+        mean += average
+        spread = np.convolve(spread, chances)
     return Absolute(seen / PARTS / weights, mean / weights, min(1.0, float(spread[seen:].sum())))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _away(first: int, second: int, hits: int) -> tuple[list[int], float, Numbers]:
+    """How far the hits of the first side are from their mean, in parts of a reply.
+
+    For each number of hits that it can have; on average, in replies; and how likely each is.
+    """
+    chance, low = stats.hypergeometric(first, second, hits), max(0, hits - second)
+    away = np.abs(low + np.arange(len(chance)) - first * hits / (first + second))
+    parts = np.rint(PARTS * away).astype(np.intp)
+    return parts.tolist(), float(chance @ away), np.bincount(parts, weights=chance)
 
 
 def sides_exchanged(beyond_mean: Numbers) -> float:

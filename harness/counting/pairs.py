@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, Final, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from harness import stats
-from harness.counting.counted import ByQuestion, Counted, Places
+from harness.counting.counted import REMEMBERED, ByQuestion, Counted, Key, Places
 from harness.counting.dependence import Dependence
 from harness.counting.difference import Permuted, difference, shown_p
 
@@ -64,8 +65,9 @@ def comparisons_frame(run: Counted, dependence: Dependence) -> pd.DataFrame:
 
 
 def _counts(run: Counted, probe: str, places: Places) -> dict[tuple[str, str], ByQuestion]:
+    inside = run.at(places)
     return {
-        (measure.name, identity): run.by_question(places, run.held[measure.name, identity])
+        (measure.name, identity): inside.by_question(run.held[measure.name, identity])
         for measure, identity in run.pairs(probe)
         if measure.name in COMPARED
     }
@@ -89,6 +91,13 @@ def compared(a: ByQuestion, b: ByQuestion, permuted: Permuted = "replies") -> di
 
     Counts, rates, difference, interval and p-values are over the questions that both answered.
     """
+    row = _compared(a.key, b.key, permuted)
+    return dict(row) if row else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _compared(first: Key, second: Key, permuted: Permuted) -> dict[str, Any] | None:
+    a, b = first.counts, second.counts
     found = difference(a, b, permuted)
     here, there = (np.isin(x.questions, y.questions) for x, y in ((a, b), (b, a)))
     hits_a, hits_b = int(a.hits[here].sum()), int(b.hits[there].sum())

@@ -83,14 +83,18 @@ def tally_frame(
             beside = around.of(cell.places) | _missed(cell.asked, others) | {"note": note} | repeats
             read = readings.row(cell.places) if readings else None
             lengths = around.lengths(cell.places)
+            known: dict[str, Known | str] = {}
+            inside, rate_of = run.at(cell.places), _Rates(run, cell.asked)
             for measure, identity in run.pairs(probe):
-                by = run.by_question(cell.places, run.held[measure.name, identity])
+                by = inside.by_question(run.held[measure.name, identity])
                 key = correcting.key_of(measure.name, identity)
                 row = about | {"language": cell.language}
                 row |= {"measure": measure.name, "identity": identity}
-                row |= _rate(run, by, cell.asked)
+                row |= rate_of(by)
                 row |= _checked(read, measure.name, identity)
-                row |= _corrected(by, row, correcting.known(errors, key, lengths), key)
+                if key not in known:
+                    known[key] = correcting.known(errors, key, lengths)
+                row |= _corrected(by, row, known[key], key)
                 row |= _anytime(run.campaign, cell.language, probe, measure.name, identity, by)
                 table.append(row | beside)
     frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
@@ -156,6 +160,20 @@ def _missed(asked: missing.Asked, others: list[missing.Asked]) -> dict[str, Any]
         "missing_p_question": missing.p_by_question(asked),
     }
     return {name: None if value is None else float(f"{value:.3g}") for name, value in p.items()}
+
+
+class _Rates:
+    """The columns of rates of one cell; most identities are given by none, and have the same."""
+
+    def __init__(self, run: Counted, asked: missing.Asked) -> None:
+        self.run, self.asked = run, asked
+        self._known: dict[bytes, dict[str, Any]] = {}
+
+    def __call__(self, by: ByQuestion) -> dict[str, Any]:
+        hits = by.hits.tobytes()
+        if hits not in self._known:
+            self._known[hits] = _rate(self.run, by, self.asked)
+        return self._known[hits]
 
 
 def _rate(run: Counted, by: ByQuestion, asked: missing.Asked) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _heat(
     """Shares of one identity: for each question, and for each language, one cell a side."""
     counts = []
     for *_, places in sides:
-        by = run.by_question(places, held)
+        by = run.at(places).by_question(held)
         found = zip(*(part.tolist() for part in by), strict=True)
         counts.append({n: (hits, size) for n, hits, size in found})
     numbers = {int(n) for *_, places in sides for n in run.questions[places]}

@@ -25,6 +25,13 @@ class Rate(NamedTuple):
     high: float
 
 
+#: Columns of a tally that `table_rate` needs.
+RATES: Final = (
+    *("rate", "rate_low", "rate_high"),
+    *("anytime_rate", "anytime_low", "anytime_high"),
+)
+
+
 def table_rate(row: Any) -> Rate:
     """What a table shows of a tally's row: the rate, and the interval by question.
 

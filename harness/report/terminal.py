@@ -27,6 +27,7 @@ from harness.journal import Run
 from harness.report.behind import behind
 from harness.report.recited import recited_sentences
 from harness.report.rows import (
+    RATES,
     TITLES,
     claimed_identity,
     measure_of,
@@ -130,8 +131,9 @@ class _Side:
         self, target: Any, arm: Any, rows: pd.DataFrame, measure: str, identities: list[str]
     ) -> None:
         self.target, self.arm = str(target), short_arm(str(arm))
-        by_identity = {str(row["identity"]): row for row in rows.to_dict("records")}
-        first = next(iter(by_identity.values()))
+        first = rows.iloc[0]
+        mine = rows.loc[rows["identity"].isin(identities), ["identity", *RATES]]
+        by_identity = {str(row["identity"]): row for row in mine.to_dict("records")}
         tokens = first["prompt_tokens_median"]
         self.tokens = "NA" if pd.isna(tokens) else f"{tokens:g}"
         self.scored = str(first["samples"])
