@@ -60,7 +60,6 @@ def plan(campaign: str, register: bool, name: str | None, as_json: bool, results
     load_backstories()  # what the tally will need is looked at before a sample is paid
     worst = worst_case(loaded)
     reached = [plain(line) for line in reach(loaded.campaign.targets)]
-    check(loaded.campaign.targets)
     if not as_json:
         title = f"{loaded.campaign.campaign}: worst case"
         table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
@@ -72,6 +71,7 @@ def plan(campaign: str, register: bool, name: str | None, as_json: bool, results
         console(100).print(table)
         for line in reached:
             click.echo(line)
+    check(loaded.campaign.targets)
     registered = None
     if register:
         from harness.report import register as write_plan

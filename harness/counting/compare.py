@@ -200,8 +200,8 @@ def _compared(
     for measure, identity in run.pairs(probe):
         if measure.name in WATCHED:
             held = run.held[measure.name, identity]
-            sides = (inside.by_question(held) for inside in both)
-            if row := compared(*sides, permuted):
+            first_side, second_side = (inside.by_question(held) for inside in both)
+            if row := compared(first_side, second_side, permuted):
                 yield {"measure": measure.name, "identity": identity} | row
 
 

@@ -250,7 +250,8 @@ def _away(first: int, second: int, hits: int) -> tuple[list[int], float, Numbers
     chance, low = stats.hypergeometric(first, second, hits), max(0, hits - second)
     away = np.abs(low + np.arange(len(chance)) - first * hits / (first + second))
     parts = np.rint(PARTS * away).astype(np.intp)
-    return parts.tolist(), float(chance @ away), np.bincount(parts, weights=chance)
+    spread: Numbers = np.bincount(parts, weights=chance).astype(float)
+    return parts.tolist(), float(chance @ away), spread
 
 
 def sides_exchanged(beyond_mean: Numbers) -> float:

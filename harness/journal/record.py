@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -126,7 +127,9 @@ class Record:
         Notes of earlier ones stay: they are of samples that were taken then.
         """
         said = msgspec.json.decode(to_json(capabilities), type=dict[str, Any])
-        before = self.capabilities().get(target, {}).get("notes") or []
+        before: list[str] = []
+        with suppress(StoreError):  # what is damaged is written anew
+            before = self.capabilities().get(target, {}).get("notes") or []
         said["notes"] = list(dict.fromkeys((*before, *said.get("notes", ()))))
         row = {"run": self.id, "target": target, "capabilities": to_json(said)}
         with self.engine.begin() as connection:

@@ -139,13 +139,9 @@ class _Side:
         self.scored = str(first["samples"])
         self.rates = [percent(*table_rate(by_identity[i])) for i in identities]
         self.missing = not_scored(first)
-        best = max(by_identity, key=lambda identity: by_identity[identity]["hits"])
-        said = percent(*table_rate(by_identity[best]))
-        self.most = (
-            f"{set_cell_size(plain(name_of(measure, best)), MOST_NAME).rstrip()} {said}"
-            if by_identity[best]["hits"]
-            else "none"
-        )
+        best = rows.iloc[int(rows["hits"].to_numpy().argmax())]
+        name = set_cell_size(plain(name_of(measure, str(best["identity"]))), MOST_NAME).rstrip()
+        self.most = f"{name} {percent(*table_rate(best))}" if best["hits"] else "none"
 
 
 def _print_rates(
