@@ -9,22 +9,25 @@ from harness.campaign.campaign import (
     Arm,
     Budget,
     Campaign,
-    EmbeddedTarget,
-    EndpointTarget,
     Limits,
     Loaded,
-    Name,
-    Price,
     Sampling,
     Settings,
     Stop,
-    VariableName,
-    VllmTarget,
     deciding,
     from_text,
     load_campaign,
     parse_arm,
     piped_campaign,
+)
+from harness.campaign.entries import (
+    EmbeddedTarget,
+    EndpointTarget,
+    Name,
+    Price,
+    RemoteTarget,
+    VariableName,
+    VllmTarget,
 )
 from harness.campaign.folders import cache_folder
 from harness.campaign.identities import (
@@ -34,6 +37,12 @@ from harness.campaign.identities import (
     BookFile,
     load_backstories,
     load_book,
+)
+from harness.campaign.native import (
+    AnthropicTarget,
+    GeminiTarget,
+    NativeTarget,
+    ResponsesTarget,
 )
 from harness.campaign.plan import (
     Message,
@@ -52,6 +61,7 @@ from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 __all__ = [
     "ENGINES",
     "KINDS",
+    "AnthropicTarget",
     "Arm",
     "Backstory",
     "BackstoryHead",
@@ -61,13 +71,17 @@ __all__ = [
     "Campaign",
     "EmbeddedTarget",
     "EndpointTarget",
+    "GeminiTarget",
     "Limits",
     "Loaded",
     "Message",
     "Name",
+    "NativeTarget",
     "Plan",
     "Price",
     "Probe",
+    "RemoteTarget",
+    "ResponsesTarget",
     "Sampling",
     "Settings",
     "Stop",

@@ -24,6 +24,10 @@ VARIABLES: Final = {
     "TRUENAME_CACHE": "folder for what can be made again; default: the user's cache folder",
     "OPENAI_API_KEY": "the key of an endpoint whose target names no other variable",
     "OPENAI_BASE_URL": "the address of an endpoint whose target names none",
+    "ANTHROPIC_API_KEY": "the same, of the engine `anthropic`",
+    "ANTHROPIC_BASE_URL": "the address of the engine `anthropic` whose target names none",
+    "GEMINI_API_KEY": "the key of the engine `gemini`",
+    "GOOGLE_GEMINI_BASE_URL": "the address of the engine `gemini` whose target names none",
     "NO_COLOR": "set to anything: no colours (https://no-color.org)",
     "SSL_CERT_FILE": "PEM file of the certificate authorities that are trusted",
 }

@@ -17,7 +17,10 @@ from harness.campaign import (
     EmbeddedTarget,
     EndpointTarget,
     Message,
+    NativeTarget,
+    RemoteTarget,
     Sampling,
+    Settings,
     VllmTarget,
     parse_arm,
     questions,
@@ -49,12 +52,13 @@ from harness.targets import (
 
 if TYPE_CHECKING:
     from harness.targets.endpoint import Endpoint
+    from harness.targets.native import Native
 
 LANGUAGES: Final = ("en", "zh", "pt", "es")
 
 
 def inspect(
-    settings: EmbeddedTarget | VllmTarget | EndpointTarget | Path,
+    settings: Settings | Path,
     samples: int = 3,
     within_s: float = WITHIN_S,
 ) -> Inspection:
@@ -70,7 +74,7 @@ def inspect(
     """
     if isinstance(settings, Path):
         return _file(settings)
-    if isinstance(settings, EndpointTarget):
+    if isinstance(settings, RemoteTarget):
         return asyncio.run(of_endpoint(settings, samples, within_s))
     if isinstance(settings, VllmTarget):
         return _file(Path(model_of(settings)), settings.name)
@@ -110,7 +114,7 @@ async def _embedded(settings: EmbeddedTarget) -> Inspection:
 
 
 async def of_endpoint(
-    settings: EndpointTarget, samples: int, within_s: float = WITHIN_S
+    settings: EndpointTarget | NativeTarget, samples: int, within_s: float = WITHIN_S
 ) -> Inspection:
     """Inspect an endpoint; ``samples`` of each request to repeat what stands before it."""
     target, found, course = open_target(settings), Inspection(settings.name), Course(within_s)
@@ -123,9 +127,11 @@ async def of_endpoint(
         await target.close()
 
 
-async def _asked(target: Endpoint, found: Inspection, course: Course, samples: int) -> None:
+async def _asked(
+    target: Endpoint | Native, found: Inspection, course: Course, samples: int
+) -> None:
     """Ask everything; what was found stands in ``found``, also where it is given up."""
-    folder = target.settings.tokenizer
+    folder = getattr(target.settings, "tokenizer", None)
     await target.preflight(Sampling(max_tokens=256))
     course.done += 1
     count = counter(Path(folder).expanduser()) if folder else None
@@ -139,7 +145,7 @@ async def _asked(target: Endpoint, found: Inspection, course: Course, samples: i
         await _recited(target, found, samples, course)
 
 
-async def _shown(target: Endpoint, found: Inspection) -> None:
+async def _shown(target: Endpoint | Native, found: Inspection) -> None:
     """What the host's own routes show: the prompt it makes of a question, or its template."""
     user: Message = {"role": "user", "content": QUESTION}
     absent = await target.rendered([user])
@@ -171,7 +177,9 @@ def _seen(absent: str, system: str | None) -> Injection:
     return Injection(head if said else "", when, absent, system, [], names=names)
 
 
-async def _billed(target: Endpoint, found: Inspection, count: Count | None, course: Course) -> None:
+async def _billed(
+    target: Endpoint | Native, found: Inspection, count: Count | None, course: Course
+) -> None:
     """Prompt tokens by the host's own count.
 
     Questions and system messages have several lengths; each is asked twice. Where the first system
@@ -263,7 +271,9 @@ def _expected_of_turns(
     return None if whole is None or alone is None else last + whole - alone
 
 
-async def _recited(target: Endpoint, found: Inspection, samples: int, course: Course) -> None:
+async def _recited(
+    target: Endpoint | Native, found: Inspection, samples: int, course: Course
+) -> None:
     """Ask the model, in several ways and languages, to repeat what stands before."""
     asked = [
         (f"{language}/{question.id}", question.text)

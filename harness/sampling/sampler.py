@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from harness.campaign import EndpointTarget, Limits, Loaded, Plan, Trial, prompt_token_bound
+from harness.campaign import (
+    EndpointTarget,
+    Limits,
+    Loaded,
+    Plan,
+    RemoteTarget,
+    Trial,
+    prompt_token_bound,
+)
 from harness.errors import TargetError, TruenameError
 from harness.journal import Journal, Sampled, Writer
 from harness.sampling.committer import Committer
@@ -96,8 +104,8 @@ class Sampler:
         committing.add_done_callback(lambda _: self._committing_ended(here))
         problems: list[TruenameError] = []
         wanted = self.loaded.campaign.targets
-        remote = [t for t in wanted if isinstance(t, EndpointTarget)]
-        local = [t for t in wanted if not isinstance(t, EndpointTarget)]
+        remote = [t for t in wanted if isinstance(t, RemoteTarget)]
+        local = [t for t in wanted if not isinstance(t, RemoteTarget)]
         try:
             sampled = [self._one_by_one([t], problems) for t in remote]
             await asyncio.gather(self._one_by_one(local, problems), *sampled)
@@ -204,7 +212,7 @@ class _Asking:
         if first is None:
             return
         self.blocks = itertools.chain([first], self.blocks)
-        remote = isinstance(self.settings, EndpointTarget)
+        remote = isinstance(self.settings, RemoteTarget)
         self.counts.gate = self.pace.gate if remote else None
         workers = min(self.target.width, max(1, self.counts.planned - self.counts.done))
         try:

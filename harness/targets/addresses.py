@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from harness.campaign import EndpointTarget
+from harness.campaign import RemoteTarget
 
 #: Where a target's entry names no address.
 OPENAI: Final = "https://api.openai.com/v1"
@@ -32,14 +32,18 @@ AZURE_VERSION: Final = "api-version=2024-10-21"
 
 
 class Addresses(NamedTuple):
-    """The addresses of one host; ``query`` begins with its question mark, or is empty."""
+    """The addresses of one host; ``query`` begins with its question mark, or is empty.
+
+    ``route`` is where requests go: that of chats, where an API has no other.
+    """
 
     base: str
     query: str
+    route: str = "/chat/completions"
 
     @property
     def chat(self) -> str:
-        return f"{self.base}/chat/completions{self.query}"
+        return f"{self.base}{self.route}{self.query}"
 
     @property
     def raw(self) -> str:
@@ -57,17 +61,29 @@ class Addresses(NamedTuple):
         return self.base + self.query
 
 
-def address_of(settings: EndpointTarget) -> str:
+#: Where the official clients of an engine's API find its address, and its own host.
+_OF_ENGINE: Final = {
+    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+    "ollama": ("OLLAMA_HOST", "http://127.0.0.1:11434"),
+}
+
+
+def address_of(settings: RemoteTarget) -> str:
     """Where a target's requests go, as its entry or the environment says it."""
-    return (settings.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).rstrip("/")
+    variable, own = _OF_ENGINE.get(settings.engine, ("OPENAI_BASE_URL", OPENAI))
+    found = settings.base_url or os.environ.get(variable) or own
+    if "://" not in found:  # as Ollama's variable may be: 0.0.0.0, gpu-box, 127.0.0.1:11434
+        found = f"http://{found}" if ":" in found else f"http://{found}:11434"
+    return found.rstrip("/")
 
 
-def addresses(url: str) -> Addresses:
-    """What a base_url means."""
+def addresses(url: str, routes: tuple[str, ...] = _ROUTES) -> Addresses:
+    """What a base_url means; ``routes`` may stand at its end."""
     whole, _, _ = url.partition("#")
     base, mark, query = whole.partition("?")
     base = base.rstrip("/")
-    for route in _ROUTES:
+    for route in routes:
         if base.endswith(route):
             base = base.removesuffix(route).rstrip("/")
             break
@@ -89,7 +105,7 @@ def likely(wrong: Addresses, model: str) -> Iterator[Addresses]:
     root = f"{parts.scheme}://{parts.netloc}"
     bases = [wrong.base + "/v1", wrong.base.removesuffix("/v1")]
     bases += [root + prefix for prefix in (*PREFIXES, "")]
-    found = [Addresses(base, wrong.query) for base in bases]
+    found = [wrong._replace(base=base) for base in bases]
     deployment = f"{root}{DEPLOYMENTS}{quote(model, safe='')}"
     if is_azure(wrong.base) or "api-version=" in wrong.query:
         query = wrong.query if "api-version=" in wrong.query else f"?{AZURE_VERSION}"

@@ -6,12 +6,12 @@ allows (`parameters.py`), never without a word.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from harness.campaign import EndpointTarget, Sampling
+from harness.campaign import EndpointTarget, Message, RemoteTarget, Sampling
 from harness.targets.protocol import Request
 
 #: Tokens of an answer whose words do not matter.
@@ -27,11 +27,29 @@ class Bodies:
     stay, as in what is kept of a body.
     """
 
-    def __init__(self, settings: EndpointTarget, extra_body: dict[str, Any] | None = None) -> None:
+    def __init__(self, settings: RemoteTarget, extra_body: dict[str, Any] | None = None) -> None:
         self.settings = settings
         self.extra_body = settings.extra_body if extra_body is None else extra_body
         self.omit: tuple[str, ...] = tuple(settings.omit)
-        self.rename: Mapping[str, str] = settings.rename
+        self.rename: Mapping[str, str] = {}
+        self.provider: dict[str, Any] | None = None
+        if isinstance(settings, EndpointTarget):
+            self.rename, self.provider = settings.rename, settings.provider
+
+    #: What the limit of an answer's length may be called.
+    limits: tuple[str, ...] = ("max_tokens", "max_completion_tokens")
+
+    def prompt(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """The part of a body that holds the prompt."""
+        return {"messages": list(messages)}
+
+    def called(self, name: str) -> str:
+        """What this host calls a parameter."""
+        return self.rename.get(name, name)
+
+    def placed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body as it is written: each parameter at its place."""
+        return body
 
     def chat(self, request: Request, samples: int, seed: int | None) -> dict[str, Any]:
         return {**self.fields(request.sampling, samples, seed), "messages": request.messages}
@@ -62,7 +80,7 @@ class Bodies:
     def fixed(self, *, extra: bool) -> dict[str, Any]:
         """What every body holds beside parameters; ``extra``: with what the entry adds."""
         fields = {"model": self.settings.model} | (self.extra_body if extra else {})
-        return fields | ({"provider": self.settings.provider} if self.settings.provider else {})
+        return fields | ({"provider": self.provider} if self.provider else {})
 
     def parameters(self, sampling: Sampling, samples: int, seed: int | None) -> dict[str, Any]:
         """Each parameter that a request has, by truename's names, also those that are left out."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from harness.campaign import EndpointTarget
+from harness.campaign import RemoteTarget
 from harness.errors import TargetError
 from harness.masking import PART, know
 from harness.targets.addresses import address_of, is_azure
@@ -22,6 +22,10 @@ _OPENAI_HEADERS: Final = {
     "OpenAI-Organization": "OPENAI_ORG_ID",
     "OpenAI-Project": "OPENAI_PROJECT_ID",
 }
+#: What the header that carries a key is called, by the engine's API.
+_OF_ENGINE: Final = {"anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+#: The version of Anthropic's API, which each request has to name.
+_ANTHROPIC: Final = {"anthropic-version": "2023-06-01"}
 _VARIABLE: Final = re.compile(r"((?:[A-Za-z]+ )?)\$(\w+|\{\w+\})")
 #: Headers whose values, where a campaign gives them plainly, are known to everybody.
 _PUBLIC: Final = frozenset(
@@ -41,7 +45,7 @@ class Credentials:
         A variable that the entry names is not set.
     """
 
-    def __init__(self, settings: EndpointTarget) -> None:
+    def __init__(self, settings: RemoteTarget) -> None:
         self.key = _key(settings)
         own = _headers(settings)
         self.headers = own | (_of_key(settings, self.key) if self.key else {})
@@ -54,14 +58,19 @@ class Credentials:
             know_address(proxy)
 
 
-def _of_key(settings: EndpointTarget, key: str) -> dict[str, str]:
-    """The header that carries a key: Azure wants one of its own, and refuses a key as a bearer."""
+def _of_key(settings: RemoteTarget, key: str) -> dict[str, str]:
+    """The header that carries a key.
+
+    Azure, Anthropic and Google want one of their own.
+    """
+    if (own := _OF_ENGINE.get(settings.engine)) is not None:
+        return {own: key}
     if is_azure(address_of(settings)):
         return {"api-key": key}
     return {"authorization": f"Bearer {key}"}
 
 
-def variables_of(settings: EndpointTarget) -> list[str]:
+def variables_of(settings: RemoteTarget) -> list[str]:
     """The variables of the environment whose contents are sent to the target's host."""
     found = [settings.api_key_env] if settings.api_key_env else []
     if settings.api_key_env == "OPENAI_API_KEY":
@@ -92,7 +101,7 @@ def know_address(url: str) -> None:
         know(f"{parts.username}:{parts.password}")
 
 
-def _key(settings: EndpointTarget) -> str | None:
+def _key(settings: RemoteTarget) -> str | None:
     variable = settings.api_key_env
     if variable is None:
         return None
@@ -107,9 +116,9 @@ def _key(settings: EndpointTarget) -> str | None:
     return key
 
 
-def _headers(settings: EndpointTarget) -> dict[str, str]:
+def _headers(settings: RemoteTarget) -> dict[str, str]:
     """Extra headers, with those of `openai`'s own variables."""
-    headers = {}
+    headers = dict(_ANTHROPIC) if settings.engine == "anthropic" else {}
     if settings.api_key_env == "OPENAI_API_KEY":
         for name, variable in _OPENAI_HEADERS.items():
             if found := os.environ.get(variable):

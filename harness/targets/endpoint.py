@@ -10,30 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from harness.campaign import Arm, Budget, EndpointTarget, Limits, Message, Sampling
+from harness.campaign import Budget, EndpointTarget, Limits, Message, Sampling
 from harness.errors import RenderError
-from harness.targets import answers, received
+from harness.targets import received
 from harness.targets.answers import Choice, Usage
 from harness.targets.bodies import Bodies, write
 from harness.targets.host import Host, Outcome
+from harness.targets.outcomes import SystemMessages, filled, one_by_one, response_of
 from harness.targets.pace import CEILING, Pace, Tries, pace_of
 from harness.targets.preflight import HELLO, Preflight
 from harness.targets.problems import Refused
 from harness.targets.protocol import Capabilities, Context, Request, Response, no_reply
-from harness.targets.quirks import SYSTEM_REFUSED
-from harness.targets.side_routes import FRUITLESS, SideRoutes
+from harness.targets.side_routes import SideRoutes
 from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
 
 KEPT_CONTEXTS = 4096
 #: Tokens by which hosts count otherwise: the marks of beginning and end.
 CONVENTION: Final = 2
-_ALL_OK = {"ok"}
 
 
 class Endpoint:
@@ -63,7 +61,7 @@ class Endpoint:
         self.can = Capabilities(engine="endpoint", model=settings.model)
         self.raw: Choice | Refused = Choice()
         self._billed: tuple[float, ...] = ()
-        self._system = _SystemMessages()
+        self._system = SystemMessages()
         self._contexts: dict[tuple[str, int], tuple[Context, list[int] | None]] = {}
         self._ready = asyncio.Event()
 
@@ -149,9 +147,8 @@ class Endpoint:
         if (reason := self._system.given_up(request.arm)) is not None:
             return no_reply(request, "unsupported", reason)
         if alone or self.can.many_samples:
-            return await self._filled(request)
-        parts = (self._filled(request._replace(indices=(i,))) for i in request.indices)
-        return answers.joined(await asyncio.gather(*parts))
+            return await filled(self._call, request, self.pace.limits.attempts)
+        return await one_by_one(self._call, request)
 
     def _no_bare(self) -> str | None:
         if not self.can.raw_completions:
@@ -163,20 +160,6 @@ class Endpoint:
                 "tokenizer_config.json under `tokenizer`"
             )
         return None
-
-    async def _filled(self, request: Request) -> Response:
-        """One call; samples without a choice are asked for again, as the limits allow."""
-        indices = request.indices
-        response = await self._call(request)
-        for _ in range(self.pace.limits.attempts - 1):
-            if response.whole:
-                break
-            short = answers.without_choice(response)
-            if not short or len(short) == len(indices):
-                break
-            again = await self._call(request._replace(indices=[indices[p] for p in short]))
-            answers.fill(response, short, again)
-        return response
 
     async def _call(self, request: Request) -> Response:
         """One call for the samples of a request, tried again where that may help."""
@@ -193,7 +176,7 @@ class Endpoint:
             outcome = await self._asked(
                 request, context.rendered_prompt if tokens is None else tokens
             )
-        response = _response(request, context, outcome, self._seed(request))
+        response = response_of(request, context, outcome, self._seed(request))
         self._system.note(request.arm, response)
         return response
 
@@ -336,30 +319,6 @@ class Endpoint:
         return await self.routes.tokenize(text)
 
 
-class _SystemMessages:
-    """Arms whose system message the host refuses: after some refusals it is not asked again.
-
-    One answer shows that the host takes it: then each refusal is of one request alone.
-    """
-
-    def __init__(self) -> None:
-        self._taken: set[Arm] = set()
-        self._refused: dict[Arm, list[str]] = defaultdict(list)
-
-    def note(self, arm: Arm, response: Response) -> None:
-        first = response.replies[0]
-        if first.status == "unsupported" and len(self._refused[arm]) < FRUITLESS:
-            self._refused[arm].append(first.error or "")
-        elif first.status not in ("unsupported", "failed"):
-            self._taken.add(arm)
-
-    def given_up(self, arm: Arm) -> str | None:
-        """Why an arm is not asked any more, or None where it is."""
-        if arm in self._taken or len(self._refused[arm]) < FRUITLESS:
-            return None
-        return self._refused[arm][-1]
-
-
 def _taken(template: ChatTemplate, messages: Sequence[Message]) -> str | None:
     """What the host's template makes of messages; None where it cannot be rendered here.
 
@@ -402,49 +361,4 @@ def _template_in(properties: dict[str, Any]) -> ChatTemplate | None:
         received.text(properties["chat_template"]) or "",
         received.text(properties.get("bos_token")) or "",
         received.text(properties.get("eos_token")) or "",
-    )
-
-
-def _response(request: Request, context: Context, outcome: Outcome, seed: int | None) -> Response:
-    """What a call brought for each sample of its request."""
-    answer = outcome.answer
-    if isinstance(answer, Refused):
-        return no_reply(
-            request,
-            "unsupported" if _system_refused(request, answer) else "failed",
-            answer.reason,
-            context,
-            attempts=tuple(outcome.tried),
-            seconds=outcome.seconds,
-            seed=seed,
-            raw=outcome.body.decode("utf-8", "replace") or None,
-            booked=outcome.tried.booked,
-        )
-    usage = answer.usage or Usage()
-    replies = answers.replies(answer, request.indices, request.sampling.max_tokens)
-    return Response(
-        replies,
-        context,
-        received.name(answer.model),
-        received.name(answer.system_fingerprint),
-        received.name(answer.provider),
-        received.name(answer.id),
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        seed,
-        outcome.body.decode("utf-8", "replace"),
-        tuple(outcome.tried),
-        outcome.seconds,
-        outcome.tried.booked,
-        whole={reply.status for reply in replies} == _ALL_OK,
-    )
-
-
-def _system_refused(request: Request, refused: Refused) -> bool:
-    """Whether the host refuses system messages, not this one call."""
-    with_system = request.messages[0]["role"] == "system" and refused.status is not None
-    return (
-        with_system
-        and refused.problem.fate == "fail"
-        and SYSTEM_REFUSED.search(refused.reason) is not None
     )

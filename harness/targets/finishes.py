@@ -9,7 +9,10 @@
     OpenRouter  also error (https://openrouter.ai/docs/api/reference/overview)
     vLLM        also abort; SGLang gives an object, {"type": "abort", "message": ...}
     Gemini      candidates' FinishReason (https://ai.google.dev/api/generate-content)
-    Anthropic   stop_reason, as proxies hand it on (https://docs.anthropic.com/en/api/messages)
+    Anthropic   stop_reason, also as proxies hand it on, pause_turn among them
+                (https://docs.anthropic.com/en/api/messages)
+    Responses   of an answer that is not complete: max_output_tokens, max_messages, content_filter,
+                steered (the type IncompleteDetails of the `openai` package)
     Zhipu       sensitive, network_error, model_context_window_exceeded
     Bedrock     Converse's stopReason: guardrail_intervened, content_filtered
 
@@ -25,16 +28,17 @@ from harness.targets import received
 from harness.targets.protocol import Status
 
 Broken = Literal["truncated", "filtered", "failed"]
-_CUT: Final = ("length", "max_tokens", "max_output_tokens", "model_length")
-_CONTEXT: Final = ("model_context_window_exceeded",)
+_CUT: Final = ("length", "max_tokens", "max_output_tokens", "model_length", "continuation")
+_CONTEXT: Final = ("model_context_window_exceeded", "max_messages", "steered", "pause_turn")
 _FILTERS: Final = ("content_filter", "content_filtered", "guardrail_intervened", "sensitive")
 _GEMINI: Final = (
     *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language"),
-    *("model_armor", "image_safety"),
+    *("model_armor", "image_safety", "escalation", "pup_limited_disabled"),
 )
 _BROKEN: Final = (
     *("error", "abort", "insufficient_system_resource", "network_error"),
-    *("other", "malformed_function_call", "cancelled"),
+    *("other", "malformed_function_call", "cancelled", "malformed_response"),
+    *("unexpected_tool_call", "too_many_tool_calls", "missing_thought_signature"),
 )
 #: What each known reason makes of a reply that is not whole.
 FINISHES: Final[dict[str, Broken]] = {

@@ -6,11 +6,12 @@ Nothing that comes in by the wire, neither an answer's bytes nor a refusal's wor
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from harness.campaign import EndpointTarget
+from harness.campaign import RemoteTarget
 from harness.errors import TargetError
-from harness.targets.addresses import address_of, addresses
+from harness.targets.addresses import Addresses, address_of, addresses
 from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
 from harness.targets.credentials import Credentials, know_address
@@ -31,14 +32,23 @@ class Outcome(NamedTuple):
 
 
 class Host:
-    """The far end of an endpoint: its addresses, the wire to it, the pace at which it is asked."""
+    """The far end of an endpoint: its addresses, the wire to it, the pace at which it is asked.
 
-    def __init__(self, settings: EndpointTarget, pace: Pace) -> None:
-        self.settings, self.pace = settings, pace
+    ``at`` says what a base_url means, ``read`` makes a completion of an answer's bytes.
+    """
+
+    def __init__(
+        self,
+        settings: RemoteTarget,
+        pace: Pace,
+        at: Callable[[str], Addresses] = addresses,
+        read: Callable[[bytes], Completion | str] = read_completion,
+    ) -> None:
+        self.settings, self.pace, self.read = settings, pace, read
         self.credentials = Credentials(settings)
         self.url = address_of(settings)
         know_address(self.url)
-        self.at = addresses(self.url)
+        self.at = at(self.url)
         self._wire: Transport | None = None
 
     @property
@@ -100,7 +110,7 @@ class Host:
             raise _for_good(refused, body) from None
         if wait:
             self.pace.gate.hold(wait, "the host's rate limit is used up")
-        answer = read_completion(got)
+        answer = self.read(got)
         if isinstance(answer, str):
             raise Refused(answer, PROBLEMS["json"], body=got)
         choices = answer.choices or []

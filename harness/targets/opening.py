@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from harness.campaign import EmbeddedTarget, EndpointTarget, Settings, VllmTarget
+from harness.campaign import (
+    EmbeddedTarget,
+    EndpointTarget,
+    NativeTarget,
+    Settings,
+    VllmTarget,
+)
 from harness.targets.pace import Pace
 from harness.targets.protocol import Target
 
 if TYPE_CHECKING:
     from harness.targets.embedded import Embedded
     from harness.targets.endpoint import Endpoint
+    from harness.targets.native import Native
 
 
 @overload
@@ -23,11 +30,15 @@ def open_target(settings: EndpointTarget, pace: Pace | None = None) -> Endpoint:
 
 
 @overload
+def open_target(settings: NativeTarget, pace: Pace | None = None) -> Native: ...
+
+
+@overload
 def open_target(settings: VllmTarget, pace: Pace | None = None) -> Target: ...
 
 
 def open_target(settings: Settings, pace: Pace | None = None) -> Target:
-    """The room for a target's engine; ``pace`` serves endpoints.
+    """The room for a target's engine; ``pace`` serves those that are asked over HTTP.
 
     Heavy packages are imported here and nowhere earlier.
     """
@@ -39,9 +50,13 @@ def open_target(settings: Settings, pace: Pace | None = None) -> Target:
         from harness.targets.endpoint import Endpoint
 
         return Endpoint(settings, pace)
-    from harness.targets.vllm import open_vllm
+    if isinstance(settings, VllmTarget):
+        from harness.targets.vllm import open_vllm
 
-    return open_vllm(settings, pace)
+        return open_vllm(settings, pace)
+    from harness.targets.native import open_native
+
+    return open_native(settings, pace)
 
 
 def check(wanted: Sequence[Settings]) -> None:

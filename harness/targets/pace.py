@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
-from harness.campaign import EndpointTarget, Limits, Price, Settings
+from harness.campaign import Limits, Price, RemoteTarget, Settings
 from harness.targets.ledger import Ledger
 from harness.targets.problems import PROBLEMS, Refused
 from harness.targets.spending import Booked, Spending, Stopped
@@ -443,7 +443,7 @@ def gate_of(settings: Settings, limits: Limits) -> Gate:
         wait_at_most=limits.wait_at_most_s,
         patience=limits.attempt_wall_s,
     )
-    if not isinstance(settings, EndpointTarget):
+    if not isinstance(settings, RemoteTarget):
         return gate(4096, 4096)
     level = settings.concurrency
     return gate(

@@ -20,8 +20,6 @@ from harness.targets.problems import PROBLEMS, Refused
 
 #: Asks for one small answer by a body.
 Ask = Callable[[dict[str, Any]], Awaitable[Completion | Refused]]
-#: What the limit of an answer's length is called.
-LIMITS: Final = ("max_tokens", "max_completion_tokens")
 #: Statuses below 500 that do not come of what a body holds.
 _OTHER: Final = frozenset((401, 402, 403, 404, 408, 409, 425, 429))
 
@@ -92,9 +90,11 @@ async def find(ask: Ask, bodies: Bodies, sent: Mapping[str, Any], hello: dict[st
     ``sent`` are its parameters by truename's names, ``hello`` is its prompt.
     """
     given = bodies.renamed(sent)
-    at = bodies.rename.get("max_tokens", "max_tokens")
+    at = bodies.called("max_tokens")
     few = given.get(at)
-    limits = [{name: few} for name in dict.fromkeys((at, *LIMITS))] if few is not None else []
+    limits = (
+        [{name: few} for name in dict.fromkeys((at, *bodies.limits))] if few is not None else []
+    )
     least: dict[str, Any] = {}
     first: Refused | None = None
     for extra in (False, True) if bodies.extra_body else (False,):
@@ -119,7 +119,7 @@ async def _over(
     extra: bool,
 ) -> Found:
     """Try each parameter over the least that is answered; ``extra``: those of `extra_body` too."""
-    others = {name: {bodies.rename.get(name, name): value} for name, value in sent.items()}
+    others = {name: {bodies.called(name): value} for name, value in sent.items()}
     passed = {"max_tokens", *bodies.omit, *bodies.extra_body}
     others = {name: part for name, part in others.items() if not passed & {name, *part}}
     wanted: list[tuple[str, dict[str, Any], bool]] = [(n, p, False) for n, p in others.items()]

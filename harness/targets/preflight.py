@@ -48,6 +48,7 @@ class Preflight:
     def __init__(self, host: Host, bodies: Bodies, sampling: Sampling) -> None:
         self.host, self.bodies, self.sampling = host, bodies, sampling
         self.seed = sample_seed(sampling.seed, "preflight", 0)
+        self.hello_words = bodies.prompt(HELLO["messages"])
         self.notes: list[str] = []
         self._seconds = 0.0
 
@@ -87,11 +88,11 @@ class Preflight:
         return alone
 
     def _whole(self, samples: int) -> dict[str, Any]:
-        return self.bodies.small(self.sampling, HELLO, samples=samples, seed=self.seed)
+        return self.bodies.small(self.sampling, self.hello_words, samples=samples, seed=self.seed)
 
     async def _asked(self, body: dict[str, Any], patient: bool = False) -> Completion | Refused:
         """One small answer; that a server is broken is waited for only by the patient."""
-        sent, clock = write(body), self.host.pace.gate.clock
+        sent, clock = write(self.bodies.placed(body)), self.host.pace.gate.clock
         began = clock()
 
         async def once() -> Completion:
@@ -107,7 +108,9 @@ class Preflight:
 
         tried = Tries()
         try:
-            answer = await self.host.pace.fetch(once, 64, FEW * body.get("n", 1), tried)
+            answer = await self.host.pace.fetch(
+                once, 64, FEW * body.get(self.bodies.called("n"), 1), tried
+            )
         except Refused as refused:
             return refused
         self._seconds = clock() - began
@@ -124,7 +127,7 @@ class Preflight:
         """
         few = self.sampling.model_copy(update={"max_tokens": FEW})
         sent = self.bodies.parameters(few, 1, self.seed)
-        found = await parameters.find(self._asked, self.bodies, sent, HELLO)
+        found = await parameters.find(self._asked, self.bodies, sent, self.hello_words)
         if found.least is not None:
             return found.least
         before = Entry(self.bodies.omit, self.bodies.rename)
@@ -188,7 +191,7 @@ class Preflight:
 
     async def _at(self, at: Addresses) -> Completion | Refused:
         """What a host answers at another address; asked once."""
-        sent = write(self._whole(1))
+        sent = write(self.bodies.placed(self._whole(1)))
         try:
             return await self.host.aside(at.chat, sent)
         except Refused as refused:
@@ -203,11 +206,13 @@ class Preflight:
             got = await self.host.pace.aside(get, lambda got: (0, 0), 0, 0)
         except (Refused, BudgetReached):
             return []
-        listed = (received.object_of(got.body) or {}).get("data")
+        found = received.object_of(got.body) or {}
+        listed = found.get("data") or found.get("models")
         entries = (
             [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
         )
-        return [name for one in entries if (name := received.name(one.get("id")))]
+        named = (one.get("id") or one.get("name") for one in entries)
+        return [name for one in named if (name := received.name(one))]
 
 
 def _may_be_elsewhere(refused: Refused) -> bool:

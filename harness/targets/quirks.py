@@ -14,6 +14,7 @@ REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "thinking", "reason
 #: A refused request whose text matches is refused for its system role: the arm is unsupported,
 #: never folded into the user turn.
 SYSTEM_REFUSED: Final = re.compile(
-    r"system (?:role|message|prompt)|role ['\"]?system|only user and assistant|must alternate",
+    r"system (?:role|message|prompt)|role ['\"]?system|only user and assistant|must alternate"
+    r"|(?:system|developer)[ _]?instruction|'instructions'|\bsystem: ",
     re.IGNORECASE,
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.campaign import (
     EmbeddedTarget,
-    EndpointTarget,
+    RemoteTarget,
     Settings,
     VllmTarget,
     without_credentials,
@@ -26,12 +26,12 @@ def reach(wanted: Iterable[Settings]) -> list[str]:
 
 
 def _said(target: Settings) -> Iterator[str]:
-    if isinstance(target, EndpointTarget):
+    if isinstance(target, RemoteTarget):
         yield f"sends to {without_credentials(address_of(target))}"
         if variables := variables_of(target):
             yield "sends there what it reads from " + ", ".join(map(variable, variables))
-        if target.tokenizer:
-            yield f"reads {target.tokenizer}"
+        if folder := getattr(target, "tokenizer", None):
+            yield f"reads {folder}"
         return
     if not target.model.startswith("lab:"):
         yield f"reads the model {target.model}"

@@ -1,0 +1,25 @@
+"""APIs of makers' own: each a room with what is sent, what is read and what the API cannot do.
+
+`api.py` says what a room holds, `target.py` asks any of them over the wire of all endpoints. Rooms:
+`responses.py` (OpenAI), `anthropic.py` and `gemini.py`.
+"""
+
+from __future__ import annotations
+
+from harness.campaign import AnthropicTarget, GeminiTarget, NativeTarget
+from harness.targets.native.anthropic import Anthropic
+from harness.targets.native.gemini import Gemini
+from harness.targets.native.responses import Responses
+from harness.targets.native.target import Native
+from harness.targets.pace import Pace
+
+__all__ = ["Native", "open_native"]
+
+
+def open_native(settings: NativeTarget, pace: Pace | None = None) -> Native:
+    """The target of an entry."""
+    if isinstance(settings, AnthropicTarget):
+        return Native(settings, Anthropic(settings), pace)
+    if isinstance(settings, GeminiTarget):
+        return Native(settings, Gemini(settings), pace)
+    return Native(settings, Responses(settings), pace)
