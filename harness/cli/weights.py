@@ -77,7 +77,7 @@ def weights(
 
     A checkpoint is a folder with safetensors, one .safetensors or .gguf file, lab:NAME, or a URL:
     https (also a model's page on huggingface.co), s3, gs, az, which is read by range requests.
-    Killed, the same command goes on where it was.
+    Killed, the same command goes on where it was. Exit code 3 where the answer is "cannot tell".
     """
     from harness.errors import WeightsError
     from harness.weights import Settings, best_pair, cache, check_into, told_pairs
@@ -99,3 +99,5 @@ def weights(
         sys.exit(exits.STOPPED)
     say("\n".join(found.lines))
     click.echo("\n" + "\n".join(map(str, found.written)))
+    if not found.certain:
+        sys.exit(exits.NOT_FOUND_OUT)

@@ -349,6 +349,12 @@ def _made(label: str, where: str, sources: list[Source]) -> Checkpoint:
                     next="give one checkpoint, without the shards of another",
                 )
             stored[tensor.name] = tensor
+    if adapter := next((name for name in stored if ".lora_A." in name), None):
+        raise WeightsError(
+            f"this is an adapter (PEFT), no whole checkpoint: it holds {adapter[:100]!r}",
+            where=where,
+            next="merge the adapter first: PeftModel.merge_and_unload(), then save_pretrained",
+        )
     pieces, left_out = _pieces(stored, where)
     digest = _digest(stored.values(), sources)
     return Checkpoint(label, where, _plain(pieces), left_out, digest, tuple(sources))

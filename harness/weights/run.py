@@ -15,10 +15,11 @@ from harness.weights.search import Pair
 
 
 class Told(NamedTuple):
-    """What a terminal is shown of a check, and the files that hold it."""
+    """What a terminal is shown of a check, the files that hold it, and whether anything is told."""
 
     lines: list[str]
     written: Sequence[Path]
+    certain: bool
 
 
 def cache() -> Path:
@@ -46,7 +47,8 @@ def check_into(suspect: str, parents: Sequence[str], settings: Settings, to: Pat
             lambda progress: bar.at(progress.done, progress.planned),
         )
     written = output.write(found, folder)
-    return Told(output.lines(output.found(found)), written)
+    certain = found.verdict.method != "cannot tell"
+    return Told(output.lines(output.found(found)), written, certain)
 
 
 def told_pairs(ranked: Sequence[Pair]) -> list[str]:

@@ -94,6 +94,7 @@ def test_bad_input_is_one_clear_message(parents, tmp_path):
             "norm.weight": np.ones(4, np.float32),
         },
     )
+    adapter = {"base_model.model.layers.0.q_proj.lora_A.weight": np.ones((4, 64), np.float32)}
     other = saved(tmp_path / "other", {"entirely.different": np.ones((4, 4), np.float32)})
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -106,6 +107,7 @@ def test_bad_input_is_one_clear_message(parents, tmp_path):
         (tmp_path / "bad.gguf", "no sound GGUF file"),
         (packed, "quantised in a way that is not read exactly"),
         (other, "no tensor of other is in all of"),
+        (saved(tmp_path / "adapter", adapter), "is an adapter .*lora_A"),
         (empty, "no safetensors"),
         (tmp_path / "nowhere", "no such file or folder"),
     ]:
@@ -163,6 +165,15 @@ def test_the_lab_s_merge_is_found_and_reported(tmp_path):
     assert (abs(table["a"] - 0.6) < 1e-5).all() and (table["residual_in_rounding"] < 2.5).all()
     svg = (tmp_path / "weights.svg").read_text()
     assert svg.startswith("<?xml") and "lab:donor" in svg and "var(" not in svg
+
+
+def test_an_answer_that_numbers_do_not_give_has_an_exit_code_of_its_own(parents, tmp_path):
+    names = {n.replace("_proj", "_linear"): v for n, v in drawn(7).items()}
+    place = str(saved(tmp_path / "suspect", names))
+    done = CliRunner().invoke(
+        main, ["weights", place, "--parents", *parents, "--out", str(tmp_path / "out")]
+    )
+    assert done.exit_code == 3 and "too little of suspect" in done.output
 
 
 PEAK = """
