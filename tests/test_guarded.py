@@ -32,7 +32,8 @@ def test_jobs_together_may_be_bound(tmp_path, monkeypatch):
     try:
         guarded.allow_together(0.5)
         assert text("a", tmp_path) == "a"
-        assert 0 < guarded._process.left <= 0.5  # a clock of CPU time may stand still so long
+        # a clock of CPU time may stand still so long
+        assert 0 < guarded._process.left <= 0.5
         with pytest.raises(NotRendered, match="together take more CPU time"):
             text(
                 "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
