@@ -110,8 +110,8 @@ def test_no_message_speaks_the_language_of_the_library(model):
         (("samples: 1", "samples: {identity: x}"), "'samples.identity': should be a whole number"),
         (
             ("engine: embedded", "engine: lama"),
-            "'targets.0': the key 'engine' should be one of 'embedded', 'vllm', 'endpoint', 'responses', 'anthropic', "
-            "'gemini' (found",
+            "'targets.0': the key 'engine' should be one of 'embedded', 'vllm', 'endpoint', "
+            "'responses', 'anthropic', 'gemini' (found",
         ),
         (("languages: [en]", "languages: en"), "'languages': should be a list (found: 'en')"),
     ],
