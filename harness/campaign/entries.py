@@ -76,15 +76,23 @@ class VllmTarget(_Target):
     concurrency: int = Field(16, ge=1, le=4096, description="requests in flight at most")
 
 
+def address_in(variable: str, whose: str) -> Any:
+    """The field of a host's address."""
+    return Field(None, description=f"default: the variable {variable}, else {whose} own")
+
+
+def key_in(variable: str) -> Any:
+    """The field that names the variable of a key."""
+    return Field(variable, description="name of the variable that holds the key; null sends none")
+
+
 class RemoteTarget(_Target):
     """What every target that is asked over HTTP has, whichever API it speaks."""
 
     engine: str
-    base_url: str | None = Field(None, description="default: the API's variable, else its own host")
+    base_url: str | None
     model: str = Field(description="the model's name at the host")
-    api_key_env: VariableName | None = Field(
-        description="name of the variable that holds the key; null sends none"
-    )
+    api_key_env: VariableName | None
     headers: dict[str, str] = Field(
         {}, description="extra headers; '$NAME' is read from the environment"
     )
@@ -131,12 +139,8 @@ class EndpointTarget(RemoteTarget):
     """Any OpenAI-compatible endpoint."""
 
     engine: Literal["endpoint"] = Field(description="an OpenAI-compatible host")
-    base_url: str | None = Field(
-        None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own"
-    )
-    api_key_env: VariableName | None = Field(
-        "OPENAI_API_KEY", description="name of the variable that holds the key; null sends none"
-    )
+    base_url: str | None = address_in("OPENAI_BASE_URL", "OpenAI's")
+    api_key_env: VariableName | None = key_in("OPENAI_API_KEY")
     provider: dict[str, Any] | None = Field(
         None, description="provider pinning, sent as the body field `provider`"
     )

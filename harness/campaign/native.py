@@ -6,19 +6,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.campaign.entries import RemoteTarget, VariableName
+from harness.campaign.entries import RemoteTarget, VariableName, address_in, key_in
 
 
 class ResponsesTarget(RemoteTarget):
     """OpenAI's Responses API."""
 
     engine: Literal["responses"] = Field(description="OpenAI's Responses API")
-    base_url: str | None = Field(
-        None, description="default: the variable OPENAI_BASE_URL, else OpenAI's own"
-    )
-    api_key_env: VariableName | None = Field(
-        "OPENAI_API_KEY", description="name of the variable that holds the key; null sends none"
-    )
+    base_url: str | None = address_in("OPENAI_BASE_URL", "OpenAI's")
+    api_key_env: VariableName | None = key_in("OPENAI_API_KEY")
     system: Literal["instructions", "message"] = Field(
         "instructions",
         description="where a system prompt is sent: in the field `instructions`, "
@@ -33,12 +29,8 @@ class AnthropicTarget(RemoteTarget):
     """Anthropic's Messages API."""
 
     engine: Literal["anthropic"] = Field(description="Anthropic's Messages API")
-    base_url: str | None = Field(
-        None, description="default: the variable ANTHROPIC_BASE_URL, else Anthropic's own"
-    )
-    api_key_env: VariableName | None = Field(
-        "ANTHROPIC_API_KEY", description="name of the variable that holds the key; null sends none"
-    )
+    base_url: str | None = address_in("ANTHROPIC_BASE_URL", "Anthropic's")
+    api_key_env: VariableName | None = key_in("ANTHROPIC_API_KEY")
     thinking_budget: int | None = Field(
         None,
         ge=0,
@@ -51,12 +43,8 @@ class GeminiTarget(RemoteTarget):
     """Google's Gemini API (generateContent)."""
 
     engine: Literal["gemini"] = Field(description="Google's Gemini API")
-    base_url: str | None = Field(
-        None, description="default: the variable GOOGLE_GEMINI_BASE_URL, else Google's own"
-    )
-    api_key_env: VariableName | None = Field(
-        "GEMINI_API_KEY", description="name of the variable that holds the key; null sends none"
-    )
+    base_url: str | None = address_in("GOOGLE_GEMINI_BASE_URL", "Google's")
+    api_key_env: VariableName | None = key_in("GEMINI_API_KEY")
     thinking_budget: int | None = Field(
         None,
         ge=-1,
