@@ -30,7 +30,7 @@ from harness.weights.decode import Real, significand
 from harness.weights.fit import PARTS, Fit, Rounding, Sums, Worker, first_guess, solved
 from harness.weights.invariants import kinships
 from harness.weights.matching import Match, Matched, component_of, evenly, layer_of, match
-from harness.weights.methods import Tensor, Verdict
+from harness.weights.methods import Case, Tensor, Verdict
 from harness.weights.signs import Look, kind_of, look, look_beside
 from harness.weights.story import decide, told_in_order, told_in_vain, told_unsought
 
@@ -211,8 +211,8 @@ def _checked(
     labels = [one.label for one in theirs]
     lost = any(t.kind == "unrelated" and t.component == "attention" for t in tensors)
     kin = kinships(mine, theirs[:1] if alone else theirs) if lost else []
-    told = (tensors, looks, labels, stacked, mine.label, matched.compared, kin)
-    verdict = single.judged(*told) if alone else decide(*told)
+    case = Case(tensors, looks, labels, stacked, mine.label)
+    verdict = (single.judged if alone else decide)(case, matched.compared, kin)
     return Checked(
         mine, theirs, matched, tensors, looks, verdict, sample, read + looked, whole, settings.seed
     )

@@ -147,7 +147,7 @@ LIMITS: Final = [
 class Case:
     """All that the rules look at. Typical values are medians over tensors, weighted by size.
 
-    ``looks`` are by the names of tensors.
+    ``labels`` name the donors, then the base; ``looks`` are by the names of tensors.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ times the parent's numbers a tensor holds. What came first, numbers of two model
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -46,18 +46,9 @@ def _zeros(piece: Piece) -> Piece:
     return piece._replace(stored=stored, first=0, scale=None)
 
 
-def judged(
-    tensors: Sequence[Tensor],
-    looks: Mapping[str, Look],
-    labels: Sequence[str],
-    stacked: dict[int, tuple[int, ...]] | None,
-    suspect: str,
-    compared: Compared,
-    kin: Sequence[Kinship],
-) -> Verdict:
+def judged(case: Case, compared: Compared, kin: Sequence[Kinship]) -> Verdict:
     """What one parent has to do with a suspect, as far as the numbers say so."""
-    parent = labels[0]
-    case = Case(tensors, looks, labels, stacked, suspect)
+    parent = case.labels[0]
     case.labels = [parent]
     told = hardly_compared(case, compared) or _told(case, parent, kin)
     return told._replace(evidence=[extent(case, compared), *told.evidence], ratios=[])

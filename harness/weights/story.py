@@ -6,7 +6,7 @@ same), then one story where all matrices share it, and else the story of each pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from harness.weights import methods, parts
@@ -15,7 +15,7 @@ from harness.weights.invariants import APART, RELATED, Kinship
 from harness.weights.matching import Compared
 from harness.weights.methods import LIMITS, ON_THE_LINE, SILENT, Case, Tensor, Verdict
 from harness.weights.parts import listed
-from harness.weights.signs import CLOSE, Look, senseless
+from harness.weights.signs import CLOSE, senseless
 
 #: Below this share of the suspect's numbers, or of its matrices, nothing is said of the whole.
 ENOUGH: Final = 0.5
@@ -27,21 +27,11 @@ SAME_LINE: Final = 0.1
 TELLING: Final = 0.2
 
 
-def decide(
-    tensors: Sequence[Tensor],
-    looks: Mapping[str, Look],
-    labels: Sequence[str],
-    stacked: dict[int, tuple[int, ...]] | None,
-    suspect: str,
-    compared: Compared,
-    kin: Sequence[Kinship] = (),
-) -> Verdict:
+def decide(case: Case, compared: Compared, kin: Sequence[Kinship]) -> Verdict:
     """What was done to make the suspect, as far as its numbers say so.
 
-    ``labels`` name the donors, then the base; ``looks`` are by the names of tensors. ``kin`` is how
-    near each parent is by the invariants of attention, where they could be computed.
+    ``kin`` is how near each parent is by the invariants of attention, where they could be computed.
     """
-    case = Case(tensors, looks, labels, stacked, suspect)
     found = next((verdict for rule in FIRST if (verdict := rule(case, compared)) is not None), None)
     found = found or _told(case, kin)
     return found._replace(evidence=[extent(case, compared), *found.evidence])
