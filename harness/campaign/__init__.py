@@ -55,11 +55,10 @@ from harness.campaign.plan import (
 from harness.campaign.private import in_address, public_text, without_credentials
 from harness.campaign.probes import Probe, load_probe
 from harness.campaign.prompts import questions
-from harness.campaign.starting import ENGINES, KINDS, begin
+from harness.campaign.starting import KINDS, begin
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 
 __all__ = [
-    "ENGINES",
     "KINDS",
     "AnthropicTarget",
     "Arm",

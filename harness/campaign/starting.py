@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from harness.errors import CampaignError
 
 STARTERS: Final = Path(__file__).with_name("starters")
-ENGINES: Final = ("endpoint", "embedded", "vllm")
 
 
 class Starter(NamedTuple):

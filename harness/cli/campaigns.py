@@ -5,10 +5,11 @@ Plan one, run it, see what stands before a question, count what it takes.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,10 +27,6 @@ from harness.cli.options import (
 
 if TYPE_CHECKING:
     from harness.campaign import Loaded
-
-
-#: What a plan counts, in the worst case.
-WORST: Final = ("trials", "samples", "requests", "prompt_tokens", "completion_tokens", "money")
 
 
 @click.command(short_help="Count a campaign's worst case; call nothing")
@@ -58,16 +55,16 @@ def plan(campaign: str, register: bool, name: str | None, as_json: bool, results
     piped = campaign == "-"
     loaded = piped_campaign(sys.stdin.buffer.read()) if piped else load_campaign(campaign)
     load_backstories()  # what the tally will need is looked at before a sample is paid
-    worst = worst_case(loaded)
+    worst = [dataclasses.asdict(one) for one in worst_case(loaded)]
     reached = [plain(line) for line in reach(loaded.campaign.targets)]
     if not as_json:
         title = f"{loaded.campaign.campaign}: worst case"
         table = Table("target", title=title, title_justify="left", box=None, pad_edge=False)
-        for column in WORST:
+        for column in list(worst[0])[1:]:
             table.add_column(column.replace("_", " "), justify="right")
-        for p in worst:
-            money = "no price given" if p.money is None else f"{p.money:.2f}"
-            table.add_row(p.target, *(f"{getattr(p, c):,}" for c in WORST[:-1]), money)
+        for target, *counts, money in (one.values() for one in worst):
+            price = "no price given" if money is None else f"{money:.2f}"
+            table.add_row(target, *(f"{count:,}" for count in counts), price)
         console(100).print(table)
         for line in reached:
             click.echo(line)
@@ -81,8 +78,7 @@ def plan(campaign: str, register: bool, name: str | None, as_json: bool, results
             stamp = "(publish it, or have it time stamped)"
             click.echo(f"registered: {path}\nSHA-256 {registered} {stamp}")
     if as_json:
-        of = [{"target": p.target, **{c: getattr(p, c) for c in WORST}} for p in worst]
-        said = {"campaign": loaded.campaign.campaign, "worst_case": of, "reaches": reached}
+        said = {"campaign": loaded.campaign.campaign, "worst_case": worst, "reaches": reached}
         print_json({**said, "registered": registered})
         return
     with_name = f" --run {name}" if name else ""

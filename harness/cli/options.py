@@ -92,24 +92,18 @@ def print_json(said: Any) -> None:
     """Print a value as JSON: what is missing as null, strangers' text as it is, escaped."""
     import json
 
-    click.echo(json.dumps(_known(said), ensure_ascii=True, indent=2, allow_nan=False))
+    click.echo(json.dumps(_known(said), indent=2, allow_nan=False, default=str))
 
 
 def _known(said: Any) -> Any:
-    """A value in JSON's own kinds."""
+    """A value without numpy's numbers, and with null for a number that is none."""
     if isinstance(said, dict):
-        return {str(key): _known(value) for key, value in said.items()}
+        return {key: _known(value) for key, value in said.items()}
     if isinstance(said, (list, tuple)):
         return [_known(value) for value in said]
-    if isinstance(said, (str, bool, int)) or said is None:
-        return said
-    if hasattr(said, "item"):  # a number of numpy's
-        return _known(said.item())
-    return said if isinstance(said, float) and math.isfinite(said) else _missing(said)
-
-
-def _missing(said: Any) -> str | None:
-    return None if isinstance(said, float) or str(said) in ("<NA>", "NaT") else str(said)
+    if hasattr(said, "item"):
+        said = said.item()
+    return None if isinstance(said, float) and not math.isfinite(said) else said
 
 
 def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -105,7 +105,12 @@ def page(commands: click.Group) -> str:
         lines += [f"## {kind.title}: `{kind.place}`", "", *textwrap.wrap(kind.about, WIDTH), ""]
         for model in _all_of(kind.model):
             if model is not kind.model:
-                lines += [f"### `{_title(model)}`", "", *textwrap.wrap(_summary(model), WIDTH), ""]
+                lines += [
+                    f"### `{_title(model)}`",
+                    "",
+                    *textwrap.wrap(_summary(model.__doc__), WIDTH),
+                    "",
+                ]
             lines += [*_keys(model), ""]
     return (
         "\n".join([*lines, *_commands(commands), *_codes(), *_variables(), *_completion()]) + "\n"
@@ -131,8 +136,9 @@ def _title(model: type[BaseModel]) -> str:
     return model.__name__.lstrip("_")
 
 
-def _summary(model: type[BaseModel]) -> str:
-    return " ".join((model.__doc__ or "").split("\n\n")[0].split())
+def _summary(text: str | None) -> str:
+    """The first paragraph of a docstring or of a command's help, in one line."""
+    return " ".join((text or "").split("\n\n")[0].split())
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
@@ -208,7 +214,8 @@ def _default(field: FieldInfo) -> str:
 def _commands(commands: click.Group) -> Iterator[str]:
     yield from ("## Commands", "", "`truename COMMAND --help` says the rest.", "")
     for name, command in _each(commands, ""):
-        yield from _item(f"`truename {name}`: {_first(command)}")
+        said = _summary(command.help).replace("NAME", "`NAME`")
+        yield from _item(f"`truename {name}`: {said}")
     yield ""
 
 
@@ -218,11 +225,6 @@ def _each(group: click.Group, before: str) -> Iterator[tuple[str, click.Command]
             yield from _each(command, f"{before}{name} ")
         else:
             yield before + name, command
-
-
-def _first(command: click.Command) -> str:
-    said = " ".join((command.help or "").split("\n\n")[0].split())
-    return said.replace("NAME", "`NAME`") if "NAME" in said else said
 
 
 def _codes() -> Iterator[str]:

@@ -16,8 +16,6 @@ from harness.journal.journal import Journal
 from harness.journal.lock import Lock
 from harness.masking import hide
 
-DEFAULT_RESULTS = Path("results")
-
 
 class Run(NamedTuple):
     """One run: its folder and its journal."""

@@ -7,7 +7,12 @@ import pytest
 from harness import campaign
 from harness.audits import load_audit
 from harness.campaign import begin, folders
+from harness.cli.beginning import init
 from harness.errors import CampaignError
+
+#: As the command line offers them.
+OFFERED = {each.name: each.type.choices for each in init.params if hasattr(each.type, "choices")}
+ENGINES = OFFERED["engine"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
     campaign.load_backstories.cache_clear()
 
 
-@pytest.mark.parametrize("engine", campaign.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_campaign_to_begin_with_is_a_campaign(engine):
     begun = begin("campaign", "mine", engine)
     loaded = campaign.load_campaign("mine")
@@ -29,7 +34,7 @@ def test_a_campaign_to_begin_with_is_a_campaign(engine):
     assert all(worst.requests > 0 for worst in campaign.worst_case(loaded))
 
 
-@pytest.mark.parametrize("engine", campaign.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_what_a_campaign_offers_in_comments_can_be_taken(engine):
     path = begin("campaign", "mine", engine).path
     lines = path.read_text("utf-8").splitlines()
@@ -83,3 +88,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "probes").write_text("a file")
     with pytest.raises(CampaignError, match="cannot be written"):
         begin("campaign", "mine")
+
+
+def test_the_command_offers_every_kind_of_file():
+    assert set(OFFERED["kind"]) == set(campaign.KINDS)
