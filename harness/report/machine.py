@@ -10,6 +10,7 @@ import pandas as pd
 from harness.campaign import Campaign
 from harness.counting import Tables
 from harness.report.recited import recited_sentences
+from harness.report.rows import records
 from harness.report.terminal import told_of
 
 
@@ -48,7 +49,4 @@ def as_data(tables: Tables, campaign: Campaign, first: Sequence[str]) -> dict[st
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     whole = frame.astype(object)
-    return [
-        {str(column): value for column, value in row.items()}
-        for row in whole.where(whole.notna(), None).to_dict("records")
-    ]
+    return records(whole.where(whole.notna(), None))

@@ -27,7 +27,7 @@ from harness.journal import Run
 from harness.report.keeper import Keeper
 from harness.report.pictures import heat_maps, pictures
 from harness.report.recitals import recitals
-from harness.report.rows import measure_of, name_of, of_suspects, short_arm
+from harness.report.rows import measure_of, name_of, of_suspects, records, short_arm
 from harness.report.shared import shared_words
 from harness.report.terminal import injected, told_of
 from harness.report.transcripts import prompts, transcripts
@@ -181,10 +181,9 @@ def _comparisons(
         for identity in of_suspects(tally, campaign, probe, measure_of(probe), COMPARED)
     }
     suspects = {t.name for t in campaign.targets if t.role == "suspect"}
-    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
     return [
         _comparison(row) | {"suspect": row["target_a"] in suspects}
-        for row in records
+        for row in records(frame)
         if (row["probe"], row["measure"], row["identity"]) in wanted
     ]
 

@@ -19,7 +19,7 @@ from harness.console import percent
 from harness.counting.between import FORMULA, TEXT
 from harness.counting.drawn import PLAIN
 from harness.report.conditions import FEWEST
-from harness.report.rows import measure_of, name_of, short_arm
+from harness.report.rows import measure_of, name_of, records, short_arm
 
 #: The middle one of some recitals is rarer than what this share of the others have.
 RARE: Final = 0.05
@@ -172,7 +172,7 @@ def recited_sentences(recitals: pd.DataFrame, campaign: Campaign) -> list[str]:
 
 def _of_targets(asked: str, name: str, here: pd.DataFrame, campaign: Campaign) -> Iterator[str]:
     """One suspect in one arm: the donors first, then who shows what chance gives."""
-    mine = _records(here[(here["target"] == name) & (here["against_role"] != TEXT)])
+    mine = records(here[(here["target"] == name) & (here["against_role"] != TEXT)])
     found = {row["against"]: row for row in mine}
     others = [t for t in campaign.targets if t.name in found and t.role != "suspect"]
     if not others:
@@ -193,10 +193,10 @@ def _of_targets(asked: str, name: str, here: pd.DataFrame, campaign: Campaign) -
 def _of_texts(asked: str, name: str, here: pd.DataFrame, campaign: Campaign) -> Iterator[str]:
     """One suspect in one arm: the published texts that it recites."""
     texts = here[here["against_role"] == TEXT]
-    for row in _records(texts[texts["target"] == name]):
+    for row in records(texts[texts["target"] == name]):
         if not row["reciting"]:
             continue
-        same = _records(texts[texts["against"] == row["against"]])
+        same = records(texts[texts["against"] == row["against"]])
         chance = [one for one in same if one["role"] in CHANCE]
         called = f"the published texts of {name_of('recital', str(row['against_identity']))}"
         counts = "".join(
@@ -212,11 +212,6 @@ def _of_texts(asked: str, name: str, here: pd.DataFrame, campaign: Campaign) -> 
 
 def _said(recital: Recital) -> Iterator[str]:
     return (one.says(recital) for one in SENTENCES if one.holds(recital))
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
-    return records
 
 
 def _called(target: Settings) -> str:

@@ -17,6 +17,12 @@ TITLES: Final = {
 }
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each by its columns."""
+    rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
 class Rate(NamedTuple):
     """A rate and its interval as tables show them."""
 

@@ -12,7 +12,7 @@ from harness.campaign import Campaign
 from harness.console import percent
 from harness.counting.between import TEXT
 from harness.report.recited import recited_sentences
-from harness.report.rows import measure_of, short_arm
+from harness.report.rows import measure_of, records, short_arm
 
 #: Targets that a picture shows at most, each in a colour of its own.
 AGAINST: Final = 5
@@ -61,7 +61,7 @@ def _table(
 ) -> Iterator[dict[str, Any]]:
     """A row for each probe, target and arm, with a cell for each target that it is measured by."""
     for (probe, target, arm), found in rows.groupby(["probe", "target", "arm"], sort=False):
-        by_target = {row["against"]: row for row in _records(found)}
+        by_target = {row["against"]: row for row in records(found)}
         cells = [
             {
                 "text": said(by_target[name]) if name in by_target else "NA",
@@ -80,7 +80,7 @@ def _picture(rows: pd.DataFrame, columns: list[str]) -> str:
     groups = rows.groupby(["probe", "target", "arm"], sort=False)
     for number, ((_, target, arm), found) in enumerate(groups):
         labels.append(f"{target}  {short_arm(str(arm))}")
-        for row in _records(found):
+        for row in records(found):
             if row["against"] in columns:
                 series = columns.index(row["against"])
                 points.append(charts.Point(number, series, *(row[name] for name in RATE)))
@@ -89,8 +89,3 @@ def _picture(rows: pd.DataFrame, columns: list[str]) -> str:
         "the same numbers stand in the table below"
     )
     return charts.forest(labels, columns, points, label) if points else ""
-
-
-def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
-    return records

@@ -34,6 +34,7 @@ from harness.report.rows import (
     name_of,
     not_scored,
     rates_of,
+    records,
     short_arm,
     shown,
     table_rate,
@@ -133,7 +134,7 @@ class _Side:
         self.target, self.arm = str(target), short_arm(str(arm))
         first = rows.iloc[0]
         mine = rows.loc[rows["identity"].isin(identities), ["identity", *RATES]]
-        by_identity = {str(row["identity"]): row for row in mine.to_dict("records")}
+        by_identity = {str(row["identity"]): row for row in records(mine)}
         tokens = first["prompt_tokens_median"]
         self.tokens = "NA" if pd.isna(tokens) else f"{tokens:g}"
         self.scored = str(first["samples"])
