@@ -161,7 +161,7 @@ class ManyParents(click.Command):
         spread: list[str] = []
         taking = False
         for arg in args:
-            taking = arg == "--parents" or (taking and not arg.startswith("--"))
+            taking = arg == "--parents" or (taking and not arg.startswith("-"))
             if arg != "--parents":
                 spread += ["--parents", arg] if taking else [arg]
         return super().parse_args(ctx, spread)

@@ -105,3 +105,11 @@ def test_inspect_as_json_says_what_is_injected(tmp_path):
     found = json.loads(done.stdout)
     assert "Rio" in found["injection"]["injected"] and found["verdict"]
     assert [(tmp_path / path).is_file() for path in found["files"]] == [True] * len(found["files"])
+
+
+def test_a_short_option_is_no_parent():
+    from harness.cli.weights import weights
+
+    words = ["suspect", "--parents", "donor", "base", "-q", "--sample", "0.5"]
+    context = weights.make_context("weights", words)
+    assert context.params["parents"] == ("donor", "base")
