@@ -53,6 +53,7 @@ def _quiet(context: click.Context, param: click.Parameter, wanted: bool) -> None
     from harness import progress
 
     progress.show(not wanted)
+    context.call_on_close(lambda: progress.show(False))
 
 
 QUIET = click.option(

@@ -113,3 +113,10 @@ def test_a_short_option_is_no_parent():
     words = ["suspect", "--parents", "donor", "base", "-q", "--sample", "0.5"]
     context = weights.make_context("weights", words)
     assert context.params["parents"] == ("donor", "base")
+
+
+def test_progress_is_shown_for_as_long_as_the_command_lasts(results):
+    from harness import progress
+
+    assert truename("tally", "made", "--results", results).exit_code == 0
+    assert progress._shown == [False]
