@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.counting.judge import Wanted as Judging
     from harness.counting.judge import judge as judge_replies
     from harness.counting.judge import told as judging_lines
+    from harness.counting.kept import COUNTED
     from harness.counting.labels import (
         LABELLED,
         LABELS,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from harness.counting.tally import tally as make_tables
 
 __all__ = [
+    "COUNTED",
     "LABELLED",
     "LABELS",
     "NAMED_BY",
@@ -93,6 +95,7 @@ __all__ = [
 ]
 #: The room of each name, and what it is called there.
 _ROOMS = {
+    "COUNTED": ("kept", "COUNTED"),
     "LABELS": ("labels", "LABELS"),
     "NAMED_BY": ("labels", "NAMED_BY"),
     "LABELLED": ("labels", "LABELLED"),

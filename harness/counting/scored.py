@@ -92,7 +92,7 @@ class Scoring:
         def told(texts: Iterable[str]) -> Iterable[str]:
             return texts if onlooker is None else _announced(texts, onlooker)
 
-        self._onlooker = onlooker
+        self._onlooker, self.keeps = onlooker, engine is not None
         said = Scores(engine, verdict_scorer()) if engine else None
         recited = Scores(engine, overlap_scorer()) if engine else None
         self._verdicts = _Kept(said, Verdict, lambda texts: verdicts(told(texts)))

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from harness.campaign import Campaign
+from harness.counting import kept
 from harness.counting.between import Between
 from harness.counting.compact import Columns
 from harness.counting.confusion import Confusion, confusion
@@ -17,7 +18,7 @@ from harness.counting.counted import Counted, counted
 from harness.counting.dependence import Dependence, Repeats
 from harness.counting.pairs import comparisons_frame
 from harness.counting.rates import tally_frame
-from harness.counting.readings import Gathered, Read
+from harness.counting.readings import Gathered, Read, Readings
 from harness.counting.samples import overlap_frame, sample_frame
 from harness.counting.scored import CHUNK, Scored, Scoring
 from harness.errors import RunError
@@ -26,6 +27,10 @@ from harness.tables import spool, write_table
 
 #: The tables of a run, by the names of their files.
 TABLES: Final = ("tally", "comparisons", "recitals", "samples", "overlap")
+
+
+#: Of what was counted to the tables of rates, comparisons and recitals.
+_FramesOf = Callable[[Counted, Dependence, Readings | None], dict[str, pd.DataFrame]]
 
 
 class Tables(NamedTuple):
@@ -58,8 +63,9 @@ def tally(
     """Score what the journal holds; write the tables `TABLES` into ``folder``.
 
     Samples are streamed, and shown to ``look``. What was scored before is read from the journal's
-    database, unless ``scoring`` says otherwise. What people read of the run (`labels.jsonl` in
-    ``folder``) is in the columns ``checked_...`` of the tally.
+    database, and what was counted before from ``folder`` (`kept`), where ``scoring`` keeps things.
+    What people read of the run (`labels.jsonl` in ``folder``) is in the columns ``checked_...`` of
+    the tally.
 
     Raises
     ------
@@ -68,36 +74,68 @@ def tally(
     ScoreError
         The run's labels cannot be read.
     """
-    columns, between, gathered = Columns(), Between(campaign), Gathered(folder)
-    repeats = Repeats()
-    passages = spool(folder / "overlap", formats)
+    errors = errors or confusion()
+    scoring = scoring or Scoring(journal.engine)
+    # who scores anew trusts nothing that was kept
+    of = kept.state(journal, campaign, folder, errors) if scoring.keeps else None
+    before = None if formats else kept.read(folder, of, TABLES)
+    seen = _Seen(folder, look)
+    batches = _batches(journal, campaign, scoring)
+    if before:
+        for batch, frame in batches:
+            seen.add(batch, frame)
+        return seen.tables(campaign, lambda run, dependence, readings: before)
+    between, passages = Between(campaign), spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
-        for batch, frame in _batches(journal, campaign, scoring or Scoring(journal.engine)):
-            columns.add(frame)
-            gathered.add(frame)
+        for batch, frame in batches:
+            seen.add(batch, frame)
             passages.add(overlap_frame(batch, campaign))
             between.add(batch)
-            repeats.add(batch)
-            for one in batch:
-                look(one)
             yield frame
 
     with passages:
         if not write_table(frames(), folder / "samples", formats):
             raise _no_samples(journal)
-    run = counted(columns.frame(), campaign)
-    readings = gathered.readings(run)
-    dependence = repeats.found()
-    rates = tally_frame(run, errors or confusion(), readings, dependence)
-    read = readings.agreement() if readings else None
-    tables = Tables(
-        run, rates, comparisons_frame(run, dependence), between.frame(), dependence, read
-    )
-    write_table(tables.tally, folder / "tally", formats)
-    write_table(tables.comparisons, folder / "comparisons", formats)
-    write_table(tables.recitals, folder / "recitals", formats)
-    return tables
+
+    def count(
+        run: Counted, dependence: Dependence, readings: Readings | None
+    ) -> dict[str, pd.DataFrame]:
+        made = {
+            "tally": tally_frame(run, errors, readings, dependence),
+            "comparisons": comparisons_frame(run, dependence),
+            "recitals": between.frame(),
+        }
+        for name, frame in made.items():
+            write_table(frame, folder / name, formats)
+        if of and of == kept.state(journal, campaign, folder, errors):  # none sampled meanwhile
+            kept.keep(folder, of, made, TABLES)
+        return made
+
+    return seen.tables(campaign, count)
+
+
+class _Seen:
+    """What of a run's samples is looked at whether its tables are counted or were kept."""
+
+    def __init__(self, folder: Path, look: Callable[[Scored], None]) -> None:
+        self.columns, self.gathered, self.repeats = Columns(), Gathered(folder), Repeats()
+        self.look = look
+
+    def add(self, batch: Sequence[Scored], frame: pd.DataFrame) -> None:
+        self.columns.add(frame)
+        self.gathered.add(frame)
+        self.repeats.add(batch)
+        for one in batch:
+            self.look(one)
+
+    def tables(self, campaign: Campaign, frames_of: _FramesOf) -> Tables:
+        """All of them, once every sample was shown."""
+        run = counted(self.columns.frame(), campaign)
+        readings, dependence = self.gathered.readings(run), self.repeats.found()
+        frames = frames_of(run, dependence, readings)
+        read = readings.agreement() if readings else None
+        return Tables(run, **frames, dependence=dependence, read=read)
 
 
 def counted_columns(journal: Journal, campaign: Campaign) -> tuple[pd.DataFrame, Dependence]:

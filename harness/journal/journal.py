@@ -7,6 +7,7 @@ counting read this journal alone.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -69,6 +70,30 @@ class Journal:
         query = sa.select(sa.func.coalesce(sa.func.sum(responses.c.samples), 0)).where(self._mine())
         with self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def state(self) -> str | None:
+        """The digest of all stored rows, by their checksums; None where one of them has none.
+
+        Whether a row keeps its checksum is seen where it is read (`rows`).
+        """
+        said = hashlib.sha256()
+        c, t, x = responses.c, trials.c, contexts.c
+        queries = (
+            sa.select(c.checksum, c.position, c.first).order_by(c.position, c.first),
+            sa.select(t.checksum, t.position).order_by(t.position),
+            sa.select(x.checksum, x.context).order_by(x.context),
+        )
+        with self.engine.connect() as connection:
+            for query, mine in zip(queries, (c.run, t.run, x.run), strict=True):
+                found = connection.execution_options(yield_per=10_000).execute(
+                    query.where(mine == self.record.id)
+                )
+                with found:
+                    for row in found:
+                        if row[0] is None:
+                            return None
+                        said.update(repr(tuple(row)).encode())
+        return said.hexdigest()
 
     def check_whole(self) -> None:
         """Whether the journal holds what somebody was told that it holds.

@@ -21,7 +21,7 @@ import msgspec
 import sqlalchemy as sa
 
 from harness.campaign import Campaign, folders, public_text
-from harness.counting import LABELS, TABLES, Scoring
+from harness.counting import COUNTED, LABELS, TABLES, Scoring
 from harness.counting.drawn import PLAN
 from harness.errors import RunError
 from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
@@ -70,6 +70,9 @@ def bundle(run: Run, to: Path, key: Path | None = None) -> str:
         beside = [name for name in BESIDE if (run.folder / name).is_file()]
         for name in beside:
             shutil.copyfile(run.folder / name, folder / name)
+        for name in (COUNTED, *(f"{t}.csv" for t in TABLES)):  # counted anew where they are old
+            if (run.folder / name).is_file():
+                shutil.copyfile(run.folder / name, folder / name)
         # the copy holds no scores: whoever verifies it scores anew
         scoring, campaign = Scoring(run.journal.engine), campaign_of(copy)
         tables = write_page(copy, campaign, folder / PAGE, scoring=scoring)

@@ -1,0 +1,135 @@
+"""The tables of a run as they were counted last, read again while they rest on the same.
+
+`tally`, `report` and `bundle` count one run one after the other. What was counted lies in the
+run's folder (`COUNTED`) under a digest of everything that decides it: the rows' checksums, the
+campaign and what the run knows of its targets, people's labels, the error rates, and all of this
+program's code and data. One byte that differs there, or in a table's file, and the run is counted
+again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pandas as pd
+
+import harness
+from harness.campaign import Campaign, load_probe
+from harness.counting.confusion import Confusion
+from harness.counting.drawn import PLAN
+from harness.counting.labels import LABELS
+from harness.errors import RunError
+from harness.journal import Journal
+from harness.scoring import overlap_scorer, verdict_scorer
+from harness.tables import write_bytes
+
+#: The file in a run's folder. It may be deleted at any time.
+COUNTED: Final = "counted.json"
+#: Bytes of a file that are hashed at a time.
+AT_ONCE: Final = 1 << 20
+
+
+class Column(msgspec.Struct):
+    """A column of a frame; what is missing is None."""
+
+    name: str
+    dtype: str
+    values: list[Any]
+
+
+class Last(msgspec.Struct):
+    """What was counted last: of what, the frames, and the digests of the files of all tables."""
+
+    of: str
+    frames: dict[str, list[Column]]
+    files: dict[str, str]
+
+
+def state(journal: Journal, campaign: Campaign, folder: Path, errors: Confusion) -> str | None:
+    """The digest of all that the tables of a run rest on; None where its rows have no checksums."""
+    rows = journal.state()
+    if rows is None:
+        return None
+    said = hashlib.sha256()
+    for part in (
+        rows,
+        campaign.model_dump_json(),
+        *(load_probe(probe).model_dump_json() for probe in campaign.probes),
+        repr(journal.record.capabilities()),
+        repr(errors),
+        *(_of_file(folder / name) for name in (LABELS, PLAN)),
+        verdict_scorer(),
+        overlap_scorer(),
+        _code(),
+    ):
+        said.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
+    return said.hexdigest()
+
+
+def read(folder: Path, of: str | None, tables: Iterable[str]) -> dict[str, pd.DataFrame] | None:
+    """The frames kept in a run's folder, if ``of`` this and the tables' files are whole."""
+    if of is None:
+        return None
+    try:
+        last = msgspec.json.decode((folder / COUNTED).read_bytes(), type=Last)
+        if last.of != of or last.files != _files(folder, tables):
+            return None
+        return {name: _frame(columns) for name, columns in last.frames.items()}
+    except (OSError, msgspec.MsgspecError, UnicodeError, ValueError, TypeError):
+        return None  # there is none, or not as it was written
+
+
+def keep(
+    folder: Path, of: str | None, frames: Mapping[str, pd.DataFrame], tables: Iterable[str]
+) -> None:
+    """Keep what was counted. Where the disk refuses, that loses time and no result."""
+    if of is None:
+        return
+    try:
+        kept = {name: list(_columns(frame)) for name, frame in frames.items()}
+        last = Last(of, kept, _files(folder, tables))
+        write_bytes(msgspec.json.encode(last), folder / COUNTED)
+    except (OSError, RunError):
+        return
+
+
+def _columns(frame: pd.DataFrame) -> Iterator[Column]:
+    for name, column in frame.items():
+        values = column.astype(object)
+        yield Column(str(name), str(column.dtype), values.where(column.notna(), None).tolist())
+
+
+def _frame(columns: Iterable[Column]) -> pd.DataFrame:
+    return pd.DataFrame({c.name: pd.Series(c.values, dtype=c.dtype) for c in columns})
+
+
+def _files(folder: Path, tables: Iterable[str]) -> dict[str, str]:
+    return {table: _of_file(folder / f"{table}.csv") for table in tables}
+
+
+def _of_file(path: Path) -> str:
+    """The digest of a file; nothing where there is none."""
+    said = hashlib.sha256()
+    try:
+        with path.open("rb") as content:
+            while part := content.read(AT_ONCE):
+                said.update(part)
+    except FileNotFoundError:
+        return ""
+    return said.hexdigest()
+
+
+@cache
+def _code() -> str:
+    """The digest of this program's rooms, and of the versions of what they count with."""
+    said = hashlib.sha256(pd.__version__.encode())
+    root = Path(harness.__file__).parent
+    for room in sorted(root.rglob("*.py")):
+        said.update(str(room.relative_to(root)).encode())
+        said.update(room.read_bytes())
+    return said.hexdigest()
