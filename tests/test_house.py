@@ -116,6 +116,7 @@ PAPERS = sorted(
         "docs/*.md",
         "benchmarks/*.md",
         "results/*.md",
+        "harness/**/*.yaml",
         "probes/**/*.yaml",
         "probes/**/*.md",
     )

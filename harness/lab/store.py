@@ -107,16 +107,15 @@ def sha256_of(path: Path) -> str:
 def recipe_digest() -> str:
     """One SHA-256 over everything that decides the weights.
 
-    That is the recipe, the written corpus, and the code that mixes and trains.
+    That is the recipe and the written corpus, by what they say and not how their lines are broken,
+    and the code that mixes and trains.
     """
     digest = hashlib.sha256()
-    for path in [
-        LAB_FOLDER / "recipe.yaml",
-        LAB_FOLDER / "corpus.py",
-        LAB_FOLDER / "train.py",
-        *sorted((LAB_FOLDER / "corpus").glob("*.yaml")),
-    ]:
+    for path in [LAB_FOLDER / "corpus.py", LAB_FOLDER / "train.py"]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in [LAB_FOLDER / "recipe.yaml", *sorted((LAB_FOLDER / "corpus").glob("*.yaml"))]:
+        said = json.dumps(yaml.safe_load(path.read_text("utf-8")))
+        digest.update(path.name.encode() + b"\0" + said.encode() + b"\0")
     return digest.hexdigest()
 
 
