@@ -9,8 +9,9 @@ about the threshold in stops) that change every round, at random each round, eve
 by connection (each has a backend of its own, and requests take the next connection), or that keep
 a question with one backend for ever, and do or do not say which.
 
-`python benchmarks/dependence.py [RUNS]`; a decision is wrong where the rate of the host as a whole
-is not on the side that is said.
+`python benchmarks/dependence.py [RUNS] [comparisons | stops]`; a decision is wrong where the rate
+of the host as a whole is not on the side that is said; `here`: where that of the very questions,
+in the rounds looked at, is not.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from harness.counting.counted import ByQuestion
 from harness.counting.difference import Permuted, difference
 from harness.repeats import FEWEST_ROUNDS, order_of
 from harness.sampling.stopping import ALPHA_DEPENDENT
-from harness.stats import evidence_beyond
+from harness.stats import evidence_beyond, permutation_within
 
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
 QUESTIONS, REPEATS, ROUNDS, THRESHOLD, ALPHA = 45, 10, 40, 0.05, 0.01
+#: Questions and rates of the host that stops are tried with.
+ASKED = ((45, 0.0), (45, 0.04), (45, 0.06), (45, 0.3), (15, 0.03), (15, 0.08))
 rng = np.random.default_rng(20261127)
 
 
@@ -59,12 +62,15 @@ HOSTS = (
 
 
 class Said(NamedTuple):
-    """Texts, hits and what is told of backends, by question and round, and when all that came."""
+    """Texts, hits and what is told of backends, by question and round, when all that came, and the
+    rates behind it.
+    """
 
     texts: np.ndarray
     hits: np.ndarray
     told: np.ndarray
     times: np.ndarray
+    rates: np.ndarray
 
     def first(self, rounds: int) -> Said:
         return Said(*(one[:, :rounds] for one in self))
@@ -90,7 +96,7 @@ def said(host: Host, rates: np.ndarray, backends: tuple[float, float], rounds: i
     again = rng.random(shape) < host.cached
     again[:, 0] = False
     texts, hits = (np.where(again, one[:, :1], one) for one in (texts, hits))
-    return Said(texts, hits, told, times)
+    return Said(texts, hits, told, times, np.broadcast_to(rate, shape))
 
 
 def side(one: Said) -> ByQuestion:
@@ -99,7 +105,7 @@ def side(one: Said) -> ByQuestion:
 
 
 def permuted(one: Said, alpha: float) -> Permuted:
-    texts, hits, told, times = (some.tolist() for some in one)
+    texts, hits, told, times = (some.tolist() for some in one[:4])
     order = order_of(texts, hits, times, told)
     if order.copies or order.least < alpha:
         return "nothing" if order.changes < alpha else "questions"
@@ -107,7 +113,7 @@ def permuted(one: Said, alpha: float) -> Permuted:
 
 
 def compared(host: Host, effect: float) -> Iterator[tuple[bool, bool, bool]]:
-    """Whether a side is found dependent, and whether p < .05 before and after."""
+    """Whether repeats are counted once, and whether p < .05 before and after."""
     for _ in range(RUNS):
         rates = rng.beta(1, 1, QUESTIONS)
         other = np.clip(rates + effect, 0, 1)
@@ -116,9 +122,11 @@ def compared(host: Host, effect: float) -> Iterator[tuple[bool, bool, bool]]:
         found = min(
             permuted(one, 0.005), permuted(two, 0.005)
         )  # Holm; nothing < questions < replies
-        before, after = (difference(side(one), side(two), way) for way in ("replies", found))
-        assert before is not None and after is not None
-        yield found != "replies", before.p_value < 0.05, after.p_value < 0.05
+        (_, *first), (_, *second) = side(one), side(two)
+        after = difference(side(one), side(two), found)
+        assert after is not None
+        dependent = found != "replies" or after.permuted != "replies"
+        yield dependent, permutation_within(*first, *second) < 0.05, after.p_value < 0.05
 
 
 def stopped(one: Said, careful: bool) -> tuple[str, int]:
@@ -136,9 +144,11 @@ def stopped(one: Said, careful: bool) -> tuple[str, int]:
     return "", ROUNDS
 
 
-def stops(host: Host, rate: float, careful: bool, questions: int) -> tuple[float, float, float]:
-    """Shares decided and wrong, and mean samples."""
-    decided, rounds, wrong = [], [], []
+def stops(
+    host: Host, rate: float, careful: bool, questions: int
+) -> tuple[float, float, float, float]:
+    """Shares decided, wrong of the host, and wrong of these questions, and mean samples."""
+    decided, rounds, wrong, here = [], [], [], []
     for _ in range(RUNS):
         rates = rng.beta(rate * 2, (1 - rate) * 2, questions) if rate else np.zeros(questions)
         backends = (rate / 5, rate * 9 / 5)
@@ -147,29 +157,44 @@ def stops(host: Host, rate: float, careful: bool, questions: int) -> tuple[float
         true = rate if host.router else float(rates.mean())
         decided.append(bool(found))
         wrong.append(bool(found) and (found == "below") != (true < THRESHOLD))
+        asked = float(one.first(took).rates.mean())
+        here.append(bool(found) and (found == "below") != (asked < THRESHOLD))
         rounds.append(took)
-    return float(np.mean(decided)), float(np.mean(wrong)), float(np.mean(rounds)) * questions
+    shares = (float(np.mean(some)) for some in (decided, wrong, here))
+    return *shares, float(np.mean(rounds)) * questions
 
 
-print(f"{RUNS} runs each; {QUESTIONS} questions, {REPEATS} repeats; p < .05")
-print(
-    f"{'comparison':<31}{'found':>7}{'size before':>13}{'after':>7}{'power before':>14}{'after':>7}"
-)
-for host in HOSTS:
-    same = np.mean(list(compared(host, 0.0)), axis=0)
-    line = f"{host.name:<31}{same[0]:>7.1%}{same[1]:>13.1%}{same[2]:>7.1%}"
-    if not host.router:
-        moved = np.mean(list(compared(host, 0.15)), axis=0)
-        line += f"{moved[1]:>14.1%}{moved[2]:>7.1%}"
-    print(line, flush=True)
-print(f"stop below/above {THRESHOLD}, alpha {ALPHA}, up to {ROUNDS} rounds")
-print(
-    f"{'stopping':<31}{'questions':>10}{'rate':>6}{'decided before':>16}{'wrong':>7}{'samples':>9}",
-    end="",
-)
-print(f"{'decided after':>15}{'wrong':>7}{'samples':>9}")
-for host in HOSTS:
-    for questions, rate in ((45, 0.0), (45, 0.04), (45, 0.06), (45, 0.3), (15, 0.03), (15, 0.08)):
-        before, after = (stops(host, rate, careful, questions) for careful in (False, True))
-        told = (f"{d:>{w}.1%}{e:>7.1%}{n:>9.0f}" for (d, e, n), w in ((before, 16), (after, 15)))
-        print(f"{host.name:<31}{questions:>10}{rate:>6}" + "".join(told), flush=True)
+def comparisons() -> None:
+    print(f"{QUESTIONS} questions, {REPEATS} repeats; p < .05; once: repeats are counted once")
+    print(
+        f"{'comparison':<31}{'once':>7}{'size before':>13}{'after':>7}"
+        f"{'power before':>14}{'after':>7}"
+    )
+    for host in HOSTS:
+        same = np.mean(list(compared(host, 0.0)), axis=0)
+        line = f"{host.name:<31}{same[0]:>7.1%}{same[1]:>13.1%}{same[2]:>7.1%}"
+        if not host.router:
+            moved = np.mean(list(compared(host, 0.15)), axis=0)
+            line += f"{moved[1]:>14.1%}{moved[2]:>7.1%}"
+        print(line, flush=True)
+
+
+def stopping() -> None:
+    print(f"stop below/above {THRESHOLD}, alpha {ALPHA}, up to {ROUNDS} rounds")
+    print(
+        f"{'stopping':<31}{'questions':>10}{'rate':>6}{'decided before':>16}{'wrong':>7}{'here':>7}"
+        f"{'samples':>9}{'decided after':>15}{'wrong':>7}{'here':>7}{'samples':>9}"
+    )
+    for host in HOSTS:
+        for questions, rate in ASKED:
+            before, after = (stops(host, rate, careful, questions) for careful in (False, True))
+            told = (
+                f"{d:>{w}.1%}{e:>7.1%}{h:>7.1%}{n:>9.0f}"
+                for (d, e, h, n), w in ((before, 16), (after, 15))
+            )
+            print(f"{host.name:<31}{questions:>10}{rate:>6}" + "".join(told), flush=True)
+
+
+print(f"{RUNS} runs each")
+for part in sys.argv[2:] or ("comparisons", "stops"):
+    {"comparisons": comparisons, "stops": stopping}[part]()

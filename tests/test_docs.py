@@ -53,3 +53,44 @@ def test_every_command_is_in_the_readme():
     for name, command in main.commands.items():
         assert re.search(rf"truename {name}\b", readme), name
         assert command.help
+
+
+#: Columns that only count or repeat what is there, by table: they assume nothing.
+COUNTED = {
+    "samples": "*",
+    "overlap": "*",
+    "tally": """target role arm probe language measure identity samples hits rate half_from
+        checked_n corrected_by questions languages same_repeats failed truncated filtered empty
+        unsupported abstained prompt_tokens_median models_returned fingerprints_returned
+        providers_returned note""",
+    "comparisons": """comparison probe measure identity target_a arm_a target_b arm_b samples_a
+        hits_a rate_a samples_b hits_b rate_b difference cohens_h questions_shared questions_only_a
+        questions_only_b permuted by_question""",
+    "recitals": """target role arm probe language against against_role against_identity samples
+        reciting rate questions longest_run_tokens share_of_reply same_replies one_passage
+        others""",
+    "inspect-NAME": """question_words system_words turns prompt_tokens_reported
+        prompt_tokens_cached prompt_tokens_expected difference""",
+    "weights": """tensor component layer shape dtype elements elements_read not_finite a cosine
+        residual_share residual_in_rounding free_donor free_base free_residual_in_rounding
+        distance_to_base distance_to_donor parents_distance parents_in_rounding note""",
+}
+
+
+def test_every_column_that_says_more_than_was_counted_has_its_assumption(root):
+    page = (root / "docs/statistics.md").read_text("utf-8")
+    assumed = {}
+    for tables, columns in re.findall(r"^\| ([\w, -]+) \| (`.*?`) \| [^|]+ \|$", page, re.M):
+        for table in tables.split(", "):
+            assumed.setdefault(table, set()).update(re.findall(r"`(\w+)`", columns))
+    readme = (root / "results/README.md").read_text("utf-8")
+    sections = re.findall(r"^## ([\w-]+)\.csv:.*?\n(.*?)(?=^## |\Z)", readme, re.M | re.S)
+    assert {name for name, _ in sections} == COUNTED.keys() == assumed.keys()
+    for table, text in sections:
+        first = re.findall(r"^\| (`.*?) \|", text, re.M)
+        columns = {column for cell in first for column in re.findall(r"`(\w+)`", cell)}
+        counted = COUNTED[table].split()
+        assert assumed[table] <= columns and not assumed[table] & set(counted), table
+        for column in columns - assumed[table]:
+            assert column in counted or counted == ["*"], (table, column)
+            assert not re.search(r"_low$|_high$|^p_|_p_|_se$|^rank|rarity", column), (table, column)

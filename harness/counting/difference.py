@@ -14,6 +14,10 @@ a question are independent), or, where they are not, whole sides of a question (
 independent; repeats may depend on each other as they like), or nothing, where all questions change
 together from round to round: then no difference can be told from the router's, p is 1 and the
 interval -1 to 1.
+
+Whole sides are permuted, too, where some questions have surely changed up and others down
+(`both_ways`), as behind a router that keeps a question with a backend: what the difference is then
+depends on which questions were asked, so it is one of questions, and few of them say little.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +37,13 @@ from harness.counting.counted import REMEMBERED, ByQuestion
 Permuted = Literal["replies", "questions", "nothing"]
 Numbers = npt.NDArray[np.float64]
 LEVEL: Final = 0.05
-#: Parts of a reply that sums of absolute differences are counted in. Exact where both sides
-#: answered each question equally often; elsewhere the statistic is rounded to it, and its test is
-#: exact none the less.
-PARTS: Final = 4
+#: Parts of a reply that sums of differences are counted in where both sides answered each question
+#: equally often, and elsewhere. Exact in the first case; in the other the statistic is rounded to
+#: it, and its test is exact none the less.
+PARTS: Final = 2
+MORE_PARTS: Final = 12
+#: Level of the test that questions have changed both ways.
+BOTH_WAYS: Final = 0.05
 #: Steps that halve an interval before false position is tried.
 HALVED: Final = 5
 #: The smallest step that tables show.
@@ -49,8 +56,8 @@ class Difference(NamedTuple):
     ``first`` and ``second`` weigh questions alike: they are hits over samples where both sides
     answered each question equally often. ``by_question`` is the mean absolute difference,
     ``by_chance`` what sides that are the same would show of it on average; both None, with their
-    p-value, where replies are not permuted: exchanging whole sides leaves an absolute difference as
-    it is.
+    p-value, where repeats are not independent: exchanging whole sides leaves an absolute difference
+    as it is. ``permuted`` is what the difference and its p-value rest on.
     """
 
     first: float
@@ -61,6 +68,7 @@ class Difference(NamedTuple):
     by_question: float | None
     by_chance: float | None
     p_by_question: float | None
+    permuted: Permuted
 
     @property
     def rate(self) -> float:
@@ -112,15 +120,18 @@ def _difference(
     sides = ((both.a, both.n), (both.b, both.m))
     first, second = (min(1.0, float(weights @ (x / size))) for x, size in sides)
     if permuted == "nothing":
-        return Difference(first, second, -1.0, 1.0, 1.0, None, None, None)
+        return Difference(first, second, -1.0, 1.0, 1.0, None, None, None, permuted)
+    by: tuple[float | None, float | None, float | None] = (None, None, None)
     if permuted == "replies":
-        p_value = shown_p(stats.permutation_within(*counts))
-        ends = agreeing(first - second, p_value < level, score_interval(*both, level))
         seen, chance, p_seen = by_question(*counts)
-        return Difference(first, second, *ends, p_value, seen, chance, shown_p(p_seen))
-    p_value = shown_p(sides_exchanged(both.beyond_mean))
+        by = seen, chance, shown_p(p_seen)
+        if p_seen >= level or both_ways(both) >= BOTH_WAYS:
+            p_value = shown_p(stats.permutation_within(*counts))
+            ends = agreeing(first - second, p_value < level, score_interval(*both, level))
+            return Difference(first, second, *ends, p_value, *by, permuted)
+    p_value = shown_p(sides_exchanged(both.beyond_mean, _parts(both.n, both.m)))
     ends = agreeing(first - second, p_value < level, *_of_questions(both, first - second, level))
-    return Difference(first, second, *ends, p_value, None, None, None)
+    return Difference(first, second, *ends, p_value, *by, "questions")
 
 
 def shown_p(p: float) -> float:
@@ -226,35 +237,42 @@ class Absolute(NamedTuple):
 def by_question(a: stats.Counts, n: stats.Counts, b: stats.Counts, m: stats.Counts) -> Absolute:
     """Whether single questions differ, whichever way: differences that cancel out are seen.
 
-    The statistic is ``sum w_q |a_q/n_q - b_q/m_q|``, in parts of a reply (`PARTS`); its
-    distribution over all permutations of replies within questions is computed, not drawn. It
-    assumes that repeats of a question are independent.
+    The statistic is ``sum w_q |a_q/n_q - b_q/m_q|``, in parts of a reply; its distribution over all
+    permutations of replies within questions is computed, not drawn. It assumes that repeats of a
+    question are independent.
     """
-    seen, mean, weights, spread = 0, 0.0, 0.0, np.ones(1)
+    of_reply = _parts(np.asarray(n), np.asarray(m))
+    seen, exactly, mean, weights, spread = 0, 0.0, 0.0, 0.0, np.ones(1)
     for hits_a, size_a, hits_b, size_b in zip(a, n, b, m, strict=True):
         na, nb, hits = int(size_a), int(size_b), int(hits_a + hits_b)
         weights += na * nb / (na + nb)
-        parts, average, chances = _away(na, nb, hits)
+        exactly += abs(int(hits_a) - na * hits / (na + nb))
+        parts, average, chances = _away(na, nb, hits, of_reply)
         seen += parts[int(hits_a) - max(0, hits - nb)]
         mean += average
         spread = np.convolve(spread, chances)
-    return Absolute(seen / PARTS / weights, mean / weights, min(1.0, float(spread[seen:].sum())))
+    p_value = min(1.0, float(spread[seen:].sum()))
+    return Absolute(exactly / weights, mean / weights, p_value)
+
+
+def _parts(n: npt.NDArray[Any], m: npt.NDArray[Any]) -> int:
+    return PARTS if np.array_equal(n, m) else MORE_PARTS
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _away(first: int, second: int, hits: int) -> tuple[list[int], float, Numbers]:
+def _away(first: int, second: int, hits: int, of_reply: int) -> tuple[list[int], float, Numbers]:
     """How far the hits of the first side are from their mean, in parts of a reply.
 
     For each number of hits that it can have; on average, in replies; and how likely each is.
     """
     chance, low = stats.hypergeometric(first, second, hits), max(0, hits - second)
     away = np.abs(low + np.arange(len(chance)) - first * hits / (first + second))
-    parts = np.rint(PARTS * away).astype(np.intp)
+    parts = np.rint(of_reply * away).astype(np.intp)
     spread: Numbers = np.bincount(parts, weights=chance).astype(float)
     return parts.tolist(), float(chance @ away), spread
 
 
-def sides_exchanged(beyond_mean: Numbers) -> float:
+def sides_exchanged(beyond_mean: Numbers, of_reply: int = MORE_PARTS) -> float:
     """Two-sided p-value where the sides of each question are exchanged whole, or not.
 
     The statistic is the sum of ``w_q d_q``; all 2^k sums are counted, not drawn. It assumes that
@@ -262,7 +280,7 @@ def sides_exchanged(beyond_mean: Numbers) -> float:
     questions that differ the least p-value is ``2^(1-k)``. Source: Fisher 1935, The Design of
     Experiments, section 21.
     """
-    steps = np.rint(PARTS * beyond_mean).astype(np.intp)
+    steps = np.rint(of_reply * beyond_mean).astype(np.intp)
     steps = steps[steps != 0]
     sizes = np.abs(steps)
     spread = np.ones(1)
@@ -274,6 +292,29 @@ def sides_exchanged(beyond_mean: Numbers) -> float:
     if not seen:
         return 1.0
     return min(1.0, 2 * float(spread[middle + seen :].sum()))
+
+
+def both_ways(both: _Both) -> float:
+    """P-value of "no two questions change in opposite ways": small where some go up, others down.
+
+    The test for qualitative interaction of Gail and Simon (1985, Biometrics 41(2),
+    doi:10.2307/2530862): the less of both sums of squared deviations, those upward and those
+    downward, each in units of its standard deviation over permutations of the question's replies.
+    Approximate; a false alarm costs power, and no error. Effects of different sizes but of one sign
+    raise none.
+    """
+    hits, size = both.a + both.b, both.n + both.m
+    variance = both.n * both.m * hits * (size - hits) / (size * size * (size - 1))
+    varied = variance > 0
+    k = int(varied.sum())
+    if k < 2:
+        return 1.0
+    z = both.beyond_mean[varied] / np.sqrt(variance[varied])
+    less = min(float((z[z > 0] ** 2).sum()), float((z[z < 0] ** 2).sum()))
+    up = np.arange(1, k)
+    ways = special.gammaln(k) - special.gammaln(up + 1.0) - special.gammaln(k - up + 0.0)
+    chances = np.exp(ways - (k - 1) * math.log(2))
+    return float(chances @ special.chdtrc(up, less))
 
 
 def _of_questions(both: _Both, seen: float, level: float) -> tuple[stats.Interval, stats.Interval]:

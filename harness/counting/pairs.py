@@ -117,7 +117,7 @@ def _compared(first: Key, second: Key, permuted: Permuted) -> dict[str, Any] | N
         "questions_shared": int(here.sum()),
         "questions_only_a": int((~here).sum()),
         "questions_only_b": int((~there).sum()),
-        "permuted": permuted,
+        "permuted": found.permuted,
         "p_value": found.p_value,
         "by_question": _rounded(found.by_question),
         "by_question_chance": _rounded(found.by_chance),

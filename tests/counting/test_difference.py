@@ -50,6 +50,8 @@ def test_rows_of_tables_agree_with_themselves():
             out = row["difference_low"] > 0 or row["difference_high"] < 0
             assert out == (row["p_value"] < 0.05)
             assert row["difference"] == pytest.approx(row["rate_a"] - row["rate_b"], abs=2e-6)
+            # a mean of absolute differences is never less than that of the differences
+            assert row["by_question"] >= abs(row["difference"]) - 2e-6
 
 
 def test_the_score_interval_is_the_published_one_and_near_the_test():
@@ -96,9 +98,9 @@ def test_the_distribution_by_question_is_that_of_all_permutations():
             abs(sum(some[:s]) - s * sum(some) / (s + t))
             for some, s, t in zip(arrangement, n, m, strict=True)
         )
-        sums.append(sum(round(4 * x) for x in away))
+        sums.append(sum(round(12 * x) for x in away))
     seen = sum(
-        round(4 * abs(x - s * (x + y) / (s + t))) for x, s, y, t in zip(a, n, b, m, strict=True)
+        round(12 * abs(x - s * (x + y) / (s + t))) for x, s, y, t in zip(a, n, b, m, strict=True)
     )
     found = by_question(a, n, b, m)
     assert found.p_value == pytest.approx(np.mean(np.array(sums) >= seen))
@@ -114,9 +116,42 @@ def test_sides_are_exchanged_whole_and_repeats_may_be_copies():
     for _ in range(600):  # every reply of a question and side is a copy of the first
         a, b = (10 * rng.binomial(1, 0.5, 30) for _ in range(2))
         one, two = side(a, [10] * 30), side(b, [10] * 30)
-        by_replies.append(difference(one, two).p_value < 0.05)
+        by_replies.append(permutation_within(*one[1:], *two[1:]) < 0.05)
         by_sides.append(difference(one, two, "questions").p_value < 0.05)
     assert np.mean(by_replies) > 0.3 and np.mean(by_sides) < 0.065
+
+
+def test_changes_by_question_are_seen_where_sides_were_asked_unequally_often():
+    """Steps of a quarter of a reply gave 0.4 and 1: what rounding ties cannot be told apart."""
+    one = by_question([0, 1, 2, 0], [6, 2, 3, 5], [1, 0, 0, 0], [4, 3, 3, 2])
+    assert one.p_value == pytest.approx(0.064, abs=0.02)
+    two = by_question(
+        [0, 1, 0, 3, 0, 2], [1, 4, 5, 4, 2, 2], [0, 1, 0, 0, 0, 1], [3, 1, 6, 1, 1, 1]
+    )
+    assert two.p_value == pytest.approx(0.16, abs=0.02)
+
+
+def test_questions_that_change_both_ways_are_counted_once():
+    """A router that keeps each question with one of two backends, on each side anew."""
+    rng = np.random.default_rng(12)
+    found = []
+    for _ in range(200):
+        a, b = (rng.binomial(10, rng.choice([0.3, 0.9], 45)) for _ in range(2))
+        found.append(difference(side(a, [10] * 45), side(b, [10] * 45)))
+    assert np.mean([one.permuted == "questions" for one in found]) > 0.95
+    assert np.mean([one.p_value < 0.05 for one in found]) < 0.1  # 0.34 by replies
+    assert all(one.p_by_question < 0.001 for one in found)
+
+
+def test_changes_of_one_sign_are_by_replies_however_much_they_vary():
+    a, b = side([10, 9, 10, 6, 3, 1], [10] * 6), side([0, 1, 5, 0, 3, 0], [10] * 6)
+    assert difference(a, b).permuted == "replies" and difference(a, b).p_value < 1e-9
+    rng, ways = np.random.default_rng(13), []
+    for _ in range(300):  # and where nothing differs, hardly ever otherwise
+        of_question = rng.beta(0.4, 0.4, 20)
+        one, two = (side(rng.binomial(6, of_question), [6] * 20) for _ in range(2))
+        ways.append(difference(one, two).permuted)
+    assert ways.count("questions") <= 3
 
 
 def test_where_nothing_can_be_permuted_nothing_is_found():
