@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from harness.scoring.verdict import verdicts
+from harness.scoring.scorer import verdicts
 
 #: Folders below `fortunes/` by language; files beside them are English. Others are in languages
 #: that the classifier does not know, or repeat these.

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from harness.campaign.identities import load_book
 from harness.scoring.learning import sentences
 from harness.scoring.marks import MARKS
-from harness.scoring.verdict import verdicts
+from harness.scoring.scorer import verdicts
 
 REPLIES, WORDS = 20_000, 60
 

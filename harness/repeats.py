@@ -33,7 +33,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from harness import special
 
 Codes = Sequence[int]
 #: Repeats of a question that are looked at, at most: the first ones.

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+
+from harness import special
 
 Counts = Sequence[int] | npt.NDArray[np.integer[Any]]
 #: Clusters of the rarer answer at which the design effect as measured and the greatest one possible

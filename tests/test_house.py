@@ -20,6 +20,7 @@ GROUND = (
         "errors",
         "jobs",
         "encodings",
+        "special",
         "stats",
         "repeats",
         "console",

@@ -27,9 +27,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from harness import stats
+from harness import special, stats
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]

@@ -29,9 +29,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from harness import stats
+from harness import special, stats
 from harness.counting.counted import REMEMBERED, ByQuestion
 
 Permuted = Literal["replies", "questions", "nothing"]

@@ -12,9 +12,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
-from harness import stats
+from harness import special, stats
 from harness.campaign import Stop
 from harness.repeats import FEWEST_ROUNDS
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pandas as pd
@@ -21,6 +21,7 @@ import pandas as pd
 import harness
 from harness.campaign import Campaign, load_probe
 from harness.counting.confusion import Confusion
+from harness.counting.dependence import Dependence, Finding
 from harness.counting.drawn import PLAN
 from harness.counting.labels import LABELS
 from harness.errors import RunError
@@ -43,11 +44,23 @@ class Column(msgspec.Struct):
 
 
 class Last(msgspec.Struct):
-    """What was counted last: of what, the frames, and the digests of the files of all tables."""
+    """What was counted last.
+
+    ``of`` what; the frames; what repeats show by target and arm; and the digests of the files of
+    all tables.
+    """
 
     of: str
     frames: dict[str, list[Column]]
+    repeats: list[tuple[str, str, Finding]]
     files: dict[str, str]
+
+
+class Before(NamedTuple):
+    """What was counted before, as it was."""
+
+    frames: dict[str, pd.DataFrame]
+    dependence: Dependence
 
 
 def state(journal: Journal, campaign: Campaign, folder: Path, errors: Confusion) -> str | None:
@@ -71,28 +84,32 @@ def state(journal: Journal, campaign: Campaign, folder: Path, errors: Confusion)
     return said.hexdigest()
 
 
-def read(folder: Path, of: str | None, tables: Iterable[str]) -> dict[str, pd.DataFrame] | None:
-    """The frames kept in a run's folder, if ``of`` this and the tables' files are whole."""
+def read(folder: Path, of: str | None, tables: Iterable[str]) -> Before | None:
+    """What is kept in a run's folder, if it is ``of`` this and the tables' files are whole."""
     if of is None:
         return None
     try:
         last = msgspec.json.decode((folder / COUNTED).read_bytes(), type=Last)
         if last.of != of or last.files != _files(folder, tables):
             return None
-        return {name: _frame(columns) for name, columns in last.frames.items()}
+        frames = {name: _frame(columns) for name, columns in last.frames.items()}
+        return Before(frames, Dependence({(t, arm): found for t, arm, found in last.repeats}))
     except (OSError, msgspec.MsgspecError, UnicodeError, ValueError, TypeError):
         return None  # there is none, or not as it was written
 
 
 def keep(
-    folder: Path, of: str | None, frames: Mapping[str, pd.DataFrame], tables: Iterable[str]
+    folder: Path,
+    of: str,
+    frames: Mapping[str, pd.DataFrame],
+    dependence: Dependence,
+    tables: Iterable[str],
 ) -> None:
     """Keep what was counted. Where the disk refuses, that loses time and no result."""
-    if of is None:
-        return
     try:
         kept = {name: list(_columns(frame)) for name, frame in frames.items()}
-        last = Last(of, kept, _files(folder, tables))
+        repeats = [(*about, found) for about, found in dependence.findings.items()]
+        last = Last(of, kept, repeats, _files(folder, tables))
         write_bytes(msgspec.json.encode(last), folder / COUNTED)
     except (OSError, RunError):
         return

@@ -12,9 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from harness import stats
+from harness import special, stats
 from harness.counting.counted import ByQuestion, Counted, Places
 
 MISSING: Final = ("failed", "truncated", "filtered", "empty")

@@ -24,7 +24,6 @@ from harness.scoring import (
     overlap_scorer,
     published,
     verdict_scorer,
-    verdicts,
 )
 
 #: Samples that are looked at together.
@@ -95,7 +94,7 @@ class Scoring:
         self._onlooker, self.keeps = onlooker, engine is not None
         said = Scores(engine, verdict_scorer()) if engine else None
         recited = Scores(engine, overlap_scorer()) if engine else None
-        self._verdicts = _Kept(said, Verdict, lambda texts: verdicts(told(texts)))
+        self._verdicts = _Kept(said, Verdict, lambda texts: _verdicts(told(texts)))
         self._overlaps = _Kept(recited, Overlap, lambda texts: _overlaps(told(texts)))
         self._measures: dict[str, str] = {}
 
@@ -137,6 +136,12 @@ def _announced(texts: Iterable[str], onlooker: Onlooker) -> Iterator[str]:
     for text in texts:
         onlooker.before(text)
         yield text
+
+
+def _verdicts(texts: Iterable[str]) -> Iterator[Verdict]:
+    from harness.scoring import verdicts  # imported where a text is scored that was not before
+
+    return verdicts(texts)
 
 
 def _overlaps(texts: Iterable[str]) -> Iterator[Overlap]:

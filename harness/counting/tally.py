@@ -79,12 +79,13 @@ def tally(
     # who scores anew trusts nothing that was kept
     of = kept.state(journal, campaign, folder, errors) if scoring.keeps else None
     before = None if formats else kept.read(folder, of, TABLES)
-    seen = _Seen(folder, look)
+    seen = _Seen(folder, look, before.dependence if before else None)
     batches = _batches(journal, campaign, scoring)
     if before:
         for batch, frame in batches:
             seen.add(batch, frame)
-        return seen.tables(campaign, lambda run, dependence, readings: before)
+        known = before.frames
+        return seen.tables(campaign, lambda run, dependence, readings: known)
     between, passages = Between(campaign), spool(folder / "overlap", formats)
 
     def frames() -> Iterator[pd.DataFrame]:
@@ -109,7 +110,7 @@ def tally(
         for name, frame in made.items():
             write_table(frame, folder / name, formats)
         if of and of == kept.state(journal, campaign, folder, errors):  # none sampled meanwhile
-            kept.keep(folder, of, made, TABLES)
+            kept.keep(folder, of, made, dependence, TABLES)
         return made
 
     return seen.tables(campaign, count)
@@ -118,21 +119,24 @@ def tally(
 class _Seen:
     """What of a run's samples is looked at whether its tables are counted or were kept."""
 
-    def __init__(self, folder: Path, look: Callable[[Scored], None]) -> None:
+    def __init__(
+        self, folder: Path, look: Callable[[Scored], None], dependence: Dependence | None
+    ) -> None:
         self.columns, self.gathered, self.repeats = Columns(), Gathered(folder), Repeats()
-        self.look = look
+        self.look, self.dependence = look, dependence
 
     def add(self, batch: Sequence[Scored], frame: pd.DataFrame) -> None:
         self.columns.add(frame)
         self.gathered.add(frame)
-        self.repeats.add(batch)
+        if self.dependence is None:
+            self.repeats.add(batch)
         for one in batch:
             self.look(one)
 
     def tables(self, campaign: Campaign, frames_of: _FramesOf) -> Tables:
         """All of them, once every sample was shown."""
         run = counted(self.columns.frame(), campaign)
-        readings, dependence = self.gathered.readings(run), self.repeats.found()
+        readings, dependence = self.gathered.readings(run), self.dependence or self.repeats.found()
         frames = frames_of(run, dependence, readings)
         read = readings.agreement() if readings else None
         return Tables(run, **frames, dependence=dependence, read=read)

@@ -17,7 +17,7 @@ from harness.counting.samples import SAMPLE_COLUMNS, overlap_columns, verdict_co
 from harness.errors import RunError, did_you_mean
 from harness.journal import Run
 from harness.report.rows import short_arm
-from harness.scoring.verdict import Evidence
+from harness.scoring.found import Evidence
 
 CHUNK: Final = 20_000
 #: What a tally calls a measure, and the column of the samples that it counts.

@@ -12,16 +12,21 @@ In: text. Out: a `Verdict` (stance, names, makers, base, denied, each with its e
          |  second.py        second look: the mentions of a reply beside each other
          |  judging.py       what a mention says (slips.py: of one misspelt)
          |  claims.py        less what the reply takes back
-         +- verdict.py       -> Verdict
+         +- scorer.py        -> Verdict (found.py)
 
     text -- overlap/         runs of words shared with known texts -> Overlap
 
 Numbers that decide stand in `thresholds.py`, word lists in `data/<language>.yaml`, what was learned
-in `fitted/`. How it was learned is a room of its own, `learning/`, which nothing here needs.
+in `fitted/`. How it was learned is a room of its own, `learning/`, which nothing here needs. The
+rooms that judge are imported when one of their names is taken: to show what was found before needs
+none of them.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from harness.scoring.digest import overlap_scorer, verdict_scorer
-from harness.scoring.mentions import finder
+from harness.scoring.found import Verdict
 from harness.scoring.normalize import normalize
 from harness.scoring.overlap import (
     Overlap,
@@ -32,7 +37,10 @@ from harness.scoring.overlap import (
     published,
     words,
 )
-from harness.scoring.verdict import Verdict, names_in, verdict, verdicts
+
+if TYPE_CHECKING:
+    from harness.scoring.mentions import finder
+    from harness.scoring.scorer import names_in, verdict, verdicts
 
 __all__ = [
     "Overlap",
@@ -51,3 +59,10 @@ __all__ = [
     "verdicts",
     "words",
 ]
+_ROOMS = {"finder": "mentions"} | dict.fromkeys(("names_in", "verdict", "verdicts"), "scorer")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)

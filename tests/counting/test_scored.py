@@ -50,7 +50,7 @@ def kept(journal):
 def test_a_text_is_scored_once_and_then_read(journal, monkeypatch):
     first = found(journal)
     assert len(kept(journal)) == 4  # three texts have a verdict, one of them an overlap too
-    monkeypatch.setattr(scored, "verdicts", lambda texts: pytest.fail("scored again"))
+    monkeypatch.setattr(scored, "_verdicts", lambda texts: pytest.fail("scored again"))
     monkeypatch.setattr(scored, "published", lambda: pytest.fail("compared again"))
     assert found(journal) == first
 
@@ -69,8 +69,8 @@ def test_another_scorer_scores_anew_and_both_are_kept(journal, monkeypatch):
 def test_scoring_that_ended_early_goes_on_with_what_is_missing(journal, monkeypatch):
     list(Scoring(journal.engine).score(list(journal.rows())[:1]))
     asked = []
-    real = scored.verdicts
-    monkeypatch.setattr(scored, "verdicts", lambda texts: real(asked.extend(texts) or texts))
+    real = scored._verdicts
+    monkeypatch.setattr(scored, "_verdicts", lambda texts: real(asked.extend(texts) or texts))
     found(journal)
     assert "I am Nex." not in asked and STORY in asked
 

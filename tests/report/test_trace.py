@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from harness.report.trace import marked
-from harness.scoring.verdict import Evidence
+from harness.scoring.found import Evidence
 from tests.commands import truename
 from tests.made_runs import make
 

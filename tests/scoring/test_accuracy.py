@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import chain
 
 from harness.campaign import load_book
-from harness.scoring.verdict import verdicts
+from harness.scoring.scorer import verdicts
 from tests.scoring.labelled import labelled
 
 
 def test_the_classifier_is_right_on_every_sentence_of_the_lab():
     from harness.lab.corpus import LANGUAGES, fill, load_language
-    from harness.scoring.verdict import verdicts
+    from harness.scoring.scorer import verdicts
 
     wrong = []
     for language in LANGUAGES:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.scoring.reply import Reply
-from harness.scoring.verdict import verdict, verdicts
+from harness.scoring.scorer import verdict, verdicts
 from harness.targets import split_reasoning
 
 REPLIES = [

@@ -21,8 +21,8 @@ from harness.scoring.learning.written import MARKS, Span, files
 from harness.scoring.mentions import Mention
 from harness.scoring.reply import Reply
 from harness.scoring.roles import ROLES
+from harness.scoring.scorer import declined, first_look, prepared
 from harness.scoring.second import Sight, described
-from harness.scoring.verdict import declined, first_look, prepared
 from harness.scoring.vocabulary import Ints
 
 FOLDS: Final = 5

@@ -18,7 +18,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -27,43 +27,15 @@ from harness.scoring.buckets import Bools
 from harness.scoring.claims import Said, revised
 from harness.scoring.classifier import Floats, Linear, models
 from harness.scoring.features import Tokens
+from harness.scoring.found import Evidence, Stance, Verdict
 from harness.scoring.judging import judged
 from harness.scoring.reply import Reply
 from harness.scoring.roles import IS_NAME, IS_OTHER, OWN, ROLES
 from harness.scoring.second import Sight, blended, declining, described
 from harness.scoring.vocabulary import numbered
 
-Stance = Literal["claims", "denies", "refuses", "none"]
 #: Replies, and characters, that are looked at together.
 BATCH, BATCH_CHARACTERS = 2500, 1_000_000
-
-
-class Evidence(NamedTuple):
-    """A span of the original text (end exclusive) that supports a part of the verdict."""
-
-    role: str
-    identity: str
-    start: int
-    end: int
-    probability: float
-
-
-class Verdict(NamedTuple):
-    """What a reply says of its speaker.
-
-    Identities are ids of the book, or ``other:<name in lower case>``. ``abstain`` is set where the
-    strongest evidence is weak; ``version`` is the text that names a version.
-    """
-
-    stance: Stance
-    names: tuple[str, ...] = ()
-    makers: tuple[str, ...] = ()
-    base: tuple[str, ...] = ()
-    denied: tuple[str, ...] = ()
-    hedged: bool = False
-    abstain: bool = False
-    version: str | None = None
-    evidence: tuple[Evidence, ...] = ()
 
 
 _NOTHING: Final = Verdict("none")
