@@ -11,13 +11,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 from harness.audits import alarms
 from harness.audits.config import Audit, LoadedAudit, OfRun
-from harness.audits.history import History, least, left, stamp, utcnow
-from harness.audits.seen import Observer, Seen
-from harness.audits.watching import Event, judge
+from harness.audits.events import Event
+from harness.audits.history import History, least, left
+from harness.audits.instants import stamp, utcnow
+from harness.audits.keeping import USED_UP, month_begins, used_up
+from harness.audits.links import evidence
+from harness.audits.seen import ERROR, Observer, Seen
+from harness.audits.watching import begun, judge
 from harness.campaign import Loaded, Plan
 from harness.counting import Scoring
 from harness.errors import AuditError, StoreError, TruenameError
@@ -59,11 +62,15 @@ class Outcome(NamedTuple):
 class _Sampled(NamedTuple):
     """What was sampled for one audit."""
 
-    #: What was seen; None if nothing.
+    #: What was seen, failures too; None if nothing was asked.
     seen: dict[str, Seen] | None
-    #: Why nothing was, or why it is not all.
+    #: Why nothing was scored, or why it is not all.
     reason: str | None
     spent: Spent
+
+    @property
+    def scored(self) -> bool:
+        return self.seen is not None and any(one.scored for one in self.seen.values())
 
 
 class _Stopped(NamedTuple):
@@ -71,6 +78,8 @@ class _Stopped(NamedTuple):
 
     reason: str | None
     spent: Spent
+    #: Why targets were given up, by name.
+    given_up: dict[str, str]
 
 
 def store_url(results: Path, store: str | None) -> str:
@@ -111,8 +120,13 @@ def told(audit: Audit, outcome: Outcome, now: datetime.datetime | None) -> list[
     reason = f", {outcome.reason}" if outcome.reason else ""
     lines = [f"{audit.audit} due {outcome.due}: {outcome.state}{reason}"]
     for event in outcome.raised:
-        lines += [f"ALARM {event.headline}", *(f"  {change}" for change in event.changes)]
+        lines += [f"{_said(event)} {event.headline}", *(f"  {one}" for one in event.changes)]
+        lines += [f"  next: {event.next}"] if event.next else []
     return lines
+
+
+def _said(event: Event) -> str:
+    return f"ALARM ({event.severity})" if event.opens else "NOTE"
 
 
 def reaches(loaded: LoadedAudit) -> list[str]:
@@ -153,9 +167,12 @@ def run_audit(
         if due is None:
             return Outcome("nothing due", None, None, None, [], [])
         name = checked_name(f"{audit.audit}-{due.replace('-', '').replace(':', '')}")
+        alarms.meet(audit, history)
+        where = evidence(audit, results)
         if not history.claim(audit.audit, due, name):
-            untold = alarms.tell(audit, history, _evidence(results, history))
-            return Outcome("nothing due", due, None, None, [], untold)
+            raised = _judged(loaded, history, url, results)  # of one that was killed before
+            untold = alarms.tell(audit, history, where, now)
+            return Outcome("nothing due", due, None, None, raised, untold)
         for line in reaches(loaded):
             say(line)
         sampled = _sampled(loaded, history, results, url, name, due)
@@ -165,16 +182,33 @@ def run_audit(
             history.release(audit.audit, due)
             return Outcome("stopped", due, name, reason, [], [])
         _finish(history, audit, due, sampled)
-        baseline = _baseline(loaded, history, url, results)
-        events = judge(audit, history.entries(audit.audit), baseline)
-        raised = [event for event in events if history.raise_(event)]
-        untold = alarms.tell(audit, history, _evidence(results, history))
-        state = "done" if sampled.seen is not None else "silent"
+        raised = _judged(loaded, history, url, results)
+        untold = alarms.tell(audit, history, where, now)
+        state = "done" if sampled.scored else "silent"
         return Outcome(state, due, name, reason, raised, untold)
+
+
+def _judged(loaded: LoadedAudit, history: History, url: str, results: Path) -> list[Event]:
+    """Judge the audits that were not judged yet, and raise what they add up to.
+
+    What was judged before raises nothing any more, whatever the audit's file says now.
+    """
+    audit = loaded.audit
+    numbers = history.unjudged(audit.audit)
+    if not numbers:
+        return []
+    entries = history.entries(audit.audit)
+    since = history.since(audit.audit, begun(audit))
+    baseline = _baseline(loaded, history, url, results)
+    found = judge(audit, entries, baseline, since, history.accepted(audit.audit))
+    fresh = {entry.due for entry in entries if entry.number in set(numbers)}
+    return history.judged([event for event in found if event.due in fresh], numbers)
 
 
 def _finish(history: History, audit: Audit, due: str, sampled: _Sampled) -> None:
     requests, tokens, money = sampled.spent
+    before = history.spent(audit.audit, month_begins(audit, due))
+    spent = before[0] + requests, before[1] + tokens, before[2] + money
     history.finish(
         audit.audit,
         due,
@@ -183,16 +217,8 @@ def _finish(history: History, audit: Audit, due: str, sampled: _Sampled) -> None
         requests=requests,
         tokens=tokens,
         money=money,
+        budget_used=used_up(audit.budget.month, spent),
     )
-
-
-def _evidence(results: Path, history: History) -> Callable[[Event], str]:
-    def where(event: Event) -> str:
-        if event.target is not None:
-            return str(results / event.run / "report.html")
-        return f"run {event.run}"
-
-    return where
 
 
 def _sampled(
@@ -200,9 +226,9 @@ def _sampled(
 ) -> _Sampled:
     """Sample and observe, and keep the lease meanwhile."""
     audit = loaded.audit
-    rest = left(audit.budget.month, history.spent(audit.audit, _month_begins(audit, due)))
+    rest = left(audit.budget.month, history.spent(audit.audit, month_begins(audit, due)))
     if rest is None:
-        return _Sampled(None, "the month's budget is used up", NOTHING)
+        return _Sampled(None, USED_UP, NOTHING)
     stop = threading.Event()
     threading.Thread(target=_renewing, args=(history, audit.audit, due, stop), daemon=True).start()
     try:
@@ -220,21 +246,20 @@ def _sampled(
         stop.set()
 
 
-def _month_begins(audit: Audit, due: str) -> datetime.datetime:
-    here = datetime.datetime.fromisoformat(due).astimezone(ZoneInfo(audit.schedule.timezone))
-    return here.replace(day=1, hour=0, minute=0, second=0)
-
-
 def _observed(cut: Loaded, run: Run) -> _Sampled:
     """Sample a run, and look at its samples while the report is written."""
-    reason, spent = _run_sampler(cut, run)
+    reason, spent, given_up = _run_sampler(cut, run)
     observer = Observer({t.name: t.identity for t in cut.campaign.targets})
     try:
         write_page(run, campaign_of(run), run.folder / "report.html", look=observer)
     except TruenameError as problem:
         reason = reason or problem.what
+    for name, why in given_up.items():
+        observer.seen[name].problem = hide(why)[:ERROR]
     if observer.silent():
-        return _Sampled(None, reason or "no reply could be scored", spent)
+        reason = reason or "no reply could be scored"
+        asked = any(one.failed or one.problem for one in observer.seen.values())
+        return _Sampled(observer.seen if asked else None, reason, spent)
     return _Sampled(observer.seen, reason, spent)
 
 
@@ -250,9 +275,10 @@ def _run_sampler(cut: Loaded, run: Run) -> _Stopped:
     except TruenameError as problem:
         reason = problem.what
     if sampler is None:
-        return _Stopped(reason, NOTHING)
+        return _Stopped(reason, NOTHING, {})
     spending = sampler.spending
-    return _Stopped(reason, (spending.requests, spending.tokens, spending.money))
+    spent = spending.requests, spending.tokens, spending.money
+    return _Stopped(reason, spent, sampler.given_up)
 
 
 def _baseline(

@@ -108,6 +108,27 @@ class OfRun(Strict):
 
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Severity = Literal["info", "warning", "critical"]
+Witness = Literal[
+    "rates",
+    "refusals",
+    "lengths",
+    "latency",
+    "model",
+    "template",
+    "prompt_tokens",
+    "fingerprint",
+    "provider",
+    "silence",
+    "failures",
+    "gaps",
+    "budget",
+]
+#: What is watched where an audit does not say.
+WATCHED: Final[tuple[Witness, ...]] = (
+    *("rates", "refusals", "lengths", "model", "template", "prompt_tokens"),
+    *("silence", "failures", "gaps", "budget"),
+)
 
 
 class Alarm(Strict):
@@ -120,11 +141,27 @@ class Alarm(Strict):
     alpha: float = Field(
         0.01, gt=0, lt=0.5, description="chance of ever a false alarm about a target's rates"
     )
-    watch: list[
-        Literal["rates", "model", "template", "prompt_tokens", "fingerprint", "provider", "silence"]
-    ] = Field(
-        ["rates", "model", "template", "prompt_tokens", "silence"],
-        description="what is compared with the baseline",
+    watch: list[Witness] = Field(
+        list(WATCHED),
+        description="what is told when it changes; what is added is watched from then on",
+    )
+    after: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="audits in a row that fail before silence or failures are told",
+    )
+    failed_share: float = Field(
+        0.25, gt=0, le=1, description="share of a target's samples that fail, from which it is told"
+    )
+    severity: dict[Witness, Severity] = Field(
+        {}, description="how grave what a witness says is, where it is not as it ships"
+    )
+    remind_h: float | None = Field(
+        None,
+        ge=0.25,
+        le=8_760,
+        description="hours after which an alarm is told again that is open and not acknowledged",
     )
     wander: tuple[Rate, Rate] | None = Field(
         None,
@@ -153,7 +190,20 @@ def _address(text: str) -> str:
     return text
 
 
-class Webhook(Strict):
+class Route(Strict):
+    """Which alarms a channel gets."""
+
+    severity: list[Severity] = Field([], description="only those as grave as one of these")
+    targets: list[Name] = Field([], description="only those of one of these, or of no target")
+
+
+class Routed(Strict):
+    """A channel, and which alarms it gets."""
+
+    alarms: Route = Field(Route(), description="which alarms it gets; default: all")
+
+
+class Webhook(Routed):
     """A POST of JSON, signed with HMAC-SHA256 where ``secret_env`` names the secret's variable."""
 
     kind: Literal["webhook"] = Field(description="webhook")
@@ -165,7 +215,7 @@ class Webhook(Strict):
     _checked = field_validator("url")(_address)
 
 
-class Slack(Strict):
+class Slack(Routed):
     """A message to a Slack-compatible incoming webhook."""
 
     kind: Literal["slack"] = Field(description="slack")
@@ -174,7 +224,7 @@ class Slack(Strict):
     _checked = field_validator("url")(_address)
 
 
-class Email(Strict):
+class Email(Routed):
     """A mail by SMTP."""
 
     kind: Literal["email"] = Field(description="email")
@@ -187,7 +237,7 @@ class Email(Strict):
     password_env: VariableName | None = Field(None, description="variable that holds the password")
 
 
-class Command(Strict):
+class Command(Routed):
     """A command that gets the alarm as JSON on its standard input."""
 
     kind: Literal["command"] = Field(description="command")
@@ -195,6 +245,35 @@ class Command(Strict):
 
 
 Channel = Annotated[Webhook | Slack | Email | Command, Field(discriminator="kind")]
+
+
+class Maintenance(Strict):
+    """A time in which nobody is told; what is open at its end is told then."""
+
+    cron: str | None = Field(None, description="when it begins, again and again")
+    hours: float = Field(1, gt=0, le=168, description="how long it lasts each time")
+    begins: datetime.datetime | None = Field(None, description="when it begins, once")
+    targets: list[Name] = Field([], description="of these targets; none names all")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Maintenance:
+        if (self.cron is None) == (self.begins is None):
+            raise ValueError("write cron (again and again) or begins (once)")
+        if self.cron is not None:
+            Schedule(cron=self.cron)
+        return self
+
+    def holds(self, now: datetime.datetime, timezone: str) -> bool:
+        """Whether it lasts at an instant; ``timezone`` is that of the schedule."""
+        if self.begins is not None:
+            zone = ZoneInfo(timezone)
+            begun = self.begins if self.begins.tzinfo else self.begins.replace(tzinfo=zone)
+        else:
+            found = Schedule(cron=str(self.cron), timezone=timezone).due(now)
+            if found is None:
+                return False
+            begun = found
+        return begun <= now < begun + datetime.timedelta(hours=self.hours)
 
 
 class Audit(Strict):
@@ -212,6 +291,12 @@ class Audit(Strict):
     )
     alarm: Alarm = Field(Alarm(), description="what counts as a change")
     notify: list[Channel] = Field([], description="whom to tell")
+    maintenance: list[Maintenance] = Field([], description="times in which nobody is told")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s?#]+$",
+        description="address under which `audit serve` is reached, for links in what is told",
+    )
 
 
 class LoadedAudit(NamedTuple):

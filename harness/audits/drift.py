@@ -15,9 +15,11 @@ of at most ``odds`` c, the hits since are stochastically no more than under thes
 independent trials keep their order of likelihood ratios (Shaked and Shanthikumar 2007, Stochastic
 Orders, theorem 1.C.9). So rates may wander in the band as they like.
 
-Audits since when a change may have begun are tried with Bonferroni's weights, and the n-th look
-spends ``1 / (n (n + 1))`` of the level; all these weights sum to one. So the chance of ever a
-p-value of alpha or less is at most alpha, however long one looks.
+The last 1, 2, 4, 8 ... audits are set against all before them. Windows of ``2^i`` audits are looked
+at every ``2^(i-1)`` audits (the shortest two after each), so that waiting for more evidence costs
+little: the j-th look at windows of that length spends ``1 / ((i+1) (i+2) j (j+1))`` of the level;
+all these shares sum to one. So the chance of ever a p-value of alpha or less is at most alpha,
+however long one looks.
 
 What it rests on: replies to a question are independent given its rate, and whether a reply is
 missing does not depend on what it would have said (which questions are missing may be anything).
@@ -25,7 +27,7 @@ missing does not depend on what it would have said (which questions are missing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -41,6 +43,8 @@ SCREEN: Final = 2.5
 #: added for them.
 RARE: Final = 1e-40
 SURE: Final = 1e-30
+#: Who asks since when has a p-value of less than this.
+WORTH: Final = 0.5
 
 
 class Counts(NamedTuple):
@@ -53,7 +57,7 @@ class Counts(NamedTuple):
 class Change(NamedTuple):
     """The evidence of a change."""
 
-    #: Over all places where it may have begun and all looks so far; it may be looked at any time.
+    #: Over all windows and all looks so far; it may be looked at any time.
     p_value: float
     #: The audit since when it is likeliest: its place among the later ones.
     since: int
@@ -90,43 +94,69 @@ class Series:
         """Audits after the baseline."""
         return len(self._totals) - 2
 
-    def beside(self, audit: Mapping[str, tuple[int, int]], odds: float = 1.0) -> float:
+    def beside(
+        self, audit: Mapping[str, tuple[int, int]], odds: float = 1.0, one_sided: bool = False
+    ) -> float:
         """The p-value of one more audit against all before, looked at once."""
         known = self.until(len(self._totals) - 1)
         asked = [audit.get(question, (0, 0)) for question in self._columns]
         now = np.array(asked, dtype=np.int64).reshape(-1, 2)
-        return p_value(known, Counts(now[:, 0], now[:, 1]), odds)
+        return p_value(known, Counts(now[:, 0], now[:, 1]), odds, one_sided)
 
-    def change(self, odds: float = 1.0) -> Change:
-        """The evidence, after the last audit, that rates left the band of the baseline."""
-        if self.later < 1:
+    def change(self, odds: float = 1.0, now: Series | None = None) -> Change:
+        """The evidence, after the last audit, that rates left the band of the baseline.
+
+        ``now`` has other counts of the same audits, and only more hits of it than of this one
+        before are a change: with what lies over twice a threshold there, and over the threshold
+        here, nothing that less than doubles is one.
+        """
+        looks = self.later
+        if looks < 1:
             return NONE
-        looks, whole, found = self.later, self.until(self.later + 1), NONE
-        if not whole.hits.any() or np.array_equal(whole.hits, whole.samples):
+        late = now or self
+        whole, found = late.until(looks + 1), NONE
+        if now is None and (not whole.hits.any() or np.array_equal(whole.hits, whole.samples)):
             return NONE
-        begun = places(looks)
-        until = [self.until(place + 1) for place in begun]
-        before = Counts(np.array([u.hits for u in until]), np.array([u.samples for u in until]))
-        since = Counts(whole.hits - before.hits, whole.samples - before.samples)
-        for rank in np.flatnonzero(_moved(before, since)).tolist():
-            then, now = (Counts(one.hits[rank], one.samples[rank]) for one in (before, since))
-            p = p_value(then, now, odds) * (rank + 1) * (rank + 2) * looks * (looks + 1)
+        for window, cost in windows(looks):
+            begun = looks - window
+            before, until = self.until(begun + 1), late.until(begun + 1)
+            since = Counts(whole.hits - until.hits, whole.samples - until.samples)
+            p = p_value(before, since, odds, one_sided=now is not None) * cost
             if p < found.p_value:
-                found = Change(p, begun[rank])
+                found = Change(p, begun)
+        if found.p_value < WORTH:  # to say since when takes longer than the test
+            found = found._replace(since=self._likeliest(late))
         return found
 
+    def _likeliest(self, late: Series) -> int:
+        """The audit since when a change is likeliest: where both sides lie farthest apart."""
+        looks, whole = self.later, late.until(self.later + 1)
+        sides = [(self.until(place + 1), late.until(place + 1)) for place in range(looks)]
+        before = Counts(
+            np.array([one.hits for one, _ in sides]), np.array([one.samples for one, _ in sides])
+        )
+        since = Counts(
+            whole.hits - np.array([one.hits for _, one in sides]),
+            whole.samples - np.array([one.samples for _, one in sides]),
+        )
+        far = _distance(before, since)
+        return int(np.argmax(np.abs(far) if late is self else far))
 
-def places(later: int) -> list[int]:
-    """Audits at which a change may have begun, the last first.
 
-    That one, and 1, 2, 4, 8 ... before it.
+def windows(looks: int) -> Iterator[tuple[int, int]]:
+    """The windows that are looked at after so many audits, and one over what each may spend."""
+    for i in range(looks.bit_length()):
+        step = 2 ** max(0, i - 1)
+        if looks % step == 0:
+            j = looks // step - (i > 0)
+            yield 2**i, (i + 1) * (i + 2) * j * (j + 1)
+
+
+def _distance(before: Counts, since: Counts) -> Floats:
+    """How far the hits since lie off, in variances of their sum (last axis: the questions).
+
+    Squared; below zero where there are fewer than before.
     """
-    steps_back = (0, *(2**i for i in range(later.bit_length())))
-    return list(dict.fromkeys(max(0, later - 1 - back) for back in steps_back))
-
-
-def _moved(before: Counts, since: Counts) -> npt.NDArray[np.bool_]:
-    """Whether the hits since lie so far off that the exact test can say anything (last axis)."""
     m, n = before.samples, since.samples
     total, hits = m + n, before.hits + since.hits
     counted = (m > 0) & (n > 0)
@@ -134,21 +164,25 @@ def _moved(before: Counts, since: Counts) -> npt.NDArray[np.bool_]:
     off = (np.where(counted, since.hits, 0) - share * hits).sum(-1)
     rest = share * (1 - share) * hits * (total - hits)
     variance = (rest / np.maximum(1, total - 1)).sum(-1)
-    return np.asarray(off * off > SCREEN * SCREEN * variance)
+    far = np.divide(np.abs(off) * off, variance, out=np.zeros(np.shape(off)), where=variance > 0)
+    return np.asarray(far, dtype=np.float64)
 
 
-def p_value(before: Counts, since: Counts, odds: float = 1.0) -> float:
+def p_value(before: Counts, since: Counts, odds: float = 1.0, one_sided: bool = False) -> float:
     """Whether the questions' rates since differ from those before by more than a factor of odds.
 
-    Two-sided: twice the smaller tail, 1 at most. Questions that one side lacks say nothing.
+    Twice the smaller tail, 1 at most; or the chance of as many hits since, or more. Questions that
+    one side lacks say nothing.
     """
-    if not _moved(before, since):
+    if np.abs(_distance(before, since)) <= SCREEN * SCREEN:  # the exact test could say nothing
         return 1.0
     m, n = before.samples, since.samples
     seen, hits = since.hits, before.hits + since.hits
     told = (m > 0) & (n > 0) & (hits > 0) & (hits < m + n)  # the others have one outcome only
     m, n, seen, hits = m[told], n[told], seen[told], hits[told]
     above = bool(seen.sum() > (n * hits / (m + n)).sum())
+    if one_sided:
+        return _tail(m, n, hits, int(seen.sum()), odds, True) if above else 1.0
     return min(1.0, 2 * _tail(m, n, hits, int(seen.sum()), odds if above else 1 / odds, above))
 
 
@@ -174,10 +208,3 @@ def _hypergeometric(m: int, n: int, hits: int, odds: float) -> tuple[int, Floats
 def odds_between(low: float, high: float) -> float:
     """How wide a band of rates is, as a factor of their odds."""
     return high / (1 - high) * (1 - low) / low
-
-
-def over(p_values: Iterable[Change]) -> Change:
-    """The least of several p-values for one question, such as one for each length (Bonferroni)."""
-    found = list(p_values)
-    best = min(found, key=lambda change: change.p_value, default=NONE)
-    return Change(min(1.0, best.p_value * len(found)), best.since)

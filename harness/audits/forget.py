@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from harness.audits.history import History, stamp, utcnow
+from harness.audits.history import History
+from harness.audits.instants import stamp, utcnow
 
 #: Files of a run that hold prompts or replies, or promise them.
 FILES = ("samples.csv", "overlap.csv", "report.html", "journal.told")

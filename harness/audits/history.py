@@ -1,6 +1,6 @@
 """The audits' part of the database.
 
-Who works on which audit, what was seen, which alarms were raised and told.
+Who works on which audit, what was seen, and since when what is watched (`raised.py`: alarms).
 """
 
 from __future__ import annotations
@@ -8,36 +8,28 @@ from __future__ import annotations
 import datetime
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from harness.audits.instants import is_gone, stamp, utcnow
+from harness.audits.raised import Raised
 from harness.audits.seen import Entry, Seen
-from harness.audits.watching import Event
+from harness.audits.watching import Accepted
 from harness.campaign import Budget
 from harness.errors import StoreError
-from harness.journal.database import insert_over
+from harness.journal.database import insert_new
 from harness.journal.forget import forget_samples
-from harness.journal.schema import alarms, audits, deliveries, runs
+from harness.journal.schema import accepted, audits, beginnings, runs
 
 LEASE: Final = datetime.timedelta(seconds=60)
 _seen = msgspec.json.Decoder(dict[str, Seen])
 
 
-def stamp(at: datetime.datetime) -> str:
-    """An instant as it is stored: UTC, sorts as text."""
-    return at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def utcnow() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-class History:
+class History(Raised):
     """The history of all audits in one database."""
 
     def __init__(self, engine: Engine) -> None:
@@ -74,7 +66,7 @@ class History:
             return True
         except sa.exc.IntegrityError:
             pass
-        gone = (row for row in self._unfinished(audit) if row["due"] == due and _is_gone(row))
+        gone = (row for row in self._unfinished(audit) if row["due"] == due and is_gone(row))
         left = next(gone, None)
         if left is None:
             return False
@@ -93,11 +85,11 @@ class History:
 
     def running(self, audit: str) -> str | None:
         """The holder of an audit that is being worked on, whatever time it was due at."""
-        return next((row["holder"] for row in self._unfinished(audit) if not _is_gone(row)), None)
+        return next((row["holder"] for row in self._unfinished(audit) if not is_gone(row)), None)
 
     def abandoned(self, audit: str) -> list[str]:
         """Times at which an audit was due that a worker began and left."""
-        return [row["due"] for row in self._unfinished(audit) if _is_gone(row)]
+        return [row["due"] for row in self._unfinished(audit) if is_gone(row)]
 
     def renew(self, audit: str, due: str) -> None:
         self._lease(audit, due, utcnow() + LEASE)
@@ -122,6 +114,7 @@ class History:
         requests: int,
         tokens: int,
         money: float,
+        budget_used: float | None = None,
     ) -> None:
         """Write down what was seen, or why nothing was."""
         mine = sa.and_(
@@ -130,14 +123,16 @@ class History:
             audits.c.holder == self.holder,
             audits.c.status == "running",
         )
+        scored = seen is not None and any(one.scored for one in seen.values())
         finished = {
-            "status": "silent" if seen is None else "ok",
+            "status": "ok" if scored else "silent",
             "reason": reason and reason[:4000],
             "ended": stamp(utcnow()),
             "observed": None if seen is None else msgspec.json.encode(seen).decode(),
             "requests": requests,
             "tokens": tokens,
             "money": money,
+            "budget_used": budget_used,
         }
         with self.engine.begin() as connection:
             done = connection.execute(sa.update(audits).where(mine).values(finished))
@@ -149,8 +144,8 @@ class History:
             )
 
     def rows(self, audit: str | None = None) -> list[dict[str, Any]]:
-        """All audits, oldest first."""
-        query = sa.select(audits).order_by(audits.c.due, audits.c.id)
+        """All audits in the order in which they were begun, whatever the clock said then."""
+        query = sa.select(audits).order_by(audits.c.id)
         if audit is not None:
             query = query.where(audits.c.audit == audit)
         with self.engine.connect() as connection:
@@ -164,10 +159,55 @@ class History:
                 row["run"],
                 row["reason"],
                 _seen.decode(row["observed"]) if row["observed"] else {},
+                row["id"],
+                (row["requests"], row["tokens"], row["money"]),
             )
             for row in self.rows(audit)
             if row["status"] in ("ok", "silent")
         ]
+
+    def unjudged(self, audit: str) -> list[int]:
+        """The numbers of audits that are over and were not judged yet."""
+        over = sa.and_(audits.c.status != "running", audits.c.judged.is_(None))
+        query = sa.select(audits.c.id).where(over, audits.c.audit == audit).order_by(audits.c.id)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def since(self, audit: str, what: Sequence[str]) -> dict[str, int]:
+        """From which audit on each thing holds; what is new begins with the first unjudged one.
+
+        What does not hold any more is forgotten, and begins anew if it comes back. An audit of
+        before this was written down holds what it holds from its first one on.
+        """
+        mine = beginnings.c.audit == audit
+        with self.engine.begin() as connection:
+            found = connection.execute(sa.select(beginnings).where(mine)).mappings()
+            known = {row["what"]: row["since"] for row in found}
+            judged = sa.select(sa.func.max(audits.c.id)).where(
+                audits.c.audit == audit, audits.c.judged.is_not(None)
+            )
+            last = connection.execute(judged).scalar() or 0
+            first = last + 1 if known else 0
+            for gone in known.keys() - set(what):
+                connection.execute(sa.delete(beginnings).where(mine, beginnings.c.what == gone))
+            for fresh in [one for one in what if one not in known]:
+                row = {"audit": audit, "what": fresh, "since": first}
+                connection.execute(insert_new(self.engine, beginnings), row)
+                known[fresh] = first
+        return {one: known[one] for one in what}
+
+    def accept(self, audit: str, target: str | None, witness: str | None) -> None:
+        """What was seen up to the last audit is wanted: alarms about it are over."""
+        last = max((row["id"] for row in self.rows(audit)), default=0)
+        row = {"audit": audit, "target": target, "witness": witness, "after": last}
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(accepted).values(row, at=stamp(utcnow())))
+
+    def accepted(self, audit: str) -> list[Accepted]:
+        query = sa.select(accepted.c.after, accepted.c.target, accepted.c.witness)
+        query = query.where(accepted.c.audit == audit).order_by(accepted.c.id)
+        with self.engine.connect() as connection:
+            return [Accepted(*row) for row in connection.execute(query)]
 
     def spent(self, audit: str, month_begins: datetime.datetime) -> tuple[int, int, float]:
         """Requests, tokens and money since a month began."""
@@ -179,85 +219,20 @@ class History:
             requests, tokens, money = connection.execute(query).one()
         return int(requests), int(tokens), float(money)
 
-    def raise_(self, event: Event) -> bool:
-        """Store an alarm; False where it was raised before."""
-        row = {
-            "event": event.event,
-            "audit": event.audit,
-            "due": event.due,
-            "raised": stamp(utcnow()),
-            "content": msgspec.json.encode(event).decode(),
-        }
-        try:
-            with self.engine.begin() as connection:
-                connection.execute(sa.insert(alarms).values(row))
-        except sa.exc.IntegrityError:
-            return False
-        return True
-
-    def alarms(self, audit: str | None = None) -> list[Event]:
-        """Alarms raised, oldest first."""
-        query = sa.select(alarms.c.content).order_by(alarms.c.due, alarms.c.id)
-        if audit is not None:
-            query = query.where(alarms.c.audit == audit)
-        with self.engine.connect() as connection:
-            said = connection.execute(query).scalars()
-            return [msgspec.json.decode(content, type=Event) for content in said]
-
-    def untold(self, audit: str, channels: list[str]) -> Iterator[tuple[Event, str]]:
-        """Alarms and the channels that they were not told to yet."""
-        delivered = sa.select(deliveries.c.event, deliveries.c.channel)
-        delivered = delivered.where(deliveries.c.told.is_not(None))
-        with self.engine.connect() as connection:
-            told = {(event, channel) for event, channel in connection.execute(delivered)}
-        for event in self.alarms(audit):
-            for channel in channels:
-                if (event.event, channel) not in told:
-                    yield event, channel
-
-    def forget_replies(self, before: str) -> list[str]:
+    def forget_replies(self, before: str, spared: Sequence[str] = ()) -> list[str]:
         """Delete prompts and replies of audits that were due before an instant.
 
-        What was counted stays. Returns their runs.
+        What was counted stays, and ``spared`` runs do. Returns the others.
         """
         old = sa.and_(audits.c.due < before, audits.c.status != "running")
         with self.engine.begin() as connection:
-            names = list(connection.execute(sa.select(audits.c.run).where(old)).scalars())
+            found = connection.execute(sa.select(audits.c.run).where(old)).scalars()
+            names = [name for name in found if name not in set(spared)]
             stored = sa.select(runs.c.run, runs.c.id).where(runs.c.run.in_(names))
             numbers = {row.run: row.id for row in connection.execute(stored)}
             for number in numbers.values():
                 forget_samples(connection, number)
         return [name for name in names if name in numbers]
-
-    def note_delivery(self, event: str, channel: str, problem: str | None) -> None:
-        """Write down that an alarm was told, or why it could not be."""
-        row = {"event": event, "channel": channel, "attempts": 1, "problem": problem}
-        row["told"] = None if problem else stamp(utcnow())
-        again = deliveries.c.attempts + 1
-        with self.engine.begin() as connection:
-            connection.execute(insert_over(self.engine, deliveries, row, attempts=again))
-
-
-def _is_gone(row: dict[str, Any]) -> bool:
-    """Whether nobody works on an unfinished audit any more.
-
-    Its lease is over, or its holder was a process of this machine that has ended.
-    """
-    if row["leased_until"] < stamp(utcnow()):
-        return True
-    host, _, process = row["holder"].rpartition("/")
-    if host != socket.gethostname() or not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    try:  # where nobody reaps it, a killed process stays as a zombie
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
 
 
 def left(cap: Budget, spent: tuple[int, int, float]) -> Budget | None:

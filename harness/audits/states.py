@@ -1,25 +1,34 @@
-"""One state of a target: what it is compared with, and whether it still is what it was."""
+"""One state of a target as one witness shows it: what it is compared with, and whether it still is.
+
+A witness counts hits among samples of each question (`seen.py`): replies with a name, refusals,
+long replies, slow ones. What its part of the level is shared among is said here.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from harness.audits import drift
-from harness.audits.drift import Change, Series
-from harness.audits.seen import FACTS, LENGTHS, ArmSeen, Asked, Seen
-from harness.stats import holm
+from harness.audits.drift import NONE, Change, Series
+from harness.audits.seen import LENGTHS, SLOWER, TICK_S, ArmSeen, Asked, Seen
 
+Counted = Literal["rates", "refusals", "lengths", "latency"]
+#: How witnesses that are tests share a target's alpha; what is not watched leaves its share.
+SHARES: Final[dict[Counted, float]] = {
+    "rates": 0.5,
+    "refusals": 0.2,
+    "lengths": 0.2,
+    "latency": 0.1,
+}
 #: A baseline's names from this share on are watched one by one; the others together.
 MAIN: Final = 0.1
-#: Hypotheses that a target's level is shared among, at least: which names are watched is read off
-#: the baseline.
-FAMILY: Final = 20
-#: Prompts that have to be shifted by as many tokens, at least, of at least so many.
-SHIFTED, PROMPTS = 0.9, 3
-_SUBJECTS: Final = {"another": "replies that give another name", "refuses": "refusals"}
-_LONGER: Final = "longer:"
+#: Of the rates' level: the presented name's part, that of all other names together, and among how
+#: many main names the rest is shared, at least: which these are is read off the baseline.
+PRESENTED, ANOTHER, FAMILY = 0.4, 0.3, 10
+#: What the arms of the beginning share; those that come later share the rest, each less.
+AT_FIRST: Final = 0.5
+_ANOTHER: Final = "another"
 
 #: The time at which an audit was due, and what it saw.
 Audited = tuple[str, Seen]
@@ -36,11 +45,17 @@ class Found(NamedTuple):
 class State:
     """A target between two changes: its baseline, and the audits since that looked like it."""
 
-    def __init__(self, baseline: Sequence[Audited], later: Sequence[Audited] = ()) -> None:
+    def __init__(
+        self, witness: Counted, baseline: Sequence[Audited], later: Sequence[Audited] = ()
+    ) -> None:
+        self.witness = witness
         self.baseline, self.later = list(baseline), list[Audited]()
         seen = [one for _, one in self.baseline]
         arms = sorted({arm for one in seen for arm in one.arms})
-        self.watched = {arm: _Watched(seen, arm) for arm in arms}
+        self.watched = {
+            arm: _Watched(witness, seen, arm, AT_FIRST / max(1, len(arms))) for arm in arms
+        }
+        self._at_first = len(arms)
         for audited in later:
             self.add(audited)
 
@@ -50,97 +65,76 @@ class State:
         return [*(one for one in self.baseline if one[0]), *self.later]
 
     def add(self, audited: Audited) -> None:
-        """One more audit that is taken to look like this."""
+        """One more audit that is taken to look like this; an arm that is new begins with it."""
         self.later.append(audited)
         for arm, watched in self.watched.items():
             watched.add([audited[1].arms.get(arm, ArmSeen())])
+        for arm in sorted(audited[1].arms):
+            if arm not in self.watched:
+                number = len(self.watched) - self._at_first + 1
+                weight = (1 - AT_FIRST) / (number * (number + 1))
+                late = len(self.later)
+                self.watched[arm] = _Watched(self.witness, [audited[1]], arm, weight, late)
 
     def without(self, since: int) -> State:
         """This state as it was before the later audits from some place on."""
-        return State(self.baseline, self.later[:since])
+        return State(self.witness, self.baseline, self.later[:since])
 
     def drifted(self, alpha: float, odds: float) -> list[Found]:
-        """The rates that changed, the surest first."""
+        """What changed, the surest first; ``alpha`` is the target's, over all witnesses."""
         changes = [found for watched in self.watched.values() for found in watched.changes(odds)]
-        p = _adjusted([found.p_value for found in changes])
-        made = [found._replace(p_value=q) for found, q in zip(changes, p, strict=True)]
+        share = SHARES[self.witness]
+        made = (found._replace(p_value=min(1.0, found.p_value / share)) for found in changes)
         return sorted(found for found in made if found.p_value < alpha)
 
     def likeness(self, piece: Sequence[Audited], odds: float) -> float:
-        """The p-value of some audits' rates against all that this state showed, over the family."""
+        """The p-value of some audits against all that this state showed, over all witnesses."""
         found = [
             p
             for arm, watched in self.watched.items()
             for p in watched.beside([one.arms.get(arm, ArmSeen()) for _, one in piece], odds)
         ]
-        return min(_adjusted(found), default=1.0)
-
-    def facts(self, now: Seen, on: Sequence[str]) -> tuple[list[str], list[str]]:
-        """What an observation says, beside replies, that the baseline does not.
-
-        What alarms, and what is only told: of model, template, ... and prompt tokens.
-        """
-        told = [(fact, self._fresh(fact, now)) for fact in FACTS]
-        told += [("prompt_tokens", self._shifted(arm, found)) for arm, found in now.arms.items()]
-        loud = [words for fact, words in told if words and fact in on]
-        return loud, [words for fact, words in told if words and fact not in on]
-
-    def _fresh(self, fact: str, now: Seen) -> str | None:
-        before = {value for _, seen in self.baseline for value in seen.facts.get(fact, [])}
-        fresh = [value for value in now.facts.get(fact, []) if value not in before]
-        if not before or not fresh:
-            return None
-        return f"{fact}: {', '.join(sorted(before)[:3])} before, {', '.join(fresh[:3])} now"
-
-    def _shifted(self, arm: str, now: ArmSeen) -> str | None:
-        """Whether most prompts of an arm are longer, or shorter, by the same number of tokens."""
-        before: dict[str, int] = {}
-        for _, seen in self.baseline:
-            before |= seen.arms.get(arm, ArmSeen()).prompt_tokens
-        shifts = Counter(
-            tokens - before[asked] for asked, tokens in now.prompt_tokens.items() if asked in before
-        )
-        if shifts.total() < PROMPTS:
-            return None
-        shift, questions = shifts.most_common(1)[0]
-        if not shift or questions < SHIFTED * shifts.total():
-            return None
-        return (
-            f"under {arm}, prompts have {shift:+d} tokens: "
-            "text stands before the question that did not before, or no longer does"
-        )
+        return min(1.0, min(found, default=1.0) / SHARES[self.witness])
 
     def shares(self, most: int = 4) -> str:
-        """What this state looks like: its names' shares, and what is known beside replies."""
-        seen = [one for _, one in (*self.baseline, *self.later)]
-        said = []
-        for arm, watched in self.watched.items():
-            arms = [one.arms[arm] for one in seen if arm in one.arms]
-            samples = sum(one.samples for one in arms)
-            for name in watched.names:
-                hits = sum(one.names.get(name, 0) for one in arms)
-                said.append(f"under {arm} {name} {share(hits, samples)}")
-        facts = {
-            fact: sorted({v for one in seen for v in one.facts.get(fact, [])}) for fact in FACTS
-        }
-        said = [*said[:most], *(f"{fact} {', '.join(v[:3])}" for fact, v in facts.items() if v)]
-        return "; ".join(said) or "no replies to questions for the name"
+        """What this state looks like."""
+        said = [words for watched in self.watched.values() for words in watched.shares()]
+        return "; ".join(said[:most]) or "nothing that could be counted"
 
 
 class _Watched:
-    """What is watched of one arm, each as a series by question."""
+    """What is watched of one arm, each as a series by question, and its part of the level."""
 
-    def __init__(self, baseline: Sequence[Seen], arm: str) -> None:
-        self.arm = arm
+    def __init__(
+        self, witness: Counted, baseline: Sequence[Seen], arm: str, weight: float, late: int = 0
+    ) -> None:
+        self.witness, self.arm, self.weight, self.late = witness, arm, weight, late
         arms = [seen.arms.get(arm, ArmSeen()) for seen in baseline]
         #: Audits of before they were counted by question are compared as a whole.
         self.pooled = any(one.replies and not one.questions for one in arms)
-        presented = {seen.presented for seen in baseline if seen.presented}
-        self.names = _main(arms, presented)
-        lengths = [f"{_LONGER}{k}" for k in LENGTHS]
-        kinds = [*self.names, "another", "refuses", *lengths]
-        self.series = {what: Series() for what in kinds}
+        self.presented = {seen.presented for seen in baseline if seen.presented}
+        self.names = _main(arms, self.presented) if witness == "rates" else []
+        self.weights = dict(self._weights())
+        self.series = {what: Series() for what in self.weights}
         self.add(arms)
+
+    def _weights(self) -> Iterator[tuple[str, float]]:
+        """What is counted, and each one's part of this arm's level."""
+        if self.witness == "refusals":
+            yield "refuses", 1.0
+        elif self.witness == "lengths":
+            yield from ((str(k), 1 / len(LENGTHS[::2])) for k in LENGTHS[::2])
+        elif self.witness == "latency":
+            yield from ((str(k), 1 / (len(SLOWER) - 1)) for k in SLOWER)
+        else:
+            own = PRESENTED if self.presented else 0.0
+            rest = 1 - own - ANOTHER
+            for name in self.names:
+                if name in self.presented:
+                    yield name, own / len(self.presented)
+                else:
+                    yield name, rest / max(FAMILY, len(self.names))
+            yield _ANOTHER, ANOTHER
 
     def add(self, audits: Sequence[ArmSeen]) -> None:
         """An audit, or some that count as one."""
@@ -154,47 +148,83 @@ class _Watched:
     def _counts(self, asked: Sequence[tuple[str, Asked]], what: str) -> dict[str, tuple[int, int]]:
         counts: dict[str, tuple[int, int]] = {}
         for question, one in asked:
-            samples = one.replies if what.startswith(_LONGER) else one.samples
+            samples = self._samples(one)
             if samples:
                 hits, before = counts.get(question, (0, 0))
                 counts[question] = hits + self._hits(one, what), before + samples
         return counts
 
+    def _samples(self, one: Asked) -> int:
+        if self.witness == "lengths":
+            return one.replies
+        return one.timed if self.witness == "latency" else one.samples
+
     def _hits(self, one: Asked, what: str) -> int:
-        if what.startswith(_LONGER):
-            return one.longer.get(what.removeprefix(_LONGER), 0)
-        if what == "refuses":
+        if self.witness == "lengths":
+            return one.longer.get(what, 0)
+        if self.witness == "latency":
+            return one.slower.get(what, 0)
+        if self.witness == "refusals":
             return one.refuses
-        if what == "another":
+        if what == _ANOTHER:
             others = sum(n for name, n in one.names.items() if name not in self.names)
             return min(one.samples, others)
         return one.names.get(what, 0)
 
-    def changes(self, odds: float) -> Iterator[Found]:
-        """The evidence of a change in each thing that is watched; lengths count as one."""
-        for what in (*self.names, "another", "refuses"):
-            subject = _SUBJECTS.get(what, f"replies that give the name {what}")
-            yield self._found(self.series[what].change(odds), what, subject)
-        lengths = {k: self.series[f"{_LONGER}{k}"].change(odds) for k in LENGTHS}
-        best = min(lengths, key=lambda k: lengths[k].p_value)
-        subject = f"replies longer than {2**best} characters"
-        yield self._found(drift.over(lengths.values()), f"{_LONGER}{best}", subject)
+    def _pairs(self, odds: float) -> Iterator[tuple[str, Series, Series | None, float]]:
+        """What is counted, with its series, that of the audits since, and the band's width."""
+        for what, series in self.series.items():
+            if self.witness != "latency":
+                yield what, series, None, odds
+            elif (twice := self.series.get(str(int(what) + 1))) is not None:
+                yield what, series, twice, 1.0
 
-    def _found(self, change: Change, what: str, subject: str) -> Found:
-        told = change.p_value < 1  # words take longer than the test
-        shares = _said(self.series[what], change.since) if told else "no change"
-        said = f"under {self.arm}, {subject}: {shares}"
-        return Found(change.p_value, change.since, said)
+    def changes(self, odds: float) -> Iterator[Found]:
+        """The evidence of a change in each thing that is watched."""
+        for what, series, late, band in self._pairs(odds):
+            change = series.change(band, late)
+            if change is not NONE:
+                p = change.p_value / (self.weights[what] * self.weight)
+                yield Found(p, change.since + self.late, self._said(what, series, late, change))
 
     def beside(self, audits: Sequence[ArmSeen], odds: float) -> Iterator[float]:
         """The p-value of some audits against all before, for each thing that is watched."""
         asked = [one for seen in audits for one in self._by_question(seen)]
-        p = {
-            what: series.beside(self._counts(asked, what), odds)
-            for what, series in self.series.items()
-        }
-        lengths = [p.pop(f"{_LONGER}{k}") for k in LENGTHS]
-        yield from (*p.values(), min(1.0, min(lengths) * len(lengths)))
+        for what, series, late, band in self._pairs(odds):
+            now = what if late is None else str(int(what) + 1)
+            p = series.beside(self._counts(asked, now), band, one_sided=late is not None)
+            yield p / (self.weights[what] * self.weight)
+
+    def _said(self, what: str, series: Series, late: Series | None, change: Change) -> str:
+        shares = _said(series, late or series, change.since)
+        now = None if late is None else str(int(what) + 1)
+        return f"under {self.arm}, {self._subject(what, now)}: {shares}"
+
+    def _subject(self, what: str, now: str | None = None) -> str:
+        """What is counted, in words."""
+        if self.witness == "lengths":
+            return f"replies longer than {2 ** int(what)} characters"
+        if self.witness == "latency":
+            then = f"replies that take longer than {TICK_S * 2 ** int(what):g} s before"
+            return f"{then}, and {TICK_S * 2 ** int(now):g} s since" if now else then
+        if self.witness == "refusals":
+            return "refusals"
+        named = f"replies that give the name {what}"
+        return "replies that give another name" if what == _ANOTHER else named
+
+    def shares(self) -> Iterator[str]:
+        """All that was counted so far, in words; of lengths and times the nearest to the middle."""
+        counted = []
+        for what, series in self.series.items():
+            whole = series.until(series.later + 1)
+            counted.append((what, int(whole.hits.sum()), int(whole.samples.sum())))
+        if self.witness in ("lengths", "latency"):
+            counted = sorted(counted, key=lambda one: abs(2 * one[1] - one[2]))[:1]
+        for what, hits, samples in counted:
+            if what in self.names:
+                yield f"under {self.arm} {what} {share(hits, samples)}"
+            elif what != _ANOTHER:
+                yield f"under {self.arm} {self._subject(what)} {share(hits, samples)}"
 
 
 def _main(arms: Sequence[ArmSeen], presented: set[str]) -> list[str]:
@@ -206,18 +236,13 @@ def _main(arms: Sequence[ArmSeen], presented: set[str]) -> list[str]:
     return sorted(presented | {name for name, n in counts.items() if n >= MAIN * max(1, samples)})
 
 
-def _adjusted(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted over all that is watched; what is not watched counts too."""
-    others = [1.0] * max(0, FAMILY - len(p_values))
-    return holm([*p_values, *others])[: len(p_values)]
-
-
-def _said(series: Series, since: int) -> str:
+def _said(series: Series, late: Series, since: int) -> str:
     """A change in words, of the questions that both sides have."""
-    base, before, whole = series.until(1), series.until(since + 1), series.until(series.later + 1)
-    hits, samples = whole.hits - before.hits, whole.samples - before.samples
-    both = (base.samples > 0) & (samples > 0)
-    then = share(int(base.hits[both].sum()), int(base.samples[both].sum()))
+    before, until = series.until(since + 1), late.until(since + 1)
+    whole = late.until(late.later + 1)
+    hits, samples = whole.hits - until.hits, whole.samples - until.samples
+    both = (before.samples > 0) & (samples > 0)
+    then = share(int(before.hits[both].sum()), int(before.samples[both].sum()))
     return f"{then} before, {share(int(hits[both].sum()), int(samples[both].sum()))} since"
 
 

@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from harness import charts
+from harness.audits.events import Event
 from harness.audits.history import History
 from harness.audits.seen import ArmSeen, Seen
-from harness.audits.watching import Event, instant
+from harness.audits.watching import instant
 from harness.console import percent, plain
 from harness.report.page import asset, page_templates, policy
 from harness.report.rows import name_of, short_arm

@@ -50,7 +50,7 @@ def run(
         say(f"not told yet, {problem}", err=True)
     if found.state in ("silent", "stopped"):
         sys.exit(exits.NOT_FOUND_OUT)
-    if fail_on and any(event.kind not in ("recovered", "settled") for event in found.raised):
+    if fail_on and any(event.opens for event in found.raised):
         sys.exit(exits.FOUND)
 
 

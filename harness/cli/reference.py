@@ -6,6 +6,7 @@ cannot say what is not there. `make reference` writes it, and a test says whethe
 
 from __future__ import annotations
 
+import datetime
 import textwrap
 import types
 from collections.abc import Iterator
@@ -164,6 +165,7 @@ _WORDS: Final = {
     float: "number",
     bool: "true or false",
     Any: "any value",
+    datetime.datetime: "instant",
     type(None): "null",
 }
 

@@ -131,6 +131,9 @@ audits = Table(
     Column("requests", WHOLE, nullable=False),
     Column("tokens", sa.BigInteger, nullable=False),
     Column("money", Float, nullable=False),
+    #: The share of the month's budget that is used after it; what it saw was judged.
+    Column("budget_used", Float),
+    Column("judged", WHOLE),
     sa.UniqueConstraint("audit", "due"),
 )
 #: One row an alarm. The event's name is unique: it is raised once.
@@ -143,8 +146,13 @@ alarms = Table(
     Column("due", _words(40), nullable=False),
     Column("raised", _words(40), nullable=False),
     Column("content", Text, nullable=False),
+    #: When somebody said that they know of it, and when it was over (and by which event).
+    Column("acked", _words(40)),
+    Column("closed", _words(40)),
+    Column("closed_by", _words(200)),
 )
 #: One row an alarm and channel, once it was told there; ``attempts`` counts those that failed too.
+#: Who tells it holds a lease meanwhile.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -153,6 +161,47 @@ deliveries = Table(
     Column("told", _words(40)),
     Column("attempts", WHOLE, nullable=False),
     Column("problem", Text),
+    Column("leased_until", _words(40)),
+    Column("holder", _words(100)),
+    Column("reminders", WHOLE),
+)
+#: From which row of `audits` on something holds: a witness is watched, a baseline is compared with,
+#: a schedule is kept. Nothing before it is judged by it.
+beginnings = Table(
+    "beginnings",
+    metadata,
+    Column("audit", _words(64), primary_key=True),
+    Column("what", _words(200), primary_key=True),
+    Column("since", WHOLE, nullable=False),
+)
+#: The first row of `alarms` that a channel is told, for it came after the channel.
+channels = Table(
+    "channels",
+    metadata,
+    Column("audit", _words(64), primary_key=True),
+    Column("channel", _words(64), primary_key=True),
+    Column("since", WHOLE, nullable=False),
+)
+#: Changes that somebody wanted: after a row of `audits` what a target shows is what it should be.
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("audit", _words(64), nullable=False),
+    Column("after", WHOLE, nullable=False),
+    Column("target", _words(64)),
+    Column("witness", _words(64)),
+    Column("at", _words(40), nullable=False),
+)
+#: Times in which nobody wants to be told.
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("audit", _words(64), nullable=False),
+    Column("target", _words(64)),
+    Column("begins", _words(40), nullable=False),
+    Column("until", _words(40), nullable=False),
 )
 #: What a scorer found in a text, by digests of both: whoever meets the text again need not score
 #: it.

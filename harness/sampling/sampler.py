@@ -80,6 +80,8 @@ class Sampler:
         self.ledger = self._ledger(folder)
         self.spending.tell = functools.partial(progress.told, BUDGET)
         self._paces: list[Pace] = []
+        #: Why a target was given up, by its name.
+        self.given_up: dict[str, str] = {}
 
     def run(self) -> None:
         """Sample until nothing is owed, a cap is reached, or the user stops it.
@@ -183,6 +185,7 @@ class Sampler:
             except TruenameError as problem:
                 self.progress.say(settings.name, "stopped")
                 problems.append(problem)
+                self.given_up[settings.name] = problem.what
                 if not isinstance(problem, TargetError):
                     self.stop(problem.what)
             else:

@@ -129,8 +129,17 @@ class Shop:
         )
 
 
+#: A month that is told in some of its days only has gaps; two models differ in lengths too.
+WATCH = "{watch: [rates, model, template, prompt_tokens, silence, failures]}"
 #: What a month of such a host raises, and on which days.
-EXPECTED = [("change", "11"), ("silence", "19"), ("recovered", "22"), ("change", "22")]
+EXPECTED = [
+    ("change", "11", "rates"),
+    ("change", "11", "prompt_tokens"),
+    ("silence", "19", "silence"),
+    ("recovered", "22", "silence"),
+    ("returned", "22", "rates"),
+    ("returned", "22", "prompt_tokens"),
+]
 
 
 def prepared(tmp_path, shop, **fields):
@@ -142,4 +151,4 @@ def prepared(tmp_path, shop, **fields):
 
 
 def told(history):
-    return [(e.kind, e.due[8:10]) for e in history.alarms("watch")]
+    return [(e.kind, e.due[8:10], e.witness) for e in history.alarms("watch")]

@@ -12,7 +12,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from harness.audits import alarms
-from harness.audits.watching import Event
+from harness.audits.events import Event
 from harness.errors import AuditError
 from tests.audits.shop import Receiver, audit
 from tests.commands import PATIENCE_S
@@ -28,6 +28,13 @@ EVENT = Event(
     ["under absent, ..."],
     1e-9,
 )
+
+
+def raised(wanted, history, event=EVENT):
+    """An audit whose channels are known when something is raised."""
+    alarms.meet(wanted, history)
+    assert history.raise_(event)
+    return wanted
 
 
 def test_alarms_reach_real_receivers_signed_retried_and_once(serve, history, tmp_path, monkeypatch):
@@ -67,6 +74,7 @@ def test_alarms_reach_real_receivers_signed_retried_and_once(serve, history, tmp
             },
         ]
         wanted = audit(notify=channels)
+        alarms.meet(wanted, history)
         assert history.raise_(EVENT) and not history.raise_(EVENT)
         for _ in range(3):
             assert alarms.tell(wanted, history, lambda event: "results/watch-x/report.html") == []
@@ -114,7 +122,7 @@ def test_a_channel_that_fails_is_tried_again_next_time_and_the_others_are_not(
             {"kind": "slack", "url": ok.host.url},
         ]
     )
-    history.raise_(EVENT)
+    raised(wanted, history)
     assert len(alarms.tell(wanted, history, str)) == 1
     (tmp_path / "up").touch()
     assert alarms.tell(wanted, history, str) == [] and len(ok.posted) == 1
@@ -132,16 +140,16 @@ def test_a_receiver_that_redirects_leads_nowhere_and_its_address_is_not_told(
     inside = Receiver(serve)
     away = serve(lambda path, body, number: (status, {"Location": inside.host.url}, b""))
     monkeypatch.setenv("HOOK", f"{away.url}/services/T0-secret-path")
-    history.raise_(EVENT)
-    (problem,) = alarms.tell(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history, str)
+    wanted = raised(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history)
+    (problem,) = alarms.tell(wanted, history, str)
     assert inside.host.seen == [] and f"HTTP {status}" in problem and "T0-secret" not in problem
 
 
 def test_a_receiver_that_is_not_there_is_told_without_what_is_secret_of_it(history, monkeypatch):
     monkeypatch.setenv("HOOK", "http://127.0.0.1:1/services/T0-secret-path")
     monkeypatch.setattr(alarms, "ATTEMPTS", 1)
-    history.raise_(EVENT)
-    (problem,) = alarms.tell(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history, str)
+    wanted = raised(audit(notify=[{"kind": "slack", "url": "$HOOK"}]), history)
+    (problem,) = alarms.tell(wanted, history, str)
     assert "127.0.0.1" in problem and "T0-secret" not in problem
 
 
@@ -151,7 +159,7 @@ def test_only_an_address_of_http_is_asked(history, monkeypatch, address):
     wanted = audit(notify=[{"kind": "slack", "url": "$HOOK"}])
     with pytest.raises(AuditError, match="holds no address"):
         alarms.check(wanted)
-    history.raise_(EVENT)
+    raised(wanted, history)
     assert "none of HTTP" in alarms.tell(wanted, history, str)[0]
 
 
@@ -159,7 +167,7 @@ def test_what_a_command_writes_is_read_within_bounds(history):
     endless = (
         "import sys; sys.stdout.write('o' * 10**7); sys.stderr.write('e' * 10**7); sys.exit(7)"
     )
-    history.raise_(EVENT)
     wanted = audit(notify=[{"kind": "command", "run": [sys.executable, "-c", endless]}])
+    raised(wanted, history)
     (problem,) = alarms.tell(wanted, history, str)
     assert "exit code 7: eee" in problem and len(problem) < 300

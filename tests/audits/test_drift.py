@@ -55,16 +55,18 @@ def test_for_some_questions_the_chance_is_that_of_every_way_to_share_out_the_hit
     assert drift.p_value(before, since) == pytest.approx(2 * few, rel=1e-9)
 
 
-@pytest.mark.parametrize("histories", [30, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("histories", [30, pytest.param(500, marks=pytest.mark.slow)])
 def test_it_holds_under_endless_looking_whatever_questions_are_missing(histories):
     rng, alarmed = np.random.default_rng(1), 0
     for _ in range(histories):
         rates, watched, first = rng.beta(0.4, 0.4, 15), Series(), True
+        found = []
         for audit in range(60):
             left = np.ones(15) if first else rng.random(15) < (2 / 3 if audit < 40 else 1 / 3)
             watched.add(asked(rng.binomial(3, rates), 3 * left))
             first = False
-            alarmed += watched.change().p_value < 0.01
+            found.append(watched.change().p_value)
+        alarmed += min(found) < 0.01
     assert alarmed <= histories / 100
 
 

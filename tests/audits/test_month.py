@@ -11,7 +11,7 @@ import pytest
 from harness.audits import run_audit
 from harness.audits.history import History
 from harness.journal import open_engine
-from tests.audits.shop import DAY, EXPECTED, START, Lab, Receiver, Shop, prepared, told
+from tests.audits.shop import DAY, EXPECTED, START, WATCH, Lab, Receiver, Shop, prepared, told
 from tests.browser import axe, chromium
 from tests.commands import Moment, truename, typed, until
 
@@ -27,7 +27,8 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
 ):
     lab = Lab() if database.startswith("sqlite") else None
     shop, hook = Shop(serve, lab), Receiver(serve)
-    loaded = prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
+    hooked = f"[{{kind: webhook, url: '{hook.host.url}'}}]"
+    loaded = prepared(tmp_path, shop, notify=hooked, alarm=WATCH)
     results = tmp_path / "results"
     for day in days:
         shop.day = day
@@ -37,11 +38,12 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
         assert run_audit(loaded, results, database, now=now + DAY / 2).state == "nothing due"
     history = History(open_engine(database))
     assert told(history) == EXPECTED
-    assert [(e["kind"], e["due"][8:10]) for e in hook.posted] == EXPECTED
-    change = history.alarms("watch")[0]
-    assert any("name nex: " in c for c in change.changes) and any(
-        f"{25 if lab else 22:+d} tokens" in c for c in change.changes
-    )
+    assert [(e["kind"], e["due"][8:10], e["witness"]) for e in hook.posted] == EXPECTED
+    change, prompts, down, *_ = history.alarms("watch")
+    assert any("name nex: " in c for c in change.changes)
+    assert f"{25 if lab else 22:+d} tokens" in prompts.changes[0]
+    assert down.target == "shop" and "HTTP 503" in down.changes[0]
+    assert not any(alarm.is_open for alarm in history.states("watch"))
     status = truename("audit", "status", "--results", results, "--store", database)
     assert (
         status.exit_code == 0
@@ -84,7 +86,8 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
 def test_killed_at_eighteen_moments_the_month_is_the_same(tmp_path, serve, database):
     """Before some statement of the database, or while the host holds an answer."""
     shop, hook = Shop(serve), Receiver(serve)
-    prepared(tmp_path, shop, notify=f"[{{kind: webhook, url: '{hook.host.url}'}}]")
+    hooked = f"[{{kind: webhook, url: '{hook.host.url}'}}]"
+    prepared(tmp_path, shop, notify=hooked, alarm=WATCH)
     draw, killed = random.Random(3), 0
     for day in (1, 2, 10, 11, 12, 19, 20, 22, 30):
         shop.day = day
@@ -112,7 +115,7 @@ def test_killed_at_eighteen_moments_the_month_is_the_same(tmp_path, serve, datab
     history.engine.dispose()
 
 
-def test_the_months_budget_is_a_silence_that_is_told(tmp_path, serve):
+def test_the_months_budget_is_warned_of_and_told_once_and_no_outage(tmp_path, serve):
     loaded = prepared(tmp_path, Shop(serve), budget="{month: {requests: 30}}")
     states = [run_audit(loaded, tmp_path / "results", None, now=START + n * DAY) for n in range(3)]
     assert [s.state for s in states] == ["done", "done", "silent"]
@@ -120,5 +123,8 @@ def test_the_months_budget_is_a_silence_that_is_told(tmp_path, serve):
         states[1].reason.startswith("the budget is reached")
         and states[2].reason == "the month's budget is used up"
     )
-    assert [e.kind for e in states[2].raised] == ["silence"]
+    assert [(e.kind, e.severity) for s in states for e in s.raised] == [
+        ("budget", "info"),
+        ("budget", "critical"),
+    ]
     assert run_audit(loaded, tmp_path / "results", None, now=START + 31 * DAY).state == "done"

@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 #: The journal as it was before its schema had revisions.
 FIRST: Final = "0001"
 #: The last one that may have been made halfway, by a truename that did not make it at once.
