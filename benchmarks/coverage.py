@@ -10,23 +10,29 @@
 - `heavy`: one question in K always says the name.
 - `languages`: rates differ between languages; the true rate is that over languages like them.
 - `missing`: replies that show the name are missing more often than others.
+- `dependent`: a cache gives replies again, or a router changes the model; the true rate is the
+  host's, over all its backends.
 - `errors`: the classifier misses 10 % and invents 4 %, known from so many labelled replies.
 - `differences`: of two sides, over the questions asked (replies permuted) and over questions like
   them (whole sides permuted, where all repeats of a question are copies).
 
-Every setting in which an interval holds in under 94 % of runs is listed, with what is beside it.
+At the end stands one table of every setting in which `rate_low` to `rate_high` (or the interval of
+a difference) holds in under 94 % of runs: with the interval that the tally has beside it, and what
+the report says there, as its own tables and sentences make it of some of the runs (`warned.py`).
 """
 
 from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
+from warned import MISSING, warned
 
 from harness.counting.counted import ByQuestion
 from harness.counting.difference import difference
@@ -97,6 +103,85 @@ METHODS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, float]]] = {
 }
 
 
+#: Runs of a setting that a report is made of.
+REPORTED = 10
+#: What speaks of each kind of setting: names of the story's sentences, and of `warned`.
+ANSWERS = {
+    "alike": ("few questions", "few questions carry it"),
+    "heavy": ("few questions", "few questions carry it"),
+    "languages": ("these languages", "questions"),
+    "missing": (MISSING, "too many missing", "open for what is missing", "missing by question"),
+    "dependent": ("repeats",),
+    "errors": ("classifier",),
+    "differences": (),
+    "differences, copies": (),
+}
+
+
+class Under(NamedTuple):
+    """A setting under the level: how often the interval held, and another beside it; what is said,
+    by how many of the reports that were made.
+    """
+
+    kind: str
+    setting: str
+    held: float
+    beside: str
+    said: Counter[str]
+    reports: int
+
+
+under: list[Under] = []
+examples: dict[tuple[str, str], str] = {}
+#: Whether each reply shows the name, by question and round, and more of what `warned` takes.
+Replies = dict[str, np.ndarray]
+
+
+def replies(hits: np.ndarray, rounds: int, gone: np.ndarray | None = None) -> Replies:
+    """Hits by question, and missing replies, in any order."""
+    at = rng.random((len(hits), rounds)).argsort(1).argsort(1)
+    made = {"rio": at < hits[:, None]}
+    return made if gone is None else made | {"gone": at >= rounds - gone[:, None]}
+
+
+def note(kind: str, held: Seen, beside: str, runs: Iterable[Replies]) -> None:
+    """Keep a setting that is under the level, with what reports of its runs say."""
+    if held.held >= LEVEL:
+        return
+    said: Counter[str] = Counter()
+    reports = 0
+    for run in itertools.islice(runs, REPORTED):
+        told = warned(**run)
+        reports += 1
+        for name in set(told) & set(ANSWERS[kind]):
+            said[name] += 1
+            examples.setdefault((kind, name), told[name])
+    under.append(Under(kind, held.setting, held.held, beside, said, reports))
+
+
+def percent(held: float) -> str:
+    return f"{100 * held:.1f} %"
+
+
+def table_of_all() -> None:
+    """One table of every setting under the level."""
+    print(f"\nevery setting under {100 * LEVEL:.0f} %, and what {REPORTED} reports of each say\n")
+    print("| kind | setting | held | beside it | the report says |\n|---|---|---|---|---|")
+    for one in under:
+        said = [
+            f"{name}{'' if n == one.reports else f' ({n} of {one.reports})'}"
+            for name in ANSWERS[one.kind]
+            if (n := one.said[name])
+        ]
+        print(
+            f"| {one.kind} | {one.setting} | {percent(one.held)} | {one.beside} "
+            f"| {', '.join(said) or 'nothing'} |"
+        )
+    print("\n| kind | what is said | as in |\n|---|---|---|")
+    for (kind, name), text in examples.items():
+        print(f"| {kind} | {name} | {text} |")
+
+
 class Seen(NamedTuple):
     """How often a method's interval held the rate in one setting, and how wide it was."""
 
@@ -111,8 +196,8 @@ def seen(ends: list[tuple[float, float]], rate: float, setting: str) -> Seen:
     return Seen(float(held.mean()), float((high - low).mean()), setting)
 
 
-def told(title: str, found: dict[str, list[Seen]], beside: str = "") -> None:
-    """A line a method, and each setting in which the first of them is under the level."""
+def told(title: str, found: dict[str, list[Seen]]) -> None:
+    """A line a method."""
     settings = len(next(iter(found.values())))
     print(f"\n{title}: {settings} settings")
     print(f"{'method':28}{'settings under 94 %':>21}{'mean width':>12}   worst")
@@ -120,12 +205,6 @@ def told(title: str, found: dict[str, list[Seen]], beside: str = "") -> None:
         worst, width = min(results), np.mean([one.width for one in results])
         under = sum(one.held < LEVEL for one in results)
         print(f"{name:28}{under:>21}{width:>12.3f}   {100 * worst.held:.1f} % at {worst.setting}")
-    first, *others = found
-    for at, one in enumerate(found[first]):
-        if one.held < LEVEL:
-            values = ", ".join(f"{name} {100 * found[name][at].held:.1f} %" for name in others)
-            said = f"; {values}" if beside else ""
-            print(f"  {first} {100 * one.held:.1f} % at {one.setting}{said}{beside}")
 
 
 def alike(runs: int) -> None:
@@ -141,6 +220,7 @@ def alike(runs: int) -> None:
         if found[OURS][-1].held < LEVEL:
             drawn = rng.binomial(repeats, beta(rate, icc, (AGAIN * runs, questions)))
             found[OURS][-1] = seen([by_question(h, sizes) for h in drawn], rate, setting)
+        note("alike", found[OURS][-1], "", (replies(h, repeats) for h in drawn))
     told("replies to one question alike", found)
 
 
@@ -160,6 +240,7 @@ def heavy(runs: int) -> None:
             rates = np.where(rng.random((AGAIN * runs, questions)) < 1 / every, 1.0, base)
             drawn = rng.binomial(repeats, rates)
             found[OURS][-1] = seen([by_question(h, sizes) for h in drawn], rate, setting)
+        note("heavy", found[OURS][-1], "", (replies(h, repeats) for h in drawn))
         many = [h for h in drawn if h.sum() >= HITS]
         said.append(np.mean([half_from(h) <= FEW * questions for h in many] or [np.nan]))
     told("few questions carry the rate", found)
@@ -175,11 +256,13 @@ def languages(runs: int) -> None:
         (2, 3, 5, 8), (0.05, 0.3, 0.5), (0.1, 0.3, 0.7, 1), (0, 0.3)
     ):
         ends: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+        drawn = []
         for of in beta(rate, icc, (runs, count)):
             means = np.clip(np.repeat(of, 15), 1e-6, 1 - 1e-6)
             if icc_question:
                 means = rng.beta(*(p * (1 / icc_question - 1) for p in (means, 1 - means)))
             hits, sizes = rng.binomial(4, means), np.full(15 * count, 4)
+            drawn.append(hits)
             whole = clustered(hits, sizes)
             ends["by question"].append(whole[1:3])
             both = (one.reshape(count, 15).sum(1) for one in (hits, sizes))
@@ -187,7 +270,11 @@ def languages(runs: int) -> None:
         setting = f"{count} languages x 15 x 4, rate {rate}, icc {icc}, of questions {icc_question}"
         for name in found:
             found[name].append(seen(ends[name], rate, setting))
-    told("languages differ, for others like them", found, " (the report: these languages)")
+        wide = f"by language {percent(found['by language'][-1].held)}"
+        asked = np.repeat(np.arange(count), 15)
+        runs_of = (replies(h, 4) | {"languages": asked} for h in drawn)
+        note("languages", found["by question"][-1], wide, runs_of)
+    told("languages differ, for others like them", found)
 
 
 def missing(runs: int) -> None:
@@ -196,6 +283,7 @@ def missing(runs: int) -> None:
         (15, 45, 120), (0.1, 0.5, 0.9), (0, 0.3), (0.05, 0.3, 0.6)
     ):
         ends: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+        drawn = []
         for of in beta(rate, icc, (runs, questions)):
             said = rng.binomial(4, of)
             gone = rng.binomial(said, lost)
@@ -204,12 +292,64 @@ def missing(runs: int) -> None:
             if by.estimate is None:
                 continue
             asked = Asked(np.arange(questions), gone, np.full(questions, 4))
+            drawn.append((said - gone, gone))
             ends["of scored replies"].append(by.estimate[1:3])
             ends["with missing ones"].append(bounds(by, asked))
         setting = f"{questions} questions x 4, rate {rate}, icc {icc}, {lost} of its hits missing"
         for name in found:
             found[name].append(seen(ends[name], rate, setting))
-    told("missing because of the answer", found, " (the verdict takes these)")
+        wide = f"with missing ones {percent(found['with missing ones'][-1].held)}"
+        note("missing", found["of scored replies"][-1], wide, (replies(h, 4, g) for h, g in drawn))
+    told("missing because of the answer", found)
+
+
+#: How a host answers: a cache gives the first reply again, or a router changes the model.
+HOSTS = {
+    "a cache gives half again": 0.5,
+    "a cache gives one reply a question": 1.0,
+    "a router, random in each round": "rounds",
+    "a router, every 100 requests": "clock",
+    "a router keeps a question": "questions",
+}
+
+
+def answers(
+    how: float | str, backends: tuple[float, float], questions: int, rounds: int
+) -> Replies:
+    """What a host says: the name or not, and the text, by question and round."""
+    shape = questions, rounds
+    if isinstance(how, float):
+        rio = rng.random(shape) < beta(sum(backends) / 2, 0.3, (questions, 1))
+        texts, again = rng.integers(0, 2**60, shape), rng.random(shape) < how
+        again[:, 0] = False
+        first = (np.where(again, some[:, :1], some) for some in (rio, texts))
+        return dict(zip(("rio", "texts"), first, strict=True))
+    at = np.arange(questions * rounds).reshape(rounds, questions).T + rng.integers(0, 100)
+    of = {
+        "rounds": np.tile(rng.integers(0, 2, rounds), (questions, 1)),
+        "clock": at // 100 % 2,
+        "questions": np.tile(rng.integers(0, 2, (questions, 1)), (1, rounds)),
+    }
+    return {"rio": rng.random(shape) < np.array(backends)[of[how]]}
+
+
+def dependent(runs: int) -> None:
+    found: dict[str, list[Seen]] = {"by question": []}
+    for (host, how), questions, rounds, backends in itertools.product(
+        HOSTS.items(), (15, 45), (4, 10), ((0.9, 0.3), (0.15, 0.05))
+    ):
+        sizes, rate = np.full(questions, rounds), sum(backends) / 2
+        about = f"mean of {backends[0]} and {backends[1]}"
+        setting = f"{host}, {about}, {questions} questions x {rounds}"
+        for many in (runs, AGAIN * runs):
+            drawn = [answers(how, backends, questions, rounds) for _ in range(many)]
+            ends = [by_question(run["rio"].sum(1), sizes) for run in drawn]
+            held = seen(ends, rate, setting)
+            if held.held >= LEVEL:
+                break
+        found["by question"].append(held)
+        note("dependent", found["by question"][-1], "", drawn)
+    told("repeats depend on each other, for the host as a whole", found)
 
 
 def errors(runs: int) -> None:
@@ -219,16 +359,20 @@ def errors(runs: int) -> None:
     ):
         sizes = np.full(questions, 4)
         ends: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+        drawn = []
         for of in beta(rate, icc, (runs, questions)):
             hits = rng.binomial(4, of)
             shown = rng.binomial(hits, 0.9) + rng.binomial(4 - hits, 0.04)
             known = (share(rng.binomial(labelled, p), labelled) for p in (0.9, 0.96))
+            drawn.append(shown)
             raw = clustered(shown, sizes)
             ends["raw"].append(raw[1:3])
             ends["corrected"].append(corrected(raw, *known)[1:3])
         setting = f"{questions} questions x 4, rate {rate}, icc {icc}, {labelled} labelled"
         for name in found:
             found[name].append(seen(ends[name], rate, setting))
+        wide = f"corrected {percent(found['corrected'][-1].held)}"
+        note("errors", found["raw"][-1], wide, (replies(h, 4) for h in drawn))
     told("the classifier errs", found)
 
 
@@ -288,10 +432,11 @@ def differences(runs: int) -> None:
             ours = next(iter(found))
             if found[ours][-1].held < LEVEL:
                 found[ours][-1] = seen(beyond(AGAIN * runs, at, copies)[ours], 0.0, setting)
+            note(f"differences{', copies' if copies else ''}", found[ours][-1], "", ())
         told(f"differences{' where repeats are copies' if copies else ''}", found)
 
 
-KINDS = {f.__name__: f for f in (alike, heavy, languages, missing, errors, differences)}
+KINDS = {f.__name__: f for f in (alike, heavy, languages, missing, dependent, errors, differences)}
 
 
 def main(arguments: list[str]) -> None:
@@ -303,6 +448,7 @@ def main(arguments: list[str]) -> None:
     )
     for kind in arguments[1:] or KINDS:
         KINDS[kind](runs)
+    table_of_all()
 
 
 if __name__ == "__main__":

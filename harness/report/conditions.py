@@ -71,6 +71,11 @@ def turned_by_missing(f: Facts) -> bool:
     return against or (claimed.low > 0.5 and all(claimed.low > o.high for o in others))
 
 
+def by_classifier(f: Facts) -> bool:
+    """Whether the rates are the classifier's alone."""
+    return f.plain is not None and f.plain.claimed is not None and not f.plain.claimed.known.read
+
+
 def appears_untold(f: Facts) -> bool:
     """Whether the claimed name is given more often where no system message is sent."""
     if f.absent is None or f.plain is None or not (enough(f.absent) and enough(f.plain)):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+import pandas as pd
+
 from harness.report.conditions import (
     FEW,
     FEWEST,
@@ -17,6 +19,7 @@ from harness.report.conditions import (
     UNEVEN,
     appears_untold,
     beside,
+    by_classifier,
     carried_names,
     contradicted,
     few_questions,
@@ -198,9 +201,22 @@ def _says_uneven_questions(f: Facts) -> str:
 
 def _says_questions(f: Facts) -> str:
     return (
-        f"Intervals (95 %) are for questions like the {f.questions} that were asked; "
-        "other questions, sampling parameters or days may differ."
+        f"Intervals (95 %) are for questions like the {f.questions} that were asked, in the "
+        "languages that they were asked in; others, sampling parameters or days may differ."
     )
+
+
+def _says_classifier(f: Facts) -> str:
+    arm = _plain(f)
+    said = [
+        f"{name} {100 * one.row['corrected_low']:.0f}-{100 * one.row['corrected_high']:.0f} %"
+        for name, one in _names(arm, f)
+        if pd.notna(one.row["corrected_low"])
+    ]
+    known = "how often it errs is not known here"
+    if said:
+        known = f"corrected by those on labelled replies of other models: {', '.join(said)}"
+    return f"Names are found by a classifier whose errors these intervals leave out ({known})."
 
 
 def _says_stop(f: Facts) -> str:
@@ -353,6 +369,13 @@ SENTENCES: Final = (
     Sentence("testimony", "always", lambda f: True, lambda f: CAVEAT, "limits"),
     Sentence("lineage", "always", lambda f: True, lambda f: LINEAGE, "limits"),
     Sentence("questions", "always", lambda f: True, _says_questions, "limits"),
+    Sentence(
+        "classifier",
+        "replies were scored under bare or empty, and people read none of them",
+        by_classifier,
+        _says_classifier,
+        "limits",
+    ),
     Sentence(
         "one language",
         "replies in one language alone were scored under bare or empty",

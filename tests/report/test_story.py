@@ -182,6 +182,15 @@ def test_the_name_that_is_given_most_is_told_wherever_it_stands_in_the_tally():
     assert told.outcome == "contradicted" and "calls itself Nex in 90.0 %" in told.verdict
 
 
+def test_the_classifiers_errors_are_told_where_nobody_read():
+    made = names({BARE: {"rio": (0, 100), "nex": (90, 100)}})
+    told = " ".join(story(made, CAMPAIGN, {}).limits)
+    assert "errors these intervals leave out (how often it errs is not known here)" in told
+    made = made.assign(corrected_by="labelled replies", corrected_low=0.0, corrected_high=[0.1, 1])
+    told = " ".join(story(made, CAMPAIGN, {}).limits)
+    assert "on labelled replies of other models: Rio 0-10 %, Nex 0-100 %)" in told
+
+
 def test_no_claim_no_verdict():
     free = CAMPAIGN.model_copy(update={"claim": None})
     told = story(names({BARE: {"nex": (9, 10)}}), free, {})
