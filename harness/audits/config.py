@@ -70,7 +70,7 @@ class Schedule(Strict):
     def trigger(self) -> Any:
         from apscheduler.triggers.cron import CronTrigger
 
-        return CronTrigger.from_crontab(self.cron, timezone=ZoneInfo(self.timezone))
+        return CronTrigger.from_crontab(_by_name(self.cron), timezone=ZoneInfo(self.timezone))
 
     def due(self, now: datetime.datetime) -> datetime.datetime | None:
         """The last time that the schedule came round, up to ``now``.
@@ -92,6 +92,27 @@ class Schedule(Strict):
         """The next time after ``now``."""
         at = self.trigger().get_next_fire_time(None, now + datetime.timedelta(seconds=1))
         return None if at is None else at.astimezone(datetime.UTC)
+
+
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _by_name(cron: str) -> str:
+    """A cron expression with its weekdays by name: to cron 0 is Sunday, to apscheduler Monday."""
+    *others, days = cron.split(" ") or [""]
+    parts: list[str] = []
+    for part in days.split(","):
+        found = re.fullmatch(r"([0-7])(?:-([0-7]))?(?:/([1-7]))?", part)
+        if found is None:
+            parts.append(part)
+        elif found[2] is None and found[3] is None:
+            parts.append(_DAYS[int(found[1])])
+        else:
+            last = int(found[2] or 6)
+            parts += [_DAYS[day] for day in range(int(found[1]), last + 1, int(found[3] or 1))]
+            if last < int(found[1]):
+                return cron  # apscheduler says what is wrong with it
+    return " ".join([*others, ",".join(dict.fromkeys(parts))])
 
 
 class Caps(Strict):

@@ -201,7 +201,7 @@ class History(Raised):
         last = max((row["id"] for row in self.rows(audit)), default=0)
         row = {"audit": audit, "target": target, "witness": witness, "after": last}
         with self.engine.begin() as connection:
-            connection.execute(sa.insert(accepted).values(row, at=stamp(utcnow())))
+            connection.execute(sa.insert(accepted).values(row | {"at": stamp(utcnow())}))
 
     def accepted(self, audit: str) -> list[Accepted]:
         query = sa.select(accepted.c.after, accepted.c.target, accepted.c.witness)

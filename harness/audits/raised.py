@@ -114,7 +114,7 @@ class Raised:
         """Tell nothing of an audit, or of a target of it, until an instant."""
         row = {"audit": audit, "target": target, "until": stamp(until)}
         with self.engine.begin() as connection:
-            connection.execute(sa.insert(silences).values(row, begins=stamp(utcnow())))
+            connection.execute(sa.insert(silences).values(row | {"begins": stamp(utcnow())}))
 
     def silenced(self, audit: str, now: datetime.datetime) -> list[tuple[str | None, str]]:
         """The targets (None: all) of which nothing is told now, and until when."""

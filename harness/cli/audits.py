@@ -176,3 +176,121 @@ def forget(days: int, results: Path, store: str | None) -> None:
     with open_history(results, store) as history:
         names = forget_older(history, days, results)
     click.echo(f"prompts and replies of {len(names)} audits are deleted; their tallies are kept")
+
+
+_EVENT = click.option("--event", metavar="ID", help="One event, as `audit status` prints it.")
+_TARGET = click.option("--target", metavar="NAME", help="One target; default: all.")
+
+
+@audit.command()
+@click.argument("name")
+@_EVENT
+@_TARGET
+@RESULTS
+@STORE
+@told_plainly
+def accept(
+    name: str, event: str | None, target: str | None, results: Path, store: str | None
+) -> None:
+    """The change is wanted: what the audit NAME saw last is its baseline from now on."""
+    from harness import audits
+
+    with audits.open_history(results, store) as history:
+        for line in audits.accept(history, name, event, target):
+            click.echo(line)
+
+
+@audit.command()
+@click.argument("name")
+@_EVENT
+@RESULTS
+@STORE
+@told_plainly
+def ack(name: str, event: str | None, results: Path, store: str | None) -> None:
+    """Say that you know of the open alarms of the audit NAME: nobody is reminded of them."""
+    from harness import audits
+
+    with audits.open_history(results, store) as history:
+        for line in audits.acknowledge(history, name, event):
+            click.echo(line)
+
+
+@audit.command()
+@click.argument("name")
+@click.option("--for", "lasts", required=True, metavar="TIME", help="How long: 30m, 2h, 3d.")
+@_TARGET
+@RESULTS
+@STORE
+@told_plainly
+def silence(name: str, lasts: str, target: str | None, results: Path, store: str | None) -> None:
+    """Tell nobody of the audit NAME for a while; what is open at its end is told then."""
+    from harness import audits
+
+    with audits.open_history(results, store) as history:
+        for line in audits.silence(history, name, target, audits.duration(lasts)):
+            click.echo(line)
+
+
+@audit.command("test-alarm")
+@click.argument("name")
+@RESULTS
+@told_plainly
+def test_alarm(name: str, results: Path) -> None:
+    """Tell a test to every channel of the audit NAME.
+
+    Exit codes: 0 all took it, 3 one did not.
+    """
+    from harness import audits
+
+    wanted = audits.load_audit(name).audit
+    where = wanted.public_url or str(results)
+    told = audits.test_alarm(wanted, where)
+    for kind, problem in told:
+        click.echo(f"{kind}: {'told' if problem is None else f'not told, {problem}'}")
+    if not told:
+        click.echo(f"{wanted.audit} tells nobody: its file has no 'notify'")
+    if any(problem for _, problem in told):
+        sys.exit(exits.NOT_FOUND_OUT)
+
+
+@audit.command()
+@click.argument("name")
+@RESULTS
+@STORE
+@told_plainly
+def plan(name: str, results: Path, store: str | None) -> None:
+    """How small a drop of the presented name's rate the audit NAME finds in 1, 7 and 30 audits."""
+    from harness import audits
+
+    loaded = audits.load_audit(name)
+    with audits.open_history(results, store) as history:
+        for line in audits.drops(loaded, history):
+            click.echo(line)
+
+
+@audit.command()
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="A file that ends with .csv, .jsonl, .md or .parquet.",
+)
+@click.option(
+    "--table",
+    type=click.Choice(["history", "events"]),
+    default="history",
+    help="What was seen by audit, target, arm and name; or the alarms.",
+)
+@click.option("--audit", "name", metavar="NAME", help="Of one audit; default: of all.")
+@RESULTS
+@STORE
+@told_plainly
+def export(to: Path, table: str, name: str | None, results: Path, store: str | None) -> None:
+    """Write what audits saw, or the alarms, as a table."""
+    from harness import audits
+    from harness.tables import write_file
+
+    made = audits.history_frame if table == "history" else audits.events_frame
+    with audits.open_history(results, store) as history:
+        rows = write_file(made(history, name), to)
+    click.echo(f"{to}: {rows} rows")
