@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Final, TypeVar
 
@@ -47,7 +49,8 @@ def mapped(work: Callable[[A], B], batches: Iterable[A], jobs: int) -> Iterator[
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         try:
             for batch in chain(some, source):
-                waiting.append((batch, pool.submit(work, batch)))
+                with _deaf():
+                    waiting.append((batch, pool.submit(work, batch)))
                 if len(waiting) >= AHEAD * jobs:
                     first, done = waiting.popleft()
                     yield first, done.result()
@@ -62,3 +65,13 @@ def mapped(work: Callable[[A], B], batches: Iterable[A], jobs: int) -> Iterator[
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that begin meanwhile never hear Ctrl-C: it is for us, and we end them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

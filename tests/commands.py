@@ -115,6 +115,10 @@ class Typed:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def ctrl_c(self) -> None:
+        """What a terminal does: the signal goes to the command and to all that it began."""
+        os.killpg(self.pid, signal.SIGINT)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.join()
@@ -151,6 +155,7 @@ def _type(
 ) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(Path(told) / name, os.O_WRONLY | os.O_APPEND), number)
+    os.setpgid(0, 0)  # as a shell does
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
     os.environ.update(environment)

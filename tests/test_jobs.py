@@ -45,6 +45,18 @@ def test_a_killed_process_is_a_reason_and_no_traceback():
         list(mapped(_killed, [[1], [2]], 2))
 
 
+def _heard_ctrl_c(batch: list[int]) -> bool:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_ctrl_c_is_not_for_the_processes_that_work():
+    assert [heard for _, heard in mapped(_heard_ctrl_c, [[1], [2], [3]], 2)] == [False] * 3
+
+
 def test_batches_are_taken_as_they_are_needed():
     taken = []
 

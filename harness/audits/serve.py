@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -79,8 +79,8 @@ class Server:
         """Where the page is served."""
         return self.web.address if self.web else None
 
-    def run(self) -> None:
-        """Serve until a signal; audits under way are asked to stop, and saved."""
+    def run(self, say: Callable[[str], None]) -> None:
+        """Serve until a signal; audits under way are asked to stop, which is said, and saved."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stopping.set())
         self.scheduler.resume()
@@ -92,7 +92,7 @@ class Server:
             if time.monotonic() - looked >= LOOK_AGAIN_S:
                 looked = time.monotonic()
                 self._fire_all([name for name in self.names if self._is_left(name)])
-        self.close()
+        self.close(say)
 
     def _is_left(self, name: str) -> bool:
         """Whether something is left to do: an audit half done, an alarm to tell."""
@@ -118,6 +118,7 @@ class Server:
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            process_group=0,  # Ctrl-C would reach it too, and be the first of two signals
             env=os.environ | {STORE: self.store},  # an argument is seen by all of the machine
         )
         try:
@@ -127,12 +128,14 @@ class Server:
         finally:
             del self.processes[name]
 
-    def close(self) -> None:
+    def close(self, say: Callable[[str], None]) -> None:
         """Stop taking work, let what runs save itself, and go."""
         self.scheduler.shutdown(wait=False)
         running = list(self.processes.values())
         for process in running:
             process.terminate()
+        if running:
+            say(f"stopping; waiting for what is in flight of {len(running)} audits")
         for process in running:
             try:
                 process.wait(90)

@@ -95,8 +95,8 @@ def serve(
     for name in server.names:
         for line in audits.reaches(audits.load_audit(name)):
             say(line)
-    server.run()
-    click.echo("stopped; what was under way is saved")
+    server.run(say)
+    click.echo("stopped; what was under way is saved, and the same command goes on")
 
 
 @audit.command()

@@ -16,6 +16,6 @@ EXITS: Final = {
     FOUND: "something was found: a bundle that differs; with --fail-on, a drift or an alarm",
     USAGE: "usage or input: the message says what, where, and what to type next",
     NOT_FOUND_OUT: "could not be found out, or is not finished: a stopped run, a silent audit",
-    STOPPED: "stopped by Ctrl-C",
+    STOPPED: "stopped by Ctrl-C, all but `run` (3: not finished) and `audit serve` (0)",
     NOBODY_READS: "whoever read the output went away",
 }

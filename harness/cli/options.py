@@ -120,7 +120,8 @@ def told_plainly(command: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"truename: {error}", err=True)
             sys.exit(exits.USAGE)
         except KeyboardInterrupt:
-            click.echo("stopped; nothing that was saved is lost", err=True)
+            again = "nothing that was saved is lost, and the same command may be typed again"
+            click.echo(f"stopped; {again}", err=True)
             sys.exit(exits.STOPPED)
         except BrokenPipeError:
             sys.stderr.close()

@@ -107,6 +107,31 @@ def test_a_server_that_is_killed_with_all_its_work_finishes_it_when_it_is_back(
     assert entry.seen["shop"].arms["absent"].samples == 30 and told(history) == []
 
 
+def samples_in(history):
+    """How many samples are saved."""
+    with history.engine.connect() as connection:
+        return connection.scalar(sa.text("SELECT coalesce(sum(samples), 0) FROM responses"))
+
+
+@on("sqlite", "postgresql")
+def test_one_ctrl_c_ends_the_server_and_keeps_what_its_audit_has_in_flight(
+    tmp_path, serve, database, history
+):
+    shop = Shop(serve)
+    prepared(tmp_path, shop)
+    shop.hold(6)
+    with serving(tmp_path, database, "--http", "127.0.0.1:0") as (running, _):
+        until(lambda: shop.holds)
+        running.ctrl_c()
+        until(lambda: "stopping; " in running.stdout)
+        assert running.running
+        shop.let_go()
+        assert running.ended() == 0, running.stderr
+        assert "the same command goes on" in running.stdout and not running.stderr
+    whole = [body for _, body, _ in shop.host.seen if body.get("n") == 2]
+    assert samples_in(history) == 2 * len(whole[1:])  # the first is the preflight's
+
+
 @on("sqlite", "postgresql")
 def test_others_reach_the_page_with_a_token_only(tmp_path, serve, database):
     prepared(tmp_path, Shop(serve))

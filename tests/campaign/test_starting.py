@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from harness import campaign
 from harness.audits import load_audit
 from harness.campaign import begin, folders
+from harness.campaign.campaign import Settings
 from harness.cli.beginning import init
 from harness.errors import CampaignError
 
@@ -32,6 +35,11 @@ def test_a_campaign_to_begin_with_is_a_campaign(engine):
     assert loaded.campaign.targets[0].engine == engine
     assert begun.next == "truename plan mine"
     assert all(worst.requests > 0 for worst in campaign.worst_case(loaded))
+
+
+def test_there_is_a_campaign_to_begin_with_for_every_engine():
+    fields = [kind.model_fields["engine"] for kind in get_args(Settings)]
+    assert {get_args(field.annotation)[0] for field in fields} == set(ENGINES)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -234,5 +234,11 @@ def test_a_phone_shows_rates_without_scrolling_sideways(opened):
         box = cell.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     assert opened.locator("table.cards td[data-name=Rio]").first.is_visible()
+    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert opened.locator("table.heat.cards td[data-name='t bare']").first.is_visible()
+    for box in opened.locator(".scroll").all():  # heat maps, weights and failures too
+        inside = box.evaluate("e => e.scrollWidth - e.clientWidth")
+        assert inside <= 0, box.get_attribute("aria-label")
     opened.set_viewport_size({"width": 1280, "height": 720})
     assert opened.locator("figure svg.wide").is_visible() and not chart.is_visible()

@@ -100,7 +100,7 @@ def test_a_signal_lets_requests_in_flight_finish_and_the_run_goes_on_later(
     folder = campaign(tmp_path, served.url)
     with start(folder, "--log-file", "log.jsonl") as running:
         until(lambda: rows(folder) > 100 and served.chats == 48)  # the level is 8
-        running.send(number)
+        running.ctrl_c() if number == signal.SIGINT else running.send(number)
         until(lambda: stopping(folder))
         held.let_go.set()
         assert running.ended() == 3
