@@ -31,7 +31,7 @@ GROUND = (
     *("rendering", "guarded"),
 )
 WINGS = (
-    *("campaign", "lab", "targets", "journal", "sampling", "scoring"),
+    *("campaign", "lab", "targets", "journal", "sampling", "scoring", "lineup"),
     *("exposure", "counting", "weights", "report", "audits", "cli"),
 )
 ORDER = {name: place for place, name in enumerate((*GROUND, *WINGS))}
