@@ -1,6 +1,6 @@
 """Intervals for rates, tests between arms, and what else a count of hits can tell.
 
-Also: correction for the classifier's errors, sizes, and sequences that may stop early.
+Also: correction for the classifier's errors, and sequences that may stop early.
 
 Rates are from 0 to 1. Samples of one question are alike, so figures meant to hold for questions
 like those asked are clustered by question (`clustered`); `wilson` and the sequences speak of the
@@ -289,64 +289,6 @@ def _corrected(found: Clustered, se: Share, sp: Share, z: float) -> Corrected:
     spread = z * math.sqrt(variance)
     ends = rate - math.hypot(rate - low, spread), rate + math.hypot(high - rate, spread)
     return Corrected(inner, *(min(1.0, max(0.0, end)) for end in ends))
-
-
-#: Questions beyond which nobody plans.
-MOST_QUESTIONS = 1 << 20
-
-
-def questions_for(
-    rate: float,
-    width: float,
-    icc: float,
-    repeats: int,
-    confidence: float = 0.95,
-    *,
-    languages: int = 1,
-    language_icc: float = 0.0,
-) -> int | None:
-    """How many questions give an interval of at most ``width`` around ``rate``.
-
-    Each is asked ``repeats`` times. The Clopper-Pearson interval of n* effective samples, with
-    ``n* = k m / (1 + (m - 1) icc + m (k/L - 1) icc_L)`` for k questions in L languages, whose
-    replies to different questions correlate by ``icc_L`` within a language (Kish 1965, 8.2, two
-    levels), less Student's t with L - 1 degrees of freedom where languages count; and no narrower
-    than what so many questions leave unseen (`clustered`). None where no number of questions is
-    enough: then only more languages help.
-    """
-
-    def enough(questions: int) -> bool:
-        deff = 1 + (repeats - 1) * icc
-        effective = questions * repeats / deff
-        if language_icc and languages > 1:
-            deff += repeats * max(0.0, questions / languages - 1) * language_icc
-            t = float(special.stdtrit(languages - 1, 0.5 + confidence / 2))
-            effective = questions * repeats / deff * (z_of(confidence) / t) ** 2
-        low, high = clopper_pearson(rate * effective, effective, confidence)
-        if repeats > 1:
-            unseen = unseen_share(questions, confidence)
-            low, high = min(low, rate * (1 - unseen)), max(high, rate + (1 - rate) * unseen)
-        return high - low <= width
-
-    fewest = 1
-    while not enough(fewest):
-        fewest *= 2
-        if fewest > MOST_QUESTIONS:
-            return None
-    low, high = fewest // 2, fewest
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
-
-
-def zeros_for(below: float, confidence: float = 0.95) -> int:
-    """How many independent samples without a hit it takes to say that a rate is under ``below``.
-
-    ``log(1 - c) / log(1 - r)``, one-sided, exact. Source: Hanley and Lippman-Hand 1983, JAMA
-    249(13), doi:10.1001/jama.1983.03330370053031 (the rule of three).
-    """
-    return math.ceil(math.log(1 - confidence) / math.log1p(-below))
 
 
 #: Alternatives that a one-sided sequence bets on, as shares of the way from the threshold to the

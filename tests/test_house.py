@@ -22,6 +22,7 @@ GROUND = (
         "encodings",
         "special",
         "stats",
+        "sizes",
         "repeats",
         "console",
         "progress",

@@ -20,12 +20,9 @@ from harness.stats import (
     evidence_beyond,
     holm,
     permutation_within,
-    questions_for,
     sequence,
     share,
-    unseen_share,
     wilson,
-    zeros_for,
 )
 
 
@@ -172,24 +169,6 @@ def test_corrected_intervals_hold_where_the_true_sensitivity_is_less_than_all(qu
             found = corrected(clustered(hits, sizes), *(share(right, labelled) for right in errors))
             held.append(found.low - 1e-9 <= rate <= found.high + 1e-9)
         assert np.mean(held) >= 0.94, (rate, np.mean(held))
-
-
-def test_sizes():
-    assert zeros_for(0.01) == 299
-    assert questions_for(0.8, 0.1, 0.0, 1) == questions_for(0.8, 0.1, 0.9, 1)
-    once, often = questions_for(0.8, 0.1, 0.5, 1), questions_for(0.8, 0.1, 0.5, 20)
-    assert often > once / 2  # repeats buy little where samples of a question are alike
-    found = clopper_pearson(0.8 * once, once)
-    assert found.high - found.low <= 0.1
-
-
-def test_sizes_know_that_languages_differ():
-    alone = questions_for(0.5, 0.4, 0.5, 4)
-    assert questions_for(0.5, 0.4, 0.5, 4, languages=3, language_icc=0.1) is None
-    assert alone < questions_for(0.5, 0.4, 0.5, 4, languages=8, language_icc=0.05)
-    # a rate near 0 is no surer than what so many questions leave unseen
-    often = questions_for(0.01, 0.05, 0.0, 100)
-    assert unseen_share(often) * 0.99 <= 0.05 < unseen_share(often - 5)
 
 
 def test_sequences_hold_at_every_look():

@@ -231,7 +231,7 @@ def size(
 
     Before anything is spent.
     """
-    from harness import stats
+    from harness import sizes
 
     click.echo(
         f"for an interval {100 * width:g} points wide around {100 * rate:g} %, "
@@ -244,7 +244,7 @@ def size(
     )
     click.echo("  repeats  questions   samples")
     for repeats in (1, 2, 5, 10, 20):
-        questions = stats.questions_for(
+        questions = sizes.questions_for(
             rate,
             width,
             icc,
@@ -257,7 +257,7 @@ def size(
             click.echo(f"  {repeats:>7,}  no number of questions is enough: ask more languages")
         else:
             click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
-    zeros = stats.zeros_for(below, confidence)
+    zeros = sizes.zeros_for(below, confidence)
     click.echo(
         f"to say that a rate is below {100 * below:g} % by zero hits "
         f"({100 * confidence:g} %, one-sided): {zeros:,} questions, each asked once or more;"

@@ -57,6 +57,8 @@ def counts_of(rng: np.random.Generator) -> np.ndarray:
         return np.stack([0 * named, named, 0 * named, missing, 0 * named], 1)
     if rng.random() < 0.15:  # few questions give the names
         few = int(rng.integers(1, 5))
+        if rng.random() < 0.4:
+            repeats, few = int(rng.choice([9, 10])), 1
         made = np.zeros((questions, 5), dtype=int)
         made[:, 4] = repeats
         made[:few] = [0, repeats, 0, 0, 0] if rng.random() < 0.5 else [repeats, 0, 0, 0, 0]
