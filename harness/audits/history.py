@@ -87,6 +87,23 @@ class History(Raised):
         """The holder of an audit that is being worked on, whatever time it was due at."""
         return next((row["holder"] for row in self._unfinished(audit) if not is_gone(row)), None)
 
+    def asked(self) -> None:
+        """Ask the database for anything.
+
+        Raises
+        ------
+        StoreError
+            It does not answer.
+        """
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(sa.func.count()).select_from(beginnings))
+
+    def was_begun(self, audit: str, due: str) -> bool:
+        """Whether the audit that was due at a time, or a later one, was begun."""
+        query = sa.select(audits.c.id).where(audits.c.audit == audit, audits.c.due >= due)
+        with self.engine.connect() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def abandoned(self, audit: str) -> list[str]:
         """Times at which an audit was due that a worker began and left."""
         return [row["due"] for row in self._unfinished(audit) if is_gone(row)]

@@ -26,10 +26,12 @@ import waitress.parser
 
 from harness.audits import timeline
 from harness.audits.history import History
-from harness.errors import AuditError
+from harness.errors import AuditError, StoreError
 
 #: How long a page is kept, in seconds: looking costs others nothing.
 PAGE_KEPT_S: Final = 5.0
+#: The same of whether all is well.
+HEALTH_KEPT_S: Final = 1.0
 #: What bounds those who ask: threads that answer, connections, seconds that a connection may be
 #: still, bytes of a request's head and body.
 THREADS, CONNECTIONS, STILL_S, HEAD, BODY = 4, 100, 10, 16_384, 16_384
@@ -48,7 +50,9 @@ _STATUS: Final = {
     405: "405 Method Not Allowed",
     421: "421 Misdirected Request",
     500: "500 Internal Server Error",
+    503: "503 Service Unavailable",
 }
+Asks = Callable[[], list[str]]
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
 
@@ -91,6 +95,7 @@ class Web:
     http : HOST:PORT.
     token : what everyone has to bring, if anything.
     hosts : names under which it may be asked for, beside addresses and localhost.
+    health, ready : what is wrong, and why it cannot be used yet, in lines.
 
     Raises
     ------
@@ -105,6 +110,8 @@ class Web:
         http: str,
         token: str | None,
         hosts: Sequence[str] = (),
+        health: Asks = lambda: [],
+        ready: Asks = lambda: [],
     ) -> None:
         host, port = _place(http)
         if not is_loopback(host) and not token:
@@ -115,7 +122,9 @@ class Web:
             )
         self.history, self.results, self.token = history, results, token
         self.hosts = {"localhost", host.lower(), *(name.lower() for name in hosts)}
+        self.health, self.ready = health, ready
         self._kept: dict[bool, tuple[float, bytes]] = {}
+        self._found: dict[str, tuple[float, _Answer]] = {}
         self._making = threading.Lock()
         self._open: dict[int, Any] = {}
         self._server: Any = waitress.create_server(
@@ -138,11 +147,15 @@ class Web:
     def run(self) -> None:
         """Serve until closed."""
         self._server.run()
-        self._server.task_dispatcher.shutdown()
 
     def close(self) -> None:
         """End `run`, in whichever thread it is."""
-        self._server.trigger.pull_trigger(lambda: self._server.asyncore.close_all(self._open))
+        self._server.trigger.pull_trigger(self._end)
+
+    def _end(self) -> None:
+        """Let who answers end first: it wakes this thread, by a socket that has to be open."""
+        self._server.task_dispatcher.shutdown()
+        self._server.asyncore.close_all(self._open)
 
     def answer(self, asked: dict[str, Any], start: Start) -> Iterable[bytes]:
         """What WSGI calls."""
@@ -168,8 +181,8 @@ class Web:
         if asked["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _Answer(405, "text/plain", b"this server only reads\n")
         path = asked.get("PATH_INFO") or "/"
-        if path == "/health":
-            return _Answer(200, "text/plain", b"ok\n")
+        if path in ("/health", "/ready"):
+            return self._how_it_is(path)
         in_address = (parse_qs(asked.get("QUERY_STRING", "")).get("token") or [""])[0]
         in_header = asked.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
         if self.token and not _is_given(self.token, in_header or in_address):
@@ -181,6 +194,24 @@ class Web:
         if path == "/":
             return _Answer(200, "text/html", self._page(bool(self.token and not in_header)))
         return self._report(path)
+
+    def _how_it_is(self, path: str) -> _Answer:
+        """Whether all is well: 503 and why, where it is not. Kept for a moment: anybody may ask."""
+        with self._making:
+            made, answer = self._found.get(path, (0.0, None))
+            if answer is None or time.monotonic() - made > HEALTH_KEPT_S:
+                wrong = self._database() or (self.health if path == "/health" else self.ready)()
+                said = "".join(f"{line}\n" for line in wrong) or "ok\n"
+                answer = _Answer(503 if wrong else 200, "text/plain", said.encode())
+                self._found[path] = time.monotonic(), answer
+        return answer
+
+    def _database(self) -> list[str]:
+        try:
+            self.history.asked()
+        except StoreError:
+            return ["the database cannot be read"]
+        return []
 
     def _is_known(self, host: str | None) -> bool:
         """Whether the server may be asked for under a name; nobody can rebind an address."""

@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 
 from harness.audits.seen import ArmSeen, Seen
+from harness.audits.serve import open_server
 from harness.audits.web import CONNECTIONS, Web
-from tests.audits.shop import Shop, prepared, told
+from tests.audits.shop import DAY, Receiver, Shop, prepared, told
 from tests.commands import PATIENCE_S, truename, typed, until
 
 
@@ -67,6 +68,7 @@ def test_two_servers_run_what_was_missed_once_show_it_and_go_quietly(
         serving(tmp_path, database, *web) as (first, url),
         serving(tmp_path, database, *web) as (second, _),
     ):
+        until(lambda: get(f"{url}/ready") == (200, "ok\n"))
         assert get(f"{url}/health") == (200, "ok\n")
         until(lambda: [row["status"] for row in history.rows("watch")] == ["ok"])
         (row,) = history.rows("watch")
@@ -155,6 +157,59 @@ def test_others_reach_the_page_with_a_token_only(tmp_path, serve, database):
         assert get(url, Authorization="Bearer t0ken")[0] == 200
         assert get(url, Authorization="Bearer x")[0] == 401
         asked_to_go(running)
+
+
+@on("sqlite", "postgresql")
+def test_a_file_that_breaks_is_an_alarm_of_its_audit_and_the_server_goes_on(
+    tmp_path, serve, database, history
+):
+    hook = Receiver(serve)
+    hooked = f"[{{kind: webhook, url: '{hook.host.url}'}}]"
+    prepared(tmp_path, Shop(serve), notify=hooked)
+    whole = (tmp_path / "watch.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(whole.replace("audit: watch", "audit: other"))
+    web = ("other.yaml", "--http", "127.0.0.1:0")
+    with serving(tmp_path, database, *web) as (running, url):
+        until(lambda: [row["status"] for row in history.rows()] == ["ok", "ok"])
+        (tmp_path / "watch.yaml").write_text(whole.replace("audit:", "audti:"))
+        until(lambda: get(f"{url}/health") == (503, "watch.yaml: its file cannot be used\n"))
+        until(lambda: [body["kind"] for body in hook.posted] == ["broken"])
+        assert "audti" in "".join(hook.posted[0]["changes"])
+        (tmp_path / "watch.yaml").write_text(whole.replace("0 6 * * *", "0 7 * * *"))
+        until(lambda: get(f"{url}/health") == (200, "ok\n"))
+        until(lambda: len(hook.posted) == 2)
+        assert hook.posted[1]["kind"] == "recovered"
+        assert hook.posted[1]["closes"] == [hook.posted[0]["event"]]
+        asked_to_go(running)
+        assert running.stderr.count("unknown key 'audti'") == 1
+        assert "its file can be used again" in running.stderr
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_health_says_what_is_wrong(tmp_path, serve, database, history):
+    prepared(tmp_path, Shop(serve))
+    server = open_server([str(tmp_path / "watch.yaml")], tmp_path, database, None, None)
+    try:
+        assert server.ready() == ["it has not begun"]
+        server.begun = True
+        assert server.health() == []
+        server.files.since -= 2 * DAY
+        (late,) = server.health()
+        assert late.startswith(f"{tmp_path / 'watch.yaml'}: overdue since 2")
+        server._beat -= 100
+        assert server.health()[0].startswith("the loop is not back for 1")
+    finally:
+        server.close(str)
+    assert "it is stopping" in server.ready()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_database_that_is_gone_makes_the_server_unwell(history, tmp_path):
+    with page(history, tmp_path) as url:
+        assert get(f"{url}/ready") == (200, "ok\n")
+        with history.engine.begin() as connection:
+            connection.execute(sa.text("DROP TABLE beginnings"))
+        assert get(f"{url}/health") == (503, "the database cannot be read\n")
 
 
 def sent(url, request):
