@@ -23,8 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, ROWS = 80, 200
-#: Lines of a capture that are kept.
-LONGEST = 60
+#: Lines of a capture that are kept, from its beginning and its end.
+FIRST, LAST = 40, 12
 #: Commands that print a table, by what they show; the first ones need nothing but truename.
 TYPED = {
     "Sizes, before anything is spent": "truename size --rate 0.8 --width 0.1",
@@ -99,8 +99,10 @@ def captures(folder: Path) -> Iterator[str]:
     """The sections of the page."""
     for title, command in TYPED.items():
         lines = typed(shlex.split(command)[1:], folder)
-        rest = f"\n... {len(lines) - LONGEST} further lines" if len(lines) > LONGEST else ""
-        said = "\n".join(lines[:LONGEST]).strip("\n") + rest
+        left = len(lines) - FIRST - LAST
+        if left > 0:
+            lines[FIRST:-LAST] = [f"... {left} further lines"]
+        said = "\n".join(lines).strip("\n")
         yield f"## {title}\n\n```text\n$ {command}\n{said}\n```\n"
 
 

@@ -8,10 +8,19 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, console, print_json, say, told_plainly
+from harness.cli.options import (
+    AS_JSON,
+    RESULTS,
+    STORE,
+    Whole,
+    console,
+    print_json,
+    say,
+    told_plainly,
+)
 
 
-@click.group(short_help="Run audits that are due, and tell what changed")
+@click.group(cls=Whole, short_help="Run audits that are due, and tell what changed")
 def audit() -> None:
     """Watch endpoints: run audits that are due, keep their schedule, show what they found."""
 
@@ -48,6 +57,7 @@ def run(
         say(line)
     for problem in found.untold:
         say(f"not told yet, {problem}", err=True)
+    say("next: truename audit status")
     if found.state in ("silent", "stopped"):
         sys.exit(exits.NOT_FOUND_OUT)
     if fail_on and any(event.opens for event in found.raised):
@@ -105,7 +115,7 @@ def serve(
 @STORE
 @told_plainly
 def status(as_json: bool, results: Path, store: str | None) -> None:
-    """What each audit saw last, and the alarms."""
+    """Show what each audit saw last, and the alarms."""
     from harness.audits import open_history, show_status, status_data
 
     with open_history(results, store) as history:
@@ -113,6 +123,7 @@ def status(as_json: bool, results: Path, store: str | None) -> None:
             print_json(status_data(history))
         else:
             show_status(console(120), history)
+            say(f"next: truename {'audit page' if any(history.rows()) else 'init audit NAME'}")
 
 
 @audit.command()

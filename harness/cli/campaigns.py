@@ -150,7 +150,7 @@ def run(
     )
     gc.freeze()
     gc.enable()
-    done = sit(sitting, click.echo, _names_in)
+    done = sit(sitting, say, _names_in)
     if done.stopped:
         click.echo(f"{done.stopped}\nto go on: truename run {campaign} --run {done.run}")
         sys.exit(exits.NOT_FOUND_OUT)
@@ -227,13 +227,13 @@ def size(
     below: float,
     confidence: float,
 ) -> None:
-    """How many questions, asked how often, an interval of some width takes.
+    """Print how many questions, asked how often, an interval of some width takes.
 
     Before anything is spent.
     """
     from harness import sizes
 
-    click.echo(
+    say(
         f"for an interval {100 * width:g} points wide around {100 * rate:g} %, "
         f"where replies to one question correlate by {icc:g}"
         + (
@@ -258,11 +258,11 @@ def size(
         else:
             click.echo(f"  {repeats:>7,}  {questions:>9,}  {questions * repeats:>8,}")
     zeros = sizes.zeros_for(below, confidence)
-    click.echo(
+    say(
         f"to say that a rate is below {100 * below:g} % by zero hits "
         f"({100 * confidence:g} %, one-sided): {zeros:,} questions, each asked once or more;"
     )
-    click.echo("  repeats of one question may all be alike, so at zero hits they count once")
+    say("  repeats of one question may all be alike, so at zero hits they count once")
     click.echo("next: truename init campaign NAME, and `samples:` in it")
 
 
@@ -343,5 +343,6 @@ def inspect(
             for line in found.injection.lines:
                 click.echo(f"  template: {plain(line)}")
         click.echo("\n".join(written))
+        click.echo(f"next: truename {f'run {campaign}' if campaign else 'init campaign NAME'}")
     if found.unknown:
         sys.exit(exits.NOT_FOUND_OUT)

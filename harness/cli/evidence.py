@@ -73,11 +73,11 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     with stage("looks at the bundle, scores and counts its samples anew"):
         found = check(file, signer=signer, roots=roots, largest=largest)
     made_by = plain(found.manifest.versions.get("truename", "?"))
-    click.echo(
+    say(
         f"run {plain(found.manifest.run)}, {found.manifest.samples} samples, "
         f"{len(found.manifest.files)} files, made by truename {made_by}"
     )
-    click.echo(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
+    say(f"SHA-256 {found.fingerprint} (compare it with the one that was published)")
     for said in found.shown:
         say(said)
     for said in found.notes:
@@ -90,9 +90,7 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
         say(f"WRONG: {said}")
     if not found.sound:
         sys.exit(exits.FOUND)
-    click.echo(
-        "every file is as it was packed, and counting its samples again gives the same tables"
-    )
+    say("every file is as it was packed, and counting its samples again gives the same tables")
 
 
 @click.command(short_help="Make keys to sign bundles with")
@@ -104,4 +102,4 @@ def keys(file: Path) -> None:
 
     public, fingerprint = make_keys(file)
     click.echo(f"{file} (private: keep it, back it up, show it to nobody)\n{public} (to publish)")
-    click.echo(f"fingerprint {fingerprint}")
+    click.echo(f"fingerprint {fingerprint}\nnext: truename bundle RUN --sign {file}")

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from harness.cli.options import told_plainly
+from harness.cli.options import Whole, told_plainly
 
 
-@click.group(short_help="Write the lab's models for other tools")
+@click.group(cls=Whole, short_help="Write the lab's models for other tools")
 def lab() -> None:
     """The lab: small stand-in models that reproduce the founding case.
 

@@ -156,6 +156,15 @@ class Size(click.ParamType[int]):
         return int(number * thousand ** " KMGT".index((found[2] or " ").upper()))
 
 
+class Whole(click.Group):
+    """A group whose help lists the first sentence of each of its commands, whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(n, self.commands[n].get_short_help_str(300)) for n in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 class ManyParents(click.Command):
     """A command whose option --parents takes all values up to the next option."""
 

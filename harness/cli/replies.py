@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import QUIET, console, told_plainly
+from harness.cli.options import QUIET, console, say, told_plainly
 
 
 @click.command(short_help="Classify replies of another tool")
@@ -52,8 +52,8 @@ def score(file: Path, column: str | None, out: Path | None, jobs: int | None) ->
         found = score_file(file, to, column, jobs or cores())
     stances = ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common())
     names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
-    click.echo(f"{found.rows} rows, {found.failed} failed; {stances}")
-    click.echo(f"names: {names or 'none'}")
+    say(f"{found.rows} rows, {found.failed} failed; {stances}")
+    say(f"names: {names or 'none'}")
     click.echo(
         f"{to}\nnext: truename eval-classifier LABELS.jsonl says how right such verdicts are"
     )

@@ -109,6 +109,7 @@ def report(
         )
         show_banner(console(80), [*unfinished(opened), *reasons.told])
         show_bars(console(80), tables, campaign, opened.journal.record.notes())
+        click.echo(f"next: truename show {run} --where COLUMN=VALUE")
         return
     to = out or opened.folder / "report.html"
     owed = unfinished(opened)
@@ -229,7 +230,7 @@ def compare(
     results: Path,
     store: str | None,
 ) -> None:
-    """What changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
+    """Tell what changed between two runs of a campaign. BEFORE may be a stored samples.csv."""
     from harness import counting
     from harness.tables import write_bytes, write_file
 
@@ -242,8 +243,8 @@ def compare(
         write_file(found.rates, out)
     if junit:
         write_bytes(counting.junit(found, before, after), junit)
-    if drifted:
-        click.echo(f"next: truename show {after} --where COLUMN=VALUE")
+    shown = f"show {after} --where COLUMN=VALUE" if drifted else f"report {after}"
+    click.echo(f"next: truename {shown}")
     if fail_on and drifted:
         sys.exit(exits.FOUND)
 

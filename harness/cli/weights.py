@@ -72,8 +72,8 @@ def weights(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Is a checkpoint a blend of others? Compares every tensor of SUSPECT with the same one of its
-    parents.
+    """Tell whether a checkpoint is a blend of others: compare every tensor of SUSPECT with the
+    same one of its parents.
 
     A checkpoint is a folder with safetensors, one .safetensors or .gguf file, lab:NAME, or a URL:
     https (also a model's page on huggingface.co), s3, gs, az, which is read by range requests.
@@ -99,5 +99,9 @@ def weights(
         sys.exit(exits.STOPPED)
     say("\n".join(found.lines))
     click.echo("\n" + "\n".join(map(str, found.written)))
+    if not (out and (out / "campaign.yaml").is_file()):
+        click.echo("next: the same with --out results/RUN, and that run's report shows it")
+    else:
+        click.echo(f"next: truename report {out.name}")
     if not found.certain:
         sys.exit(exits.NOT_FOUND_OUT)
