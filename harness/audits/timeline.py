@@ -1,7 +1,7 @@
 """The audits' page: a time line for each audit and target.
 
-It shows identity shares, the alarms, the prompt's length and the cost; each point opens its run's
-report.
+The state of each audit and what is open come first; then identity shares, the prompt's length and
+the cost over time. Each alarm and each point opens its run's report.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from harness import charts
-from harness.audits.events import Event
+from harness.audits.config import load_audit
+from harness.audits.events import SEVERITIES, Event
 from harness.audits.history import History
+from harness.audits.instants import utcnow
+from harness.audits.links import anchor
+from harness.audits.power import finds, seen_so_far, sentence
+from harness.audits.raised import Alarm
 from harness.audits.seen import ArmSeen, Seen
+from harness.audits.status import state_of
 from harness.audits.watching import instant
 from harness.console import percent, plain
+from harness.errors import TruenameError
 from harness.report.page import asset, page_templates, policy
 from harness.report.rows import name_of, short_arm
 from harness.stats import wilson
@@ -29,6 +36,8 @@ from harness.tables import write_bytes
 #: Audits that a time line shows at most, the last ones.
 SHOWN: Final = 400
 SERIES: Final = 4
+#: Alarms that are over and notes that it shows at most, the last ones.
+PAST: Final = 100
 
 
 class Line(NamedTuple):
@@ -66,18 +75,28 @@ def render(history: History, results: Path, link: Callable[[str], str]) -> str:
     by_audit: dict[str, list[dict[str, Any]]] = {}
     for row in history.rows():
         by_audit.setdefault(row["audit"], []).append(row)
-    raised = history.alarms()
+    alarms = history.states()
+    raised = [alarm.event for alarm in alarms]
     lines = [
         line
         for name, rows in by_audit.items()
         for line in _lines(name, rows, raised, results, link)
     ]
-    style = asset("page.css")
+    style = asset("page.css") + (Path(__file__).parent / "timeline.css").read_text("utf-8")
     template = page_templates(Path(__file__).parent).get_template("timeline.html.j2")
+    now = utcnow()
+    silenced = {name: history.silenced(name, now) for name in by_audit}
+    shown = [_shown(alarm, silenced, results, link) for alarm in reversed(alarms)]
     return template.render(
         lines=lines,
-        alarms=list(reversed(raised)),
-        states=[_state(name, rows) for name, rows in by_audit.items()],
+        open=sorted(
+            (one for one in shown if one["open"]),
+            key=lambda one: -SEVERITIES.index(one["severity"]),
+        ),
+        past=[one for one in shown if not one["open"]][:PAST],
+        states=[
+            _state(history, name, rows, alarms, silenced[name]) for name, rows in by_audit.items()
+        ],
         style=style,
         policy=policy(style, None),
     )
@@ -92,10 +111,46 @@ def write_timeline(history: History, results: Path, to: Path) -> Path:
     return to / "index.html"
 
 
-def _state(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _shown(
+    alarm: Alarm,
+    silenced: dict[str, list[tuple[str | None, str]]],
+    results: Path,
+    link: Callable[[str], str],
+) -> dict[str, Any]:
+    """An alarm as the page shows it."""
+    event = alarm.event
+    until = [end for of, end in silenced.get(event.audit, []) if of in (None, event.target)]
+    state = state_of(alarm)
+    if alarm.is_open and until:
+        state = f"{state}, silenced until {max(until)}"
+    there = bool(event.run) and (results / event.run / "report.html").is_file()
+    return {
+        "event": event,
+        "anchor": anchor(event.event),
+        "severity": event.severity,
+        "state": state,
+        "open": alarm.is_open,
+        "link": link(event.run) if there else None,
+    }
+
+
+def _state(
+    history: History,
+    name: str,
+    rows: list[dict[str, Any]],
+    alarms: list[Alarm],
+    silenced: list[tuple[str | None, str]],
+) -> dict[str, Any]:
+    """One audit as it is now."""
     last = rows[-1]
+    mine = [alarm for alarm in alarms if alarm.event.audit == name and alarm.is_open]
     return {
         "audit": name,
+        "open": len(mine),
+        "unknown": sum(alarm.acked is None for alarm in mine),
+        "silenced": ", ".join(f"{of or 'all'} until {end}" for of, end in silenced),
+        "used": last["budget_used"],
+        "drops": _drops(history, name),
         "last": last["due"],
         "status": last["status"],
         "reason": last["reason"],
@@ -104,6 +159,22 @@ def _state(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "tokens": sum(r["tokens"] for r in rows),
         "money": sum(r["money"] for r in rows),
     }
+
+
+def _drops(history: History, name: str) -> list[str]:
+    """How small a drop is found from now on, of each target and arm."""
+    try:
+        audit = load_audit(name).audit
+    except TruenameError:  # the page may be made where the files are not
+        return []
+    entries = history.entries(name)
+    last = next((entry.seen for entry in reversed(entries) if entry.seen), {})
+    return [
+        f"{target} {short_arm(arm)}: {sentence(finds(audit, *found))}"
+        for target, seen in sorted(last.items())
+        for arm in sorted(seen.arms)
+        if (found := seen_so_far(entries, target, arm))
+    ]
 
 
 def _lines(

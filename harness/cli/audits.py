@@ -174,10 +174,13 @@ def metrics(out: Path | None, results: Path, store: str | None) -> None:
     metavar="DAYS",
     help="Age of the audits whose prompts and replies are deleted.",
 )
+@click.option(
+    "--with-evidence", is_flag=True, help="Delete those that alarms rest on too; default: keep."
+)
 @RESULTS
 @STORE
 @told_plainly
-def forget(days: int, results: Path, store: str | None) -> None:
+def forget(days: int, with_evidence: bool, results: Path, store: str | None) -> None:
     """Delete prompts and replies of old audits.
 
     Tallies, what was seen, and alarms are kept for ever.
@@ -185,8 +188,10 @@ def forget(days: int, results: Path, store: str | None) -> None:
     from harness.audits import forget_older, open_history
 
     with open_history(results, store) as history:
-        names = forget_older(history, days, results)
-    click.echo(f"prompts and replies of {len(names)} audits are deleted; their tallies are kept")
+        gone, spared = forget_older(history, days, results, with_evidence)
+    click.echo(f"prompts and replies of {len(gone)} audits are deleted; their tallies are kept")
+    if spared:
+        click.echo(f"kept, for alarms rest on them (--with-evidence): {', '.join(spared)}")
 
 
 _EVENT = click.option("--event", metavar="ID", help="One event, as `audit status` prints it.")

@@ -54,7 +54,7 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
     assert page.exit_code == 0
     text = (results / "index.html").read_text("utf-8")
     assert (
-        text.count('class="box alarm"') == len(EXPECTED)
+        text.count('class="box alarm over"') == len(EXPECTED)
         and "watch-20260311T060000Z/report.html" in text
     )
     with chromium() as watched:
@@ -63,6 +63,7 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
         assert tab.locator(".chart svg").count() == 1
         assert tab.locator(".alarm").count() == len(EXPECTED)
         assert axe(tab) == []
+        assert tab.locator(".alarm a[href$='watch-20260311T060000Z/report.html']").count() == 2
         tab.locator("svg a[href$='watch-20260311T060000Z/report.html']").first.click()
         assert "truename report" in tab.inner_text("header")
     metrics = truename("audit", "metrics", "--results", results, "--store", database).output
@@ -75,6 +76,12 @@ def test_a_month_raises_just_the_alarms_that_it_should_and_every_view_tells_the_
     forgotten = truename(
         "audit", "forget", "--older-than", "0", "--results", results, "--store", database
     )
+    resting = {"watch-20260311T060000Z", "watch-20260319T060000Z", "watch-20260322T060000Z"}
+    assert f"of {len(days) - len(resting)} audits" in forgotten.output
+    assert all(name in forgotten.output for name in resting)
+    assert (results / "watch-20260311T060000Z/report.html").is_file()
+    words = ("audit", "forget", "--older-than", "0", "--with-evidence")
+    forgotten = truename(*words, "--results", results, "--store", database)
     assert f"of {len(days)} audits" in forgotten.output
     assert (results / "watch-20260311T060000Z/tally.csv").is_file() and not (
         results / "watch-20260311T060000Z/samples.csv"
