@@ -91,7 +91,7 @@ def render(history: History, results: Path, link: Callable[[str], str]) -> str:
         lines=lines,
         open=sorted(
             (one for one in shown if one["open"]),
-            key=lambda one: -SEVERITIES.index(one["severity"]),
+            key=lambda one: (-SEVERITIES.index(one["severity"]), one["known"]),
         ),
         past=[one for one in shown if not one["open"]][:PAST],
         states=[
@@ -130,6 +130,7 @@ def _shown(
         "severity": event.severity,
         "state": state,
         "open": alarm.is_open,
+        "known": alarm.acked is not None or bool(until),
         "link": link(event.run) if there else None,
     }
 
