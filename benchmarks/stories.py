@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import merging
 import ml_dtypes
 import numpy as np
 from invariants import permuted, reorder, turned
@@ -25,6 +26,7 @@ from harness.weights.check import Settings, check
 Model = dict[str, np.ndarray]
 LAYERS = 6
 BF16 = ml_dtypes.bfloat16
+SIBLING = "sibling"
 
 
 def each(
@@ -78,6 +80,74 @@ def undone(model: Model, rng: np.random.Generator) -> Model:
             for name in readers:
                 made[f"{at}{name}.weight"] = model[f"{at}{name}.weight"] * factor
     return made
+
+
+def methods(
+    b: Model, d: Model, rng: np.random.Generator
+) -> dict[str, tuple[Callable[[], Model], list[str]]]:
+    """Methods of mergekit with one donor and with two: each with both given, and the second not.
+
+    The second, a sibling, is the base with the donor's changes in another order of rows.
+    """
+    sibling = second(b, d)
+
+    def merge(rule: Callable[..., np.ndarray], kind: type = np.float32) -> Callable[[], Model]:
+        return lambda: each(
+            lambda n, v: rule(v, d[n].astype(np.float64), sibling[n].astype(np.float64)), b, kind
+        )
+
+    def of(rule: Callable[..., np.ndarray]) -> Callable[[], Model]:
+        """A rule on the differences of both donors."""
+        return merge(lambda v, one, two: v + rule(one - v, two - v))
+
+    one = {
+        "mergekit della, density 0.5": of(lambda x, y: merging.magnitude_dropped(x, 0.5, rng)),
+        "mergekit breadcrumbs, density 0.4, 0.05 off the top": of(
+            lambda x, y: merging.breadcrumbs(x, 0.4, 0.05)
+        ),
+        "mergekit nearswap, t 0.001": merge(lambda v, x, y: merging.nearswap(v, x, 0.001)),
+        "mergekit nuslerp, 0.6 and 0.4": merge(lambda v, x, y: merging.nuslerp(v, x, 0.6)),
+        "mergekit nuslerp, 0.6 and 0.4, bfloat16": merge(
+            lambda v, x, y: merging.nuslerp(v, x, 0.6), BF16
+        ),
+        "mergekit arcee_fusion": merge(lambda v, x, y: merging.fusion(v, x)),
+        "TIES, density 0.5, bfloat16": merge(lambda v, x, y: v + merging.trimmed(x - v, 0.5), BF16),
+        "DARE, density 0.4, bfloat16": merge(
+            lambda v, x, y: v + merging.dropped(x - v, 0.4, rng), BF16
+        ),
+    }
+    two = {
+        "mergekit ties, density 0.5, both 1": of(
+            lambda x, y: merging.elected([merging.trimmed(z, 0.5) for z in (x, y)], [1, 1])
+        ),
+        "mergekit dare_ties, density 0.5, 0.6 and 0.4": of(
+            lambda x, y: merging.elected(
+                [merging.dropped(z, 0.5, rng) for z in (x, y)], [0.6, 0.4], mean=False
+            )
+        ),
+        "mergekit dare_linear, density 0.5, 0.6 and 0.4": of(
+            lambda x, y: 0.6 * merging.dropped(x, 0.5, rng) + 0.4 * merging.dropped(y, 0.5, rng)
+        ),
+        "mergekit della, density 0.5, 0.6 and 0.4": of(
+            lambda x, y: merging.elected(
+                [merging.magnitude_dropped(z, 0.5, rng) for z in (x, y)], [0.6, 0.4], mean=False
+            )
+        ),
+        "mergekit sce, the upper fifth": of(lambda x, y: merging.sce([x, y], 0.2)),
+        "mergekit model_stock": merge(lambda v, x, y: merging.model_stock(v, [x, y])),
+        "task arithmetic, 0.8 and -0.3": of(lambda x, y: 0.8 * x - 0.3 * y),
+        "linear, 0.4, 0.3 and 0.3 of the base": of(lambda x, y: 0.4 * x + 0.3 * y),
+        "linear, 0.05, 0.05 and 0.9 of the base": of(lambda x, y: 0.05 * x + 0.05 * y),
+    }
+    given = {what: (make, ["donor", "base"]) for what, make in one.items()}
+    given |= {f"two donors: {w}": (make, ["donor", SIBLING, "base"]) for w, make in two.items()}
+    withheld = {f"one of two donors: {w}": (make, ["donor", "base"]) for w, make in two.items()}
+    return given | withheld
+
+
+def second(b: Model, d: Model) -> Model:
+    rng = np.random.default_rng(11)
+    return {n: b[n] + (d[n] - b[n])[rng.permutation(len(b[n]))] for n in b}
 
 
 def rows(b: Model, d: Model, c: Model) -> dict[str, tuple[Callable[[], Model], list[str]]]:
@@ -213,6 +283,7 @@ def rows(b: Model, d: Model, c: Model) -> dict[str, tuple[Callable[[], Model], l
         "zeros": lambda: each(lambda n, v: 0 * v, b),
         "numbers of 1e30": lambda: each(lambda n, v: v * 0 + 1e30, b),
     }
+    given |= methods(b, d, rng)
     given |= {f"one parent, the donor: {what}": (make, ["donor"]) for what, make in alone.items()}
     return given | {"parent twice": (lambda: d, ["base", "base"])}
 
@@ -224,13 +295,17 @@ def main(words: str = "") -> None:
     with tempfile.TemporaryDirectory() as folder:
         suspect = Path(folder) / "suspect"
         suspect.mkdir()
+        sibling = Path(folder) / SIBLING
+        sibling.mkdir()
+        save_file(second(base, donor), str(sibling / "model.safetensors"))
         for what, (make, parents) in rows(base, donor, control).items():
             if words not in what:
                 continue
             tensors = {n: np.ascontiguousarray(v) for n, v in make().items()}
             save_file(tensors, str(suspect / "model.safetensors"))
             try:
-                told = check(str(suspect), [f"lab:{n}" for n in parents], Settings()).verdict
+                given = [str(sibling) if n == SIBLING else f"lab:{n}" for n in parents]
+                told = check(str(suspect), given, Settings()).verdict
                 said = f"{told.method}: {told.sentence}"
             except WeightsError as problem:
                 said = f"refused: {problem.what}"

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special
 
 from harness.weights import parts
+from harness.weights.elements import CLEARLY
 from harness.weights.fit import Fit
 from harness.weights.parts import Placed, Ratio, listed
 from harness.weights.residual import ZEROED, Residual
@@ -28,6 +29,10 @@ RELATED: Final = 0.6
 #: merge.
 STILL_POINTS: Final = 0.5
 LARGE: Final = 0.25
+#: TIES drops the smallest differences, and no others (chance that a dropped one is the larger).
+SMALLEST: Final = 0.005
+#: Share of numbers that a blend would move and that are the base's, from which it was no blend.
+LEFT_ALONE: Final = 0.05
 #: A copy of the base leaves this many roundings, or less.
 COPIED: Final = 1.2
 #: From this distance on, a ratio is neither 0 nor 1; up to the other, an exact one is.
@@ -41,11 +46,12 @@ Method = Literal[
     "fine-tuned from",
     "base itself",
     "donor itself",
-    "fine-tune of the base",
+    "near the base",
     "fine-tune of the donor",
     "linear merge",
     "task arithmetic",
     "SLERP",
+    "nearswap",
     "TIES",
     "DARE",
     "sparse merge",
@@ -344,25 +350,88 @@ def _sparse(c: Case) -> Verdict | None:
         return None
     if within >= max(c.residual / 2, 2 * EXACT):
         return None
+    most = float(np.median([one.elements.largest_left for one in c.looks if one.elements]))
     auc = float(np.median([one.auc for one in c.looks if not math.isnan(one.auc)] or [math.nan]))
     method: Method = "sparse merge"
     which, density = "neither the smallest nor a random draw", 1 - zeros
     if auc < 0.1:
-        # what is not clear is small, and TIES drops it
-        method, density = "TIES", c.look(lambda one: one.moved)
-        which = "the smallest differences"
-    elif 0.4 < auc < 0.6:
+        # what is not clear is small, and such methods drop it
+        density, which = c.look(lambda one: one.moved), "mostly the smallest differences"
+    if auc < SMALLEST and most < 0.5:
+        method, which = "TIES", "the smallest differences"
+    elif 0.4 < auc < 0.6 and within < 2 * EXACT:
         method, which = "DARE", "drawn whatever the difference"
+    elif most > 0.5:
+        which += ", and the largest ones" if auc < 0.1 else ""
     kept = c.look(lambda one: one.kept)
-    times = "" if len(c.donors) > 1 else f", {kept:.3f} times"
+    exactly = "" if within < 2 * EXACT else "some numbers more and some less, on the whole "
+    called = "" if method == "sparse merge" else f"{method}, "
+    times = "" if len(c.donors) > 1 else f"{exactly}{kept:.3f} times"
+    said = f" ({called}{times})" if called or times else ""
     return c.says(
         method,
         f"{c.suspect} is {c.base} with {100 * density:.0f} % of its difference to "
-        f"{listed(c.donors)} put in ({method}{times}), the rest left as in {c.base}.",
+        f"{listed(c.donors)} put in{said.replace(', )', ')')}, the rest left as in {c.base}.",
         f"of the numbers where donor and base clearly differ {100 * zeros:.1f} % are the base's; "
         f"they are {which} (AUC {auc:.3f}); the others fit to {within:.2g} times the rounding",
         limit="Where a tool drops numbers and rescales the rest, the weight it was given and its "
         "scaling are seen only as their product.",
+    )
+
+
+def _left(c: Case) -> Verdict | None:
+    """Numbers left at the base's where any blend, and any training, would have moved them."""
+    shares = [one.elements.left for one in c.looks if one.elements]
+    known = [share for share in shares if not math.isnan(share)]
+    if len(known) < max(2, len(c.looks) / 2) or np.median(known) < LEFT_ALONE:
+        return None
+    held = listed(
+        [f"{p.mean:.2f} of the difference of {d}" for p, d in zip(c.pooled, c.donors, strict=True)]
+    )
+    rest = f", and what else is in it, {c.donors[0]} does not explain" if len(c.donors) == 1 else ""
+    return c.says(
+        "sparse merge",
+        f"{c.suspect} is {c.base} with parts of differences put in, and the rest left as in "
+        f"{c.base} (TIES, DARE or a kin of them): on the whole it holds {held}{rest}.",
+        f"of the numbers that a blend in these shares moves by {CLEARLY:g} steps of the stored "
+        f"type or more, {100 * np.median(known):.0f} % are the base's",
+        limit="Where a tool drops numbers and rescales the rest, the weight it was given and its "
+        "scaling are seen only as their product.",
+    )
+
+
+def _stepped(c: Case) -> Verdict | None:
+    """Every number moved towards the donor's by one step, or onto it."""
+    found = [one.elements for one in c.looks if one.elements]
+    rests = [e.step_in_rounding for e in found]
+    if not rests or np.median(rests) > EXACT or max(rests) > 2 * EXACT:
+        return None
+    steps = sorted(e.step for e in found)
+    return c.says(
+        "nearswap",
+        f"{c.suspect} is {c.base} with each number moved towards {c.donors[0]}'s by at most "
+        f"{steps[-1]:.3g} (a swap of near numbers), exact to rounding.",
+        f"in {len(found)} matrices that were looked at, the step is {steps[0]:.3g} to "
+        f"{steps[-1]:.3g}",
+    )
+
+
+def _arc_by_row(c: Case) -> Verdict | None:
+    """Each row on the arc between the parents' rows, all at one place."""
+    found = [one.elements for one in c.looks if one.elements]
+    known = [e for e in found if e.place_in_rounding <= EXACT and e.place_spread < AT / 2]
+    if len(known) < max(2, 0.8 * len(found)):
+        return None
+    places = [e.place for e in known]
+    if max(places) - min(places) > AT or not AT < np.median(places) < 1 - AT:
+        return None
+    place = float(np.median(places))
+    return c.says(
+        "SLERP",
+        f"{c.suspect} lies row by row on the arcs between {c.base} and {c.donors[0]} (SLERP by "
+        f"row) at t = {place:.3f}.",
+        f"in {len(known)} of {len(found)} matrices that were looked at",
+        ratios=[place],
     )
 
 
@@ -612,11 +681,23 @@ def _beside_the_line(c: Case) -> Verdict | None:
     if c.typical(lambda fit: fit.base_in_rounding) <= (EXACT if c.quantised else COPIED):
         return c.says("quantised copy", f"{c.suspect} is {c.base}, up to the rounding of its type.")
     way = listed([f"{100 * p.mean:.1f} % of the way" for p in c.pooled])
+    towards = "does not point towards"
+    if any(abs(p.mean / p.se) > FOUND and p.mean > MORE_THAN_CHANCE for p in c.pooled):
+        towards = "points by a small part towards"
     return c.says(
-        "fine-tune of the base",
+        "near the base",
         f"{c.suspect} is near {c.base}, and its difference to {c.base} "
-        f"does not point towards {listed(c.donors)}: {way}.",
+        f"{towards} {listed(c.donors)}: {way}.",
+        limit=SHARED,
     )
+
+
+SHARED: Final = (
+    "Fine-tunes of one base on the same data share directions without any merge; "
+    "a checkpoint from the midst of the donor's own training lies near the line, too."
+)
+#: A way this short is told as none, whatever its error.
+MORE_THAN_CHANCE: Final = 0.02
 
 
 def _changed(c: Case) -> Verdict:
@@ -632,13 +713,10 @@ def _changed(c: Case) -> Verdict:
     said = listed(
         [f"{c.pooled[i].mean:.3f} of the difference of {c.donors[i]} to {c.base}" for i in found]
     )
-    limit = (
-        "Fine-tunes of one base on the same data share directions without any merge; "
-        "a checkpoint from the midst of the donor's own training lies near the line, too."
-    )
+    limit = SHARED
     if max(abs(c.pooled[i].mean) for i in found) < LARGE:
         return c.says(
-            "fine-tune of the base",
+            "near the base",
             f"{c.suspect} is near {c.base}; it shares {said}, "
             "which fine-tunes on the same data may do.",
             limit=limit,
@@ -652,8 +730,8 @@ def _changed(c: Case) -> Verdict:
         )
     return c.says(
         "linear merge, changed afterwards",
-        f"{c.suspect} holds {said}, but not exactly: a merge that was trained, quantised or "
-        f"otherwise changed afterwards (cosine of the fit {c.cosine:.3f}).",
+        f"{c.suspect} holds {said}, but not exactly: a merge with a further model, or one that was "
+        f"trained, quantised or otherwise changed afterwards (cosine of the fit {c.cosine:.3f}).",
         limit=limit,
     )
 
@@ -664,6 +742,9 @@ RULES: Final[tuple[Callable[[Case], Verdict | None], ...]] = (
     _pruned,
     _scaled,
     _sparse,
+    _stepped,
+    _arc_by_row,
+    _left,
     _coarse,
     _withheld,
     _noised,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.weights.decode import Real, grid, rounding
+from harness.weights.elements import Elements, elements
 from harness.weights.fit import Fit, first_guess
 from harness.weights.residual import Residual, residual
 
@@ -155,6 +156,8 @@ class Look(NamedTuple):
     in_grid: float
     #: What sets the rows apart from their parents; None where that is rounding.
     residual: Residual | None
+    #: What numbers and rows show one by one; None beside one parent.
+    elements: Elements | None
 
 
 def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True) -> Look:
@@ -173,8 +176,8 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
     ratios = first_guess(s, list(donors), b)
     blend = b + sum(a * xi for a, xi in zip(ratios, x, strict=True))
     expected = float((np.abs(blend - b) < step / 2)[clear].mean()) if clear.any() else 0.0
-    dropped = clear & (y == 0)
-    kept = clear & (y != 0)
+    dropped = clear & (np.abs(y) <= step / 2)  # the base's number, as the stored type shows it
+    kept = clear & ~dropped
     zeros = float(dropped.sum() / max(1, clear.sum()))
     multiple = _multiple(x[0][kept], y[kept], step[kept])
     largest = np.maximum.reduce([np.abs(xi) for xi in x])
@@ -182,7 +185,7 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
     return Look(
         zeros=zeros,
         zeros_expected=expected,
-        moved=float((y != 0).mean()),
+        moved=float((np.abs(y) > step / 2).mean()),
         kept=multiple.ratio,
         kept_in_rounding=multiple.in_rounding,
         auc=_auc(largest[dropped], largest[kept]) if zeros > DROPPED else math.nan,
@@ -191,6 +194,7 @@ def look(s: Real, donors: Sequence[Real], b: Real, bits: int, ranks: bool = True
         levels=_levels(s) / _levels(b),
         in_grid=math.sqrt(nearest / max(1e-300, grid(s))),
         residual=residual(s, donors, b, blend, bits) if ranks and bits else None,
+        elements=elements(s, donors, b, ratios.tolist(), step),
     )
 
 
@@ -210,6 +214,7 @@ def look_beside(s: Real, parent: Real, bits: int, ranks: bool = True) -> Look:
         levels=_levels(s) / _levels(parent),
         in_grid=math.sqrt(apart / max(1e-300, grid(s))),
         residual=residual(s, [], parent, parent, bits) if look else None,
+        elements=None,
     )
 
 

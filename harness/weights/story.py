@@ -285,7 +285,10 @@ def _joined(c: Case, found: _Parts, line: Case) -> Verdict | None:
         return _exact(c)
     told = methods.near(close)
     same = parts.shares(centre, c.labels).removesuffix(" itself")
-    if told.method.startswith(("fine-tune", "quantised", "LoRA")) and same in c.labels:
+    if (
+        told.method.startswith(("fine-tune", "near the base", "quantised", "LoRA"))
+        and same in c.labels
+    ):
         where = parts.where(exact.placed, c.placed)
         return told._replace(sentence=f"{told.sentence[:-1]}; {where} of it are {same}'s own.")
     return None

@@ -25,7 +25,7 @@ TRUTH = [
     ("passthrough", "layer stacking", None),
     ("donor", "donor itself", 1.0),
     ("donor-further", "fine-tune of the donor", None),
-    ("sibling", "fine-tune of the base", None),
+    ("sibling", "near the base", None),
     ("linear-then-trained", "linear merge, changed afterwards", None),
     ("lora", "LoRA on the base", None),
     ("donor-int8", "quantised copy", None),

@@ -71,7 +71,7 @@ CASES = {
     "donor itself": (lambda: DONOR, "is donor: its matrices are the same to the bit"),
     "base itself": (lambda: BASE, "is base: its matrices are the same to the bit"),
     "not related": (lambda: drawn(7), "tensor by tensor, and not by the invariants"),
-    "fine-tune of the base": (lambda: tuned(BASE, 5), "does not point towards donor"),
+    "near the base": (lambda: tuned(BASE, 5), "does not point towards donor"),
     "fine-tune of the donor": (lambda: tuned(DONOR, 5), "made from donor"),
     "linear merge, changed afterwards": (
         lambda: tuned(mixed(blended, DONOR, BASE), 6, 0.005),
