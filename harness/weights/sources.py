@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -22,6 +23,10 @@ from harness.errors import WeightsError
 Bytes = npt.NDArray[np.uint8]
 #: How often one read is tried, on top of what the store itself retries.
 ATTEMPTS: Final = 4
+#: Bytes that one request asks for at most, where reads lie one behind the other; and how many
+#: answers wait for who reads them.
+TOGETHER: Final = 4 << 20
+WINDOWS: Final = 4
 NATIVE: Final = ("http", "https", "s3", "gs", "az", "abfs", "abfss")
 
 
@@ -122,9 +127,14 @@ class RemoteFile:
         self.size, self._tag = int(about["size"]), str(about["tag"])
         version = hashlib.sha256(f"{self.where} {self._tag} {self.size}".encode()).hexdigest()
         self._cache = cache / version[:24] if cache else None
+        self._soon: dict[int, int] = {}
+        self._windows: dict[tuple[int, int], Future[Bytes]] = {}
+        self._lock = threading.Lock()
 
     def announce(self, start: int, length: int) -> None:
-        """Nothing: many threads read at once."""
+        """What is read soon and lies behind what is asked for is asked for together with it."""
+        with self._lock:
+            self._soon[start] = start + length
 
     def identity(self) -> str:
         return f"{self.size}-{self._tag}"
@@ -141,17 +151,47 @@ class RemoteFile:
                 next="the published file is cut off, or its index is of another one",
             )
 
-        def ask() -> Any:
-            got = np.frombuffer(self._opened.read(start, len(into)), np.uint8)
-            if len(got) != len(into):
-                raise OSError(f"{len(got):,} bytes came instead of {len(into):,}")
-            return got
-
-        into[:] = _persistently(
-            ask, self.where, f"reading bytes {start:,} to {start + len(into):,}"
-        )
+        into[:] = self._together(start, len(into))
         if kept is not None:
             _keep(kept, into)
+
+    def _together(self, start: int, length: int) -> Bytes:
+        """The bytes of one read, of a request that brings those behind them too."""
+        with self._lock:
+            mine = [place for place in self._windows if place[0] <= start < place[1]]
+            begin, end = next((p for p in mine if start + length <= p[1]), (start, start + length))
+            window = self._windows.get((begin, end))
+            if asks := window is None:
+                self._soon.pop(start, None)
+                while end in self._soon and self._soon[end] - start <= TOGETHER:
+                    end = self._soon.pop(end)
+                window = self._windows[start, end] = Future()
+                while len(self._windows) > WINDOWS:  # whoever comes too late asks again
+                    self._windows.pop(next(iter(self._windows)))
+            elif start + length == end:
+                self._windows.pop((begin, end))
+        assert window is not None
+        if asks:
+            try:
+                window.set_result(self._asked(start, end))
+            except BaseException as problem:
+                window.set_exception(problem)
+                raise
+            finally:
+                if end == start + length or window.exception():
+                    with self._lock:  # nobody else waits for it, or it did not come
+                        self._windows.pop((start, end), None)
+        return window.result()[start - begin : start - begin + length]
+
+    def _asked(self, start: int, end: int) -> Bytes:
+        def ask() -> Any:
+            got = np.frombuffer(self._opened.read(start, end - start), np.uint8)
+            if len(got) != end - start:
+                raise OSError(f"{len(got):,} bytes came instead of {end - start:,}")
+            return got
+
+        got: Bytes = _persistently(ask, self.where, f"reading bytes {start:,} to {end:,}")
+        return got
 
 
 class _Obstore:
@@ -186,12 +226,19 @@ class _Obstore:
 
     def about(self) -> dict[str, Any]:
         found = self._obstore.head(self._store, self._name + self._query)
+        self._version = {"if_match": found["e_tag"]} if found.get("e_tag") else {}
+        if not self._version and found.get("last_modified"):
+            self._version = {"if_unmodified_since": found["last_modified"]}
         return {"size": found["size"], "tag": found.get("e_tag") or found.get("last_modified")}
 
     def read(self, start: int, length: int) -> Any:
-        return self._obstore.get_range(
-            self._store, self._name + self._query, start=start, length=length
-        )
+        """Bytes of the very file that was asked about: a host that can tell refuses another one."""
+        options = {"range": (start, start + length), **self._version}
+        found = self._obstore.get(self._store, self._name + self._query, options=options)
+        tag, wanted = found.meta.get("e_tag"), self._version.get("if_match")
+        if wanted and tag and tag != wanted:  # a host that does not look at the condition
+            raise Changed()
+        return found.bytes()
 
 
 class _Fsspec:
@@ -240,6 +287,12 @@ def _persistently(ask: Any, where: str, what: str) -> Any:
 def _final(problem: Exception, where: str) -> WeightsError | None:
     """What a store's error says, if no repetition mends it."""
     said, kind = _short(problem), type(problem).__name__
+    if isinstance(problem, Changed) or kind == "PreconditionError":
+        return WeightsError(
+            "the file changed while it was read",
+            where=where,
+            next="run the same command again: it reads the new one from its beginning",
+        )
     if kind in ("NotFoundError", "FileNotFoundError"):
         return Missing("there is no such file", where=where, next="check the address")
     if kind in ("PermissionDeniedError", "UnauthenticatedError"):
@@ -255,6 +308,10 @@ def _final(problem: Exception, where: str) -> WeightsError | None:
             next="download the checkpoint, and give its folder",
         )
     return None
+
+
+class Changed(Exception):
+    """A file is another one than before."""
 
 
 class Missing(WeightsError):

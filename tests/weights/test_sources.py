@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.errors import WeightsError
 from harness.weights import output
 from harness.weights.check import Settings, check
 from harness.weights.checkpoint import address_of
+from harness.weights.sources import RemoteFile
 from tests.weights.models import BASE, BF16, DONOR, mixed, saved, tuned
 
 
@@ -37,6 +39,8 @@ class Ranges(http.server.BaseHTTPRequestHandler):
     folder: Path
     ranges = True
     hang_up_every = 0
+    changes_after = 0  # so many answers later the files are others
+    heeds = True  # what a request is conditional on
     sent = 0
     counting = threading.Lock()
     asked = 0
@@ -60,11 +64,15 @@ class Ranges(http.server.BaseHTTPRequestHandler):
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if wanted and self.ranges:
             content, status = content[int(wanted[1]) : int(wanted[2]) + 1], 206
+        tag = '"2"' if self.changes_after and type(self).asked >= self.changes_after else '"1"'
+        if self.heeds and self.headers.get("If-Match", tag) != tag:
+            self.send_error(412)
+            return
         self.send_response(status)
         if status == 206:
             self.send_header("Content-Range", f"bytes {wanted[1]}-{wanted[2]}/{total}")
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("ETag", '"1"')
+        self.send_header("ETag", tag)
         self.end_headers()
         if not body:
             return
@@ -148,3 +156,43 @@ def test_a_host_without_ranges_is_refused_by_name(hosted, parents, tmp_path):
         WeightsError, match=r"neither model.safetensors.index.json nor model.safetensors"
     ):
         check(f"{url}/nothing", parents, Settings())
+
+
+@pytest.mark.parametrize("heeds", [True, False], ids=["the host heeds If-Match", "it does not"])
+def test_a_file_that_changes_while_it_is_read_ends_the_check(hosted, parents, tmp_path, heeds):
+    url, host = hosted
+    saved(tmp_path / "remote", mixed(lambda d, b: 0.6 * d + 0.4 * b, DONOR, BASE))
+    host.changes_after, host.heeds = 4, heeds  # size, length and header have come
+    with pytest.raises(WeightsError, match="changed while it was read"):
+        check(f"{url}/remote", parents, Settings())
+
+
+def test_reads_that_lie_one_behind_the_other_are_one_request(hosted, tmp_path):
+    url, host = hosted
+    content = np.random.default_rng(1).integers(0, 256, 6 << 20, np.uint8)
+    content.tofile(tmp_path / "file")
+    file = RemoteFile(f"{url}/file")
+    size, before = 1 << 18, host.asked
+    places = range(0, 6 << 20, size)
+    for place in places:
+        file.announce(place, size)
+    with ThreadPoolExecutor(4) as pool:
+
+        def read(place):
+            into = np.empty(size, np.uint8)
+            file.read(place, into)
+            return into
+
+        found = np.concatenate(list(pool.map(read, places)))
+    np.testing.assert_array_equal(found, content)
+    assert host.asked - before == 2  # 4 MB, and the rest
+
+
+def test_reads_that_nobody_announced_or_that_came_too_late_are_asked_for_alone(hosted, tmp_path):
+    url, host = hosted
+    np.arange(100, dtype=np.uint8).tofile(tmp_path / "file")
+    file, into, before = RemoteFile(f"{url}/file"), np.empty(10, np.uint8), host.asked
+    for place in (0, 40, 10, 40):
+        file.read(place, into)
+        assert into[0] == place
+    assert host.asked - before == 4
