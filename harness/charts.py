@@ -8,8 +8,9 @@ from __future__ import annotations
 import datetime
 import io
 import math
+import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
@@ -176,10 +177,13 @@ def _root(width: float, height: float, label: str) -> ElementTree.Element:
 
 
 def _keys(
-    series: list[str], left: float, right: float
+    series: list[str], left: float, right: float, above: float = 0.0
 ) -> tuple[list[tuple[float, float, int]], float]:
-    """The marks above the panel, in as many lines as they take (x, y, series); the panel's top."""
-    placed, x, y = [], left + 6, 10.0
+    """The marks above the panel, in as many lines as they take (x, y, series); the panel's top.
+
+    ``above`` is the height of what stands above them.
+    """
+    placed, x, y = [], left + 6, above + 10.0
     for number, name in enumerate(series):
         wide = _text_width(name) + 34
         if x + wide > right and x > left + 6:
@@ -296,8 +300,12 @@ class Placed(NamedTuple):
     high: float
 
 
-def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> str:
+def layers(
+    series: dict[str, list[Placed]], label: str, one: str, zero: str, heading: Sequence[str] = ()
+) -> str:
     """Ratios by layer, a colour and marker a series; ``one`` and ``zero`` name the ends.
+
+    Lines of ``heading`` stand above, broken at words.
 
     What lies outside the layers stands before them. Written as it stands, as `forest` is.
     """
@@ -309,7 +317,9 @@ def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> 
     heights[1.0] = f"1 ({one[:24]})"
     left = max(map(_text_width, heights.values())) + 10
     right = left + WIDE
-    keys, top = _keys([*series], left, right)
+    letters = int((right - 10) / (0.6 * FONT))
+    above = [line for text in heading for line in textwrap.wrap(text, letters)]
+    keys, top = _keys([*series], left, right, 15 * len(above))
     bottom = top + HIGH
 
     def across(layer: float) -> float:
@@ -321,6 +331,8 @@ def layers(series: dict[str, list[Placed]], label: str, one: str, zero: str) -> 
         return round(bottom - HIGH * (inside - least) / (most - least), 2)
 
     root = _root(right + 16, bottom + 30, label)
+    for number, said in enumerate(above):
+        _write(root, 6, 13 + 15 * number, said, "start")
     for value, said in heights.items():
         _put(root, "path", d=f"M{left:g} {up(value):g}H{right:g}", **GRID_LINE)
         _write(root, left - 6, up(value) + 3.5, said, "end")

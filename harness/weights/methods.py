@@ -64,6 +64,7 @@ Method = Literal[
     "noise on a parent",
     "noise on a merge",
     "linear merge, changed afterwards",
+    "inexact merge",
     "merge with an unknown part",
     "different parts",
     "no working weights",
@@ -729,9 +730,10 @@ def _changed(c: Case) -> Verdict:
             limit=limit,
         )
     return c.says(
-        "linear merge, changed afterwards",
-        f"{c.suspect} holds {said}, but not exactly: a merge with a further model, or one that was "
-        f"trained, quantised or otherwise changed afterwards (cosine of the fit {c.cosine:.3f}).",
+        "inexact merge",
+        f"{c.suspect} holds {said}, but not exactly, and a part that {listed(c.labels)} do not "
+        "explain: a further model, training, quantising or another change afterwards "
+        f"(cosine of the fit {c.cosine:.3f}).",
         limit=limit,
     )
 

@@ -26,6 +26,8 @@ from harness.weights.methods import Tensor, over
 OUT: Final = 6.0
 OUT_BY: Final = 0.005
 LISTED: Final = 20
+#: Lines of evidence that stand before the tables.
+WHY: Final = 3
 
 
 class Summary(msgspec.Struct):
@@ -216,8 +218,8 @@ def _name(column: str, donor: int) -> str:
     return column if donor == 0 else f"{column}_{donor + 1}"
 
 
-def picture(of: Found) -> str:
-    """The ratio by layer and component, as an SVG element."""
+def picture(of: Found, *, headed: bool = False) -> str:
+    """The ratio by layer and component, as an SVG element; ``headed``: with the verdict above."""
     sizes = {s.component: 0 for s in of.layers}
     series: dict[str, list[charts.Placed]] = {name: [] for name in sizes}
     for s in of.layers:
@@ -230,7 +232,15 @@ def picture(of: Found) -> str:
         "with 95 % intervals; the same numbers stand in weights.csv",
         of.parents[0],
         of.parents[-1],
+        _heading(of) if headed else (),
     )
+
+
+def _heading(of: Found) -> list[str]:
+    """What a picture says where it stands alone: the answer, and what is not in it."""
+    left = f"; {len(of.unmatched)} tensors were not compared" if of.unmatched else ""
+    part = f"; a sample of {100 * of.sample:.2g} %" if of.sample < 1 else ""
+    return [of.sentence, f"{of.method}; {of.tensors} tensors of {of.suspect}{left}{part}"]
 
 
 class Written(NamedTuple):
@@ -252,13 +262,14 @@ def write(checked: Checked, folder: Path) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
     write_file(frame(checked), paths.csv)
     write_bytes(msgspec.json.format(msgspec.json.encode(of), indent=1), paths.json)
-    write_bytes(charts.alone(picture(of)).encode(), paths.svg)
+    write_bytes(charts.alone(picture(of, headed=True)).encode(), paths.svg)
     return paths
 
 
 def lines(of: Found) -> list[str]:
-    """A check in lines for the terminal."""
-    said = [of.sentence, *(f"  {line}" for line in of.evidence), ""]
+    """A check in lines for the terminal: the answer, three lines of why, tables, and the rest."""
+    why, more = of.evidence[:WHY], of.evidence[WHY:]
+    said = [of.sentence, *(f"  {line}" for line in why), ""]
     said += [f"  {'component':18} {'tensors':>7} {'ratio':>8}  95 % interval       found"]
     for s in of.components:
         kinds = ", ".join(f"{kind} {n}" for kind, n in s.found.items())
@@ -266,7 +277,7 @@ def lines(of: Found) -> list[str]:
             f"  {s.component:18} {s.tensors:>7} {s.ratio:>8.4f}  "
             f"{s.low:>7.4f} to {s.high:<7.4f}  {kinds}"
         )
-    said += ["", *(f"outlier: {line}" for line in of.outliers[:LISTED])]
+    said += ["", *more, *(f"outlier: {line}" for line in of.outliers[:LISTED])]
     said += [f"not compared: {name}: {why}" for name, why in list(of.unmatched.items())[:LISTED]]
     if len(of.unmatched) > LISTED:
         said.append(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from harness.errors import WeightsError
+from harness.progress import watched
 from harness.weights.checkpoint import Checkpoint, Piece, open_checkpoint
 from harness.weights.matching import evenly
 
@@ -53,7 +54,8 @@ def best_pair(suspect: str, folder: Path, seed: int = 0) -> list[Pair]:
 
 def _ranked(suspect: str, folder: Path, seed: int) -> list[Pair]:
     mine = open_checkpoint(suspect)
-    opened = (_opened(place) for place in sorted(folder.iterdir()))
+    places = sorted(folder.iterdir())
+    opened = (_opened(place) for place in watched(places, "checkpoints opened", len(places)))
     others = [one for one in opened if one is not None and not _same_place(one, mine)]
     names = sorted(name for name, piece in mine.pieces.items() if piece.columns > 1)
     related = [
@@ -71,11 +73,12 @@ def _ranked(suspect: str, folder: Path, seed: int) -> list[Pair]:
     suspects = [_numbers(mine.pieces[name], name, seed) for name in chosen]
     candidates = [
         _Candidate(one, [_numbers(one.pieces[name], name, seed) for name in chosen])
-        for one in related
+        for one in watched(related, "checkpoints sampled", len(related))
     ]
     lengths = np.array([np.linalg.norm(v) for v in suspects]) + 1e-300
     found = [_alone(suspects, one, lengths) for one in candidates]
-    for first, second in itertools.combinations(candidates, 2):
+    pairs = list(itertools.combinations(candidates, 2))
+    for first, second in watched(pairs, "pairs compared", len(pairs)):
         found.append(_together(suspects, first, second, lengths))
     return sorted(found, key=lambda pair: (pair.unexplained, len(pair.places)))
 

@@ -26,7 +26,7 @@ TRUTH = [
     ("donor", "donor itself", 1.0),
     ("donor-further", "fine-tune of the donor", None),
     ("sibling", "near the base", None),
-    ("linear-then-trained", "linear merge, changed afterwards", None),
+    ("linear-then-trained", "inexact merge", None),
     ("lora", "LoRA on the base", None),
     ("donor-int8", "quantised copy", None),
     ("donor-nf4", "quantised copy", None),

@@ -73,7 +73,7 @@ CASES = {
     "not related": (lambda: drawn(7), "tensor by tensor, and not by the invariants"),
     "near the base": (lambda: tuned(BASE, 5), "does not point towards donor"),
     "fine-tune of the donor": (lambda: tuned(DONOR, 5), "made from donor"),
-    "linear merge, changed afterwards": (
+    "inexact merge": (
         lambda: tuned(mixed(blended, DONOR, BASE), 6, 0.005),
         "of the difference of donor to base, but not exactly",
     ),
