@@ -12,6 +12,7 @@ them.
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ LOOKS = int(sys.argv[2]) if len(sys.argv) > 2 else 100
 WORDS = " ".join(sys.argv[3:])
 QUESTIONS, REPEATS, QUIET = 15, 3, 20
 rng = np.random.default_rng(20261127)
+BEGUN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 Hits = list[int | None]
 
 
@@ -70,7 +72,8 @@ def entry(number: int, hits: Hits, fact: str = "f") -> Entry:
     samples = REPEATS * len(counts)
     arm = ArmSeen(samples, {"nex": sum(h or 0 for h in hits)}, 0, samples, questions=counts)
     seen = {"t": Seen({"absent": arm}, {"fingerprint": [fact]}, 0, "nex")}
-    return Entry(f"{number:06}", f"r{number}", None, seen if samples else {})
+    due = (BEGUN + datetime.timedelta(hours=number)).isoformat()
+    return Entry(due, f"r{number}", None, seen if samples else {}, number=number)
 
 
 def events(wanted: Audit, history: list[Hits], facts: str = "f") -> list[Event]:
@@ -133,7 +136,8 @@ def delay_of(before: float, after: float | str, missing: bool, wanted: Audit) ->
     for delay in range(1, 61):
         history.append(asked(new, third() if missing else None))
         if delay in (1, 2, 3, 5, 10, 20, 40, 60) and (found := events(wanted, history)):
-            return max(0, int(found[0].due) - QUIET)
+            due = datetime.datetime.fromisoformat(found[0].due)
+            return max(0, round((due - BEGUN) / datetime.timedelta(hours=1)) - QUIET)
     return 60
 
 

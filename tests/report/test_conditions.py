@@ -113,6 +113,9 @@ def rows_of(
     for at, identity in enumerate(NAMES):
         one = row(where, identity, of[:, at], sizes, of[:, 3], languages) | p | {"repeats": looks}
         one |= {name: one["failed"] if name == status else 0 for name in GONE}
+        if one.get("language_low", -1) >= 0 and rng.random() < 0.5:
+            one["language_low"] = one["rate"] * rng.random() ** 0.3
+            one["language_high"] = 1 - (1 - one["rate"]) * rng.random() ** 0.3
         if one["samples"] and read:
             low, high = sorted(rng.random(2))
             one |= {"checked_rate": (low + high) / 2, "checked_low": low, "checked_high": high}
