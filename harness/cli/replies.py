@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli import exits
 from harness.cli.options import QUIET, console, say, told_plainly
 
 
@@ -39,7 +40,8 @@ from harness.cli.options import QUIET, console, say, told_plainly
 def score(file: Path, column: str | None, out: Path | None, jobs: int | None) -> None:
     """Score replies that another tool collected: FILE.jsonl or FILE.csv, a row a reply.
 
-    FILE may be -, for what standard input says: JSON Lines or CSV.
+    FILE may be -, for what standard input says: JSON Lines or CSV. Exit code 3 where no row could
+    be scored.
     """
     from harness.counting import score_file, score_input
     from harness.jobs import cores
@@ -52,11 +54,15 @@ def score(file: Path, column: str | None, out: Path | None, jobs: int | None) ->
         found = score_file(file, to, column, jobs or cores())
     stances = ", ".join(f"{stance} {n}" for stance, n in found.stances.most_common())
     names = ", ".join(f"{name} {n}" for name, n in found.names.most_common(10))
-    say(f"{found.rows} rows, {found.failed} failed; {stances}")
+    say(f"{found.rows} rows, {found.failed} failed{'; ' if stances else ''}{stances}")
+    if found.failed:
+        say(f"the first that failed: {found.problem}")
     say(f"names: {names or 'none'}")
-    click.echo(
-        f"{to}\nnext: truename eval-classifier LABELS.jsonl says how right such verdicts are"
-    )
+    click.echo(str(to))
+    if found.failed == found.rows:
+        click.echo("next: give the column of the replies with --column, or mend the file")
+        sys.exit(exits.NOT_FOUND_OUT)
+    click.echo("next: truename eval-classifier LABELS.jsonl says how right such verdicts are")
 
 
 @click.command(name="eval-classifier", short_help="Measure the classifier on your labels")

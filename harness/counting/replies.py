@@ -64,6 +64,8 @@ class Summary(NamedTuple):
     failed: int
     stances: Counter[str]
     names: Counter[str]
+    #: Why the first row that cannot be scored cannot.
+    problem: str | None = None
 
 
 @contextmanager
@@ -220,7 +222,7 @@ def _score_source(source: Source, out: Path, column: str | None, jobs: int) -> S
     written = write_file(_frames(rows(source, column), summary, jobs, as_text=as_text), out)
     if not written:
         raise ScoreError("the file holds no rows", where=source.name, next="check the file")
-    return Summary(written, summary.failed, summary.stances, summary.names)
+    return Summary(written, summary.failed, summary.stances, summary.names, summary.problem)
 
 
 class _Sum:
@@ -228,6 +230,7 @@ class _Sum:
 
     def __init__(self) -> None:
         self.failed = 0
+        self.problem: str | None = None
         self.stances: Counter[str] = Counter()
         self.names: Counter[str] = Counter()
 
@@ -303,6 +306,7 @@ def _lines(
         line = _fields(row)
         if text is None:
             summary.failed += 1
+            summary.problem = summary.problem or row.problem
             yield line | {"status": "failed", "error": row.problem}
             continue
         summary.add(said)

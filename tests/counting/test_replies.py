@@ -206,3 +206,12 @@ def test_a_place_that_is_no_folder_is_one_clear_message(tmp_path, theirs):
     done = truename("score", theirs, "--out", theirs / "out.csv")
     assert done.exit_code == 2 and "cannot write the table" in done.stderr
     assert "next:" in done.stderr
+
+
+def test_a_file_of_which_no_row_can_be_scored_says_why_and_is_not_done(tmp_path):
+    file = tmp_path / "numbers.jsonl"
+    file.write_text('{"reply": 1}\n{"reply": 2}\n')
+    done = truename("score", file, "--out", tmp_path / "out.csv")
+    assert done.exit_code == 3 and "2 rows, 2 failed\n" in done.output
+    assert "the first that failed: the text is of type int" in done.output
+    assert "--column" in done.output.splitlines()[-1]
