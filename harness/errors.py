@@ -13,6 +13,7 @@ TruenameError
 ├── RunError        a run folder or a sample that does not exist
 ├── ScoreError      a file of another tool's replies, or of labels, that cannot be scored
 ├── AuditError      an audit that cannot be kept: bad schedule, unknown campaign or channel
+├── LineupError     references or answers that a lineup cannot use
 └── WeightsError    a checkpoint that cannot be read exactly: cut off, hostile, pickled, or not of
                     the same shape
 
@@ -56,6 +57,10 @@ class CampaignError(TruenameError):
 
 
 class AuditError(TruenameError):
+    pass
+
+
+class LineupError(TruenameError):
     pass
 
 

@@ -16,8 +16,9 @@ class Probe(Strict):
     """One probe: what it measures, and the folder under `prompts/` that holds its questions."""
 
     probe: str = Field(description="its name; that of the file")
-    measures: Literal["name", "maker", "backstory"] = Field(
-        description="what its rates are of: names, makers, or texts recited"
+    measures: Literal["name", "maker", "backstory", "words"] = Field(
+        description="what its rates are of: names, makers, or texts recited; `words` are compared "
+        "with those of known models"
     )
     prompts: str = Field(
         description="folder below `prompts/`; a file a language, a block a question"

@@ -19,6 +19,7 @@ from harness.cli.campaigns import inspect, plan, run, size
 from harness.cli.evidence import bundle, keys, verify
 from harness.cli.lab import lab
 from harness.cli.labels import judge, label
+from harness.cli.lineup import lineup, references
 from harness.cli.replies import eval_classifier, score
 from harness.cli.results import checkpoint, compare, export_run, report, show, tally
 from harness.cli.weights import weights
@@ -34,7 +35,7 @@ SECTIONS: Final = {
     "Begin": (init, plan, size, reference),
     "Sample and read": (run, tally, report, show, label, judge, compare),
     "Hand on": (export_run, checkpoint, keys, bundle, verify),
-    "Other witnesses": (inspect, weights),
+    "Other witnesses": (inspect, lineup, references, weights),
     "Replies that you have": (score, eval_classifier),
     "Keep watch": (audit,),
     "Stand-in models": (lab,),

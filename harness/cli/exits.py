@@ -13,7 +13,8 @@ NOBODY_READS: Final = 141
 #: What each code means.
 EXITS: Final = {
     0: "done",
-    FOUND: "something was found: a bundle that differs; with --fail-on, a drift or an alarm",
+    FOUND: "something was found: a bundle that differs, a claim that is contradicted; with "
+    "--fail-on, a drift or an alarm",
     USAGE: "usage or input: the message says what, where, and what to type next",
     NOT_FOUND_OUT: "could not be found out, or is not finished: a stopped run, a silent audit",
     STOPPED: "stopped by Ctrl-C, all but `run` (3: not finished) and `audit serve` (0)",

@@ -12,11 +12,16 @@ from harness.sampling.progress import Counts, Progress
 from harness.sampling.resume import REGISTERED_AS, prepare, versions
 from harness.sampling.sampler import Sampler
 from harness.sampling.sitting import Sat, Sitting, sit
+from harness.sampling.stopping import Answer, Decision, Early, MakeEarly
 from harness.sampling.watch import Watch
 
 __all__ = [
     "REGISTERED_AS",
+    "Answer",
     "Counts",
+    "Decision",
+    "Early",
+    "MakeEarly",
     "Progress",
     "Sampler",
     "Sat",

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from harness.campaign import Plan, Stop
 from harness.journal import Journal
 from harness.sampling.progress import Counts
-from harness.sampling.stopping import Answer, NamesIn, Stopping
+from harness.sampling.stopping import Answer, Early, NamesIn, Stopping
 
 #: Trials whose blocks in the journal are looked up at a time.
 LOOK_AHEAD: Final = 2000
@@ -44,7 +44,7 @@ class Owed:
                     block = range(first, min(first + self.size, samples))
                     yield from (Block(position, part) for part in missing(block, held))
 
-    def in_rounds(self, stopping: Stopping) -> Iterator[Block]:
+    def in_rounds(self, stopping: Early) -> Iterator[Block]:
         """What asks for the name, a sample of each question after the other, then the rest.
 
         An arm whose case is clear owes no more of it.
@@ -59,7 +59,7 @@ class Owed:
                 self.counts.planned -= 1
         yield from (block for block in self.blocks() if block.position not in stopping.arms)
 
-    def note_held(self, stopping: Stopping) -> None:
+    def note_held(self, stopping: Early) -> None:
         """What the journal holds already counts."""
         if self.resumed:
             for held in self.journal.replies(self.positions):

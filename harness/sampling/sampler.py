@@ -30,7 +30,7 @@ from harness.sampling.committer import Committer
 from harness.sampling.ending import first_of, stop_at_signals
 from harness.sampling.owed import Block, Owed
 from harness.sampling.progress import Counts, Progress
-from harness.sampling.stopping import Answer, NamesIn, Stopping
+from harness.sampling.stopping import Answer, Early, MakeEarly, NamesIn, Stopping
 from harness.targets import (
     LEDGER,
     Booked,
@@ -56,7 +56,8 @@ BUDGET: Final = "budget"
 class Sampler:
     """Samples everything that a campaign still owes.
 
-    ``names_in`` tells which names texts claim; a campaign with ``stop`` needs it. ``folder`` is
+    ``names_in`` tells which names texts claim; a campaign with ``stop`` needs it. ``early`` makes
+    another rule that decides what is still asked. ``folder`` is
     where the ledger of what is sent lies: without it only what the journal holds counts against the
     caps of a run that is gone on with.
     """
@@ -69,8 +70,10 @@ class Sampler:
         plan: Plan | None = None,
         names_in: NamesIn | None = None,
         folder: Path | None = None,
+        early: MakeEarly | None = None,
     ) -> None:
         self.loaded, self.journal, self.progress = loaded, journal, progress
+        self.early = early
         self.plan = plan or Plan(loaded)
         self.names_in = names_in
         self.limits: Limits = loaded.campaign.limits
@@ -203,10 +206,13 @@ class _Asking:
         self.target: Target = open_target(settings, pace)
         self.rate = ErrorRate(sampler.limits.stop_at_error_rate)
         owed = Owed(sampler.journal, sampler.plan, settings.name, counts, self.target.block)
-        self.early: Stopping | None = None
-        if (rule := sampler.loaded.campaign.stop) is not None:
+        self.early: Early | None = None
+        if sampler.early is not None:
+            self.early = sampler.early(sampler.plan, settings.name)
+        elif (rule := sampler.loaded.campaign.stop) is not None:
             assert sampler.names_in is not None, "a campaign with 'stop' needs names_in"
             self.early = Stopping(rule, sampler.plan, settings.name, sampler.names_in)
+        if self.early is not None:
             owed.note_held(self.early)
         self.blocks: Iterator[Block] = owed.in_rounds(self.early) if self.early else owed.blocks()
 

@@ -18,7 +18,7 @@ from harness.journal import Lock, begin_run, checkpoint, set_aside
 from harness.masking import hide
 from harness.sampling.resume import prepare
 from harness.sampling.sampler import Sampler
-from harness.sampling.stopping import NamesIn
+from harness.sampling.stopping import MakeEarly, NamesIn
 from harness.sampling.watch import Watch
 from harness.targets import check, reach
 
@@ -46,8 +46,15 @@ class Sat(NamedTuple):
     stopped: str | None
 
 
-def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
+def sit(
+    sitting: Sitting,
+    say: Callable[[str], None],
+    names_in: NamesIn,
+    early: MakeEarly | None = None,
+) -> Sat:
     """Sample what a campaign still owes; what was found on the way is told by ``say``.
+
+    ``early`` makes a rule that decides what is still asked, where the campaign itself has none.
 
     Raises
     ------
@@ -71,7 +78,9 @@ def sit(sitting: Sitting, say: Callable[[str], None], names_in: NamesIn) -> Sat:
             say(f"resuming: {progress.resumed} samples are in the journal")
         try:
             with Watch(progress, live=sitting.live, log=sitting.log) as watch:
-                Sampler(loaded, opened.journal, progress, plan, names_in, opened.folder).run()
+                Sampler(
+                    loaded, opened.journal, progress, plan, names_in, opened.folder, early
+                ).run()
         finally:
             with suppress(StoreError):  # what went wrong with it was said already
                 checkpoint(opened.journal.engine)

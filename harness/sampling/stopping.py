@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from harness import stats
 from harness.campaign import Plan, Stop, load_probe
@@ -123,6 +123,29 @@ class _Arm:
         backends = [[one.backend for one in said] for said in seen]
         order = order_of(texts, hits, times, backends)
         return order.why if order.copies or order.least < ALPHA_DEPENDENT else None
+
+
+class Early(Protocol):
+    """What decides, sample by sample, what a target is still asked.
+
+    ``arms`` holds the trials that it decides about, by position; ``order`` their samples as they
+    are to be asked, each of which ``wants`` is asked about when it is due; ``note`` takes in what
+    came back.
+    """
+
+    arms: dict[int, str]
+
+    def order(self) -> Iterable[tuple[int, int]]: ...
+
+    def wants(self, position: int) -> bool: ...
+
+    def note(self, position: int, answer: Answer) -> Decision | None: ...
+
+    def fresh_doubts(self) -> Iterable[tuple[str, str]]: ...
+
+
+#: Makes, for a plan and the name of a target, what decides about it.
+MakeEarly = Callable[[Plan, str], Early]
 
 
 class Stopping:

@@ -13,7 +13,9 @@ from tests.hostile_templates import HOSTILE
 LANGUAGES = ("en", "pt", "zh", "es", "fr", "de", "ja", "ru")
 
 
-@pytest.mark.parametrize(("probe", "least"), [("identity", 15), ("maker", 8), ("backstory", 8)])
+@pytest.mark.parametrize(
+    ("probe", "least"), [("identity", 15), ("maker", 8), ("backstory", 8), ("oneword", 13)]
+)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_has_enough_questions_all_different(probe, least, language):
     found = prompts.questions(probe, language, {})
