@@ -115,8 +115,9 @@ class Series:
             return NONE
         late = now or self
         whole, found = late.until(looks + 1), NONE
-        if now is None and (not whole.hits.any() or np.array_equal(whole.hits, whole.samples)):
-            return NONE
+        here = whole if now is None else self.until(looks + 1)
+        if not whole.hits.any() or np.array_equal(here.hits, here.samples):
+            return NONE  # none since, or all before: nothing can have changed
         for window, cost in windows(looks):
             begun = looks - window
             before, until = self.until(begun + 1), late.until(begun + 1)
