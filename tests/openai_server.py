@@ -41,9 +41,16 @@ class _Server(ThreadingHTTPServer):
 
 
 class FakeHost:
-    """Answers by ``respond(path, body, number)``; number counts the requests to that path."""
+    """Answers by ``respond(path, body, number)``; number counts the requests to that path.
 
-    def __init__(self, respond: Callable[[str, dict[str, Any], int], Any]) -> None:
+    What is got, not posted, is answered by ``got(path)``; None is a page that is not there.
+    """
+
+    def __init__(
+        self,
+        respond: Callable[[str, dict[str, Any], int], Any],
+        got: Callable[[str], Any] = lambda path: None,
+    ) -> None:
         self.seen: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         host = self
 
@@ -56,6 +63,9 @@ class FakeHost:
                 answer = respond(
                     self.path, body, sum(path == self.path for path, _, _ in host.seen)
                 )
+                self.answer(answer)
+
+            def answer(self, answer: Any) -> None:
                 status, headers, content = (
                     answer if isinstance(answer, tuple) else (200, {}, json.dumps(answer).encode())
                 )
@@ -70,9 +80,8 @@ class FakeHost:
                 self.wfile.write(content)
 
             def do_GET(self) -> None:
-                self.send_response(404)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                answer = got(self.path)
+                self.answer((404, {}, b"") if answer is None else answer)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -42,6 +42,7 @@ from harness.campaign.native import (
     AnthropicTarget,
     GeminiTarget,
     NativeTarget,
+    OllamaTarget,
     ResponsesTarget,
 )
 from harness.campaign.plan import (
@@ -76,6 +77,7 @@ __all__ = [
     "Message",
     "Name",
     "NativeTarget",
+    "OllamaTarget",
     "Plan",
     "Price",
     "Probe",

@@ -81,7 +81,7 @@ def address_in(variable: str, whose: str) -> Any:
     return Field(None, description=f"default: the variable {variable}, else {whose} own")
 
 
-def key_in(variable: str) -> Any:
+def key_in(variable: str | None) -> Any:
     """The field that names the variable of a key."""
     return Field(variable, description="name of the variable that holds the key; null sends none")
 

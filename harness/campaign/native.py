@@ -60,5 +60,22 @@ class GeminiTarget(RemoteTarget):
     )
 
 
+class OllamaTarget(RemoteTarget):
+    """Ollama's own API."""
+
+    engine: Literal["ollama"] = Field(description="Ollama's own API")
+    base_url: str | None = address_in("OLLAMA_HOST", "Ollama's")
+    api_key_env: VariableName | None = key_in(None)
+    num_ctx: int | None = Field(
+        None,
+        ge=64,
+        description="tokens that a prompt and its reply may have together; null leaves it to the "
+        "host, and what the host tells of it is used to see prompts that were cut",
+    )
+    think: bool | Literal["low", "medium", "high"] | None = Field(
+        None, description="whether a model thinks first; null sends nothing, so the host decides"
+    )
+
+
 #: The entry of a target with an API of its own.
-NativeTarget = ResponsesTarget | AnthropicTarget | GeminiTarget
+NativeTarget = ResponsesTarget | AnthropicTarget | GeminiTarget | OllamaTarget

@@ -12,7 +12,9 @@ from harness.cli.options import told_plainly
 @click.argument("name")
 @click.option(
     "--engine",
-    type=click.Choice(["endpoint", "embedded", "vllm", "responses", "anthropic", "gemini"]),
+    type=click.Choice(
+        ["endpoint", "embedded", "vllm", "responses", "anthropic", "gemini", "ollama"]
+    ),
     default="endpoint",
     show_default=True,
     help="With campaign: what runs the model.",

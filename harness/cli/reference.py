@@ -29,6 +29,7 @@ VARIABLES: Final = {
     "ANTHROPIC_BASE_URL": "the address of the engine `anthropic` whose target names none",
     "GEMINI_API_KEY": "the key of the engine `gemini`",
     "GOOGLE_GEMINI_BASE_URL": "the address of the engine `gemini` whose target names none",
+    "OLLAMA_HOST": "the address of the engine `ollama` whose target names none",
     "NO_COLOR": "set to anything: no colours (https://no-color.org)",
     "SSL_CERT_FILE": "PEM file of the certificate authorities that are trusted",
 }

@@ -47,7 +47,7 @@ EARLIER: Final[list[Message]] = [
     {"role": "user", "content": "qzkwx"},
     {"role": "assistant", "content": "azkwx"},
 ]
-_SYSTEM: Final[Message] = {"role": "system", "content": "szkwx"}
+SYSTEM: Final[Message] = {"role": "system", "content": "szkwx"}
 
 
 class Bare(NamedTuple):
@@ -211,7 +211,7 @@ def _marks(render: Render, seen: _Seen, before: str, asked: Message, bos: str) -
         return before
     told = None
     with suppress(RenderError):
-        told = render([_SYSTEM, asked], True)
+        told = render([SYSTEM, asked], True)
     while mark := MARK.match(before, at):
         word, rest = mark[0], before[mark.end() :]
         elsewhere = told is not None and not told.startswith(before[: mark.end()])

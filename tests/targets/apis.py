@@ -17,6 +17,7 @@ from harness.campaign import (
     Budget,
     GeminiTarget,
     Limits,
+    OllamaTarget,
     ResponsesTarget,
     Sampling,
     parse_arm,
@@ -25,7 +26,12 @@ from harness.campaign.plan import arm_messages
 from harness.targets import Request, Spending, open_target, pace_of
 from tests.commands import PATIENCE_S
 
-ENTRIES = {"responses": ResponsesTarget, "anthropic": AnthropicTarget, "gemini": GeminiTarget}
+ENTRIES = {
+    "responses": ResponsesTarget,
+    "anthropic": AnthropicTarget,
+    "gemini": GeminiTarget,
+    "ollama": OllamaTarget,
+}
 
 
 def target(engine, url, limits=None, **fields):

@@ -1,14 +1,16 @@
 """APIs of makers' own: each a room with what is sent, what is read and what the API cannot do.
 
 `api.py` says what a room holds, `target.py` asks any of them over the wire of all endpoints. Rooms:
-`responses.py` (OpenAI), `anthropic.py` and `gemini.py`.
+`responses.py` (OpenAI), `anthropic.py`, `gemini.py`, and `ollama.py`, whose host shows more of its
+model (`ollama_host.py`).
 """
 
 from __future__ import annotations
 
-from harness.campaign import AnthropicTarget, GeminiTarget, NativeTarget
+from harness.campaign import AnthropicTarget, GeminiTarget, NativeTarget, OllamaTarget
 from harness.targets.native.anthropic import Anthropic
 from harness.targets.native.gemini import Gemini
+from harness.targets.native.ollama_host import OllamaHost
 from harness.targets.native.responses import Responses
 from harness.targets.native.target import Native
 from harness.targets.pace import Pace
@@ -22,4 +24,6 @@ def open_native(settings: NativeTarget, pace: Pace | None = None) -> Native:
         return Native(settings, Anthropic(settings), pace)
     if isinstance(settings, GeminiTarget):
         return Native(settings, Gemini(settings), pace)
+    if isinstance(settings, OllamaTarget):
+        return OllamaHost(settings, pace)
     return Native(settings, Responses(settings), pace)

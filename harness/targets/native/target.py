@@ -7,9 +7,10 @@ of every endpoint.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.campaign import Budget, GeminiTarget, Limits, Message, NativeTarget, Sampling
+from harness.errors import RenderError
 from harness.targets import received
 from harness.targets.answers import Usage
 from harness.targets.bodies import write
@@ -24,6 +25,14 @@ from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate
 
 NO_BARE = "the API takes no raw prompts, so what its host puts before a question stays"
+
+
+class Asked(NamedTuple):
+    """A request as it is sent: its address, its body, and what is known of its prompt."""
+
+    url: str
+    body: dict[str, Any]
+    context: Context
 
 
 class Native:
@@ -107,17 +116,25 @@ class Native:
     async def _call(self, request: Request) -> Response:
         samples = len(request.indices)
         seed = self._seed(request)
-        body = self.bodies.chat(request, samples, seed)
+        try:
+            made = await self.made(request, samples, seed)
+        except RenderError as problem:
+            return no_reply(request, "unsupported", problem.what)
         outcome = await self.host.call(
-            self.host.at.chat,
-            self.bodies.placed(body),
+            made.url,
+            self.bodies.placed(made.body),
             request.prompt_bound,
             request.sampling.max_tokens * samples,
         )
-        response = response_of(request, self.context(request, samples), outcome, seed)
+        response = response_of(request, made.context, outcome, seed)
         if request.messages[0]["role"] == "system":
             self._system.note(request.arm, response)
         return response
+
+    async def made(self, request: Request, samples: int, seed: int | None) -> Asked:
+        """What is asked for a request, and where."""
+        body = self.bodies.chat(request, samples, seed)
+        return Asked(self.host.at.chat, body, self.context(request, samples))
 
     def _seed(self, request: Request) -> int | None:
         """The seed that is sent, if one is."""
