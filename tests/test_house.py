@@ -33,7 +33,7 @@ GROUND = (
 )
 WINGS = (
     *("campaign", "lab", "targets", "journal", "sampling", "scoring", "lineup"),
-    *("exposure", "counting", "weights", "report", "audits", "cli"),
+    *("exposure", "counting", "weights", "report", "whois", "audits", "cli"),
 )
 ORDER = {name: place for place, name in enumerate((*GROUND, *WINGS))}
 ROOMS = sorted((ROOT / "harness").rglob("*.py"))

@@ -23,6 +23,7 @@ from harness.cli.lineup import lineup, references
 from harness.cli.replies import eval_classifier, score
 from harness.cli.results import checkpoint, compare, export_run, report, show, tally
 from harness.cli.weights import weights
+from harness.cli.whois import whois
 from harness.masking import show_traceback
 
 #: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
@@ -32,7 +33,7 @@ gc.set_threshold(50_000, 20, 20)
 
 #: The commands in the order in which they are typed, by what they are for.
 SECTIONS: Final = {
-    "Begin": (init, plan, size, reference),
+    "Begin": (whois, init, plan, size, reference),
     "Sample and read": (run, tally, report, show, label, judge, compare),
     "Hand on": (export_run, checkpoint, keys, bundle, verify),
     "Other witnesses": (inspect, lineup, references, weights),

@@ -38,7 +38,7 @@ def bundle(run: str, out: Path | None, key: Path | None, results: Path, store: s
     to = out or Path(f"{opened.name}.bundle.zip")
     fingerprint = pack(opened, to, key)
     signer = f" --signer {key}.pub" if key else ""
-    click.echo(f"{to}\nSHA-256 {fingerprint}\nto check it: truename verify {to}{signer}")
+    click.echo(f"{to}\nSHA-256 {fingerprint}\nnext: truename verify {to}{signer}")
 
 
 @click.command(short_help="Check a bundle, score and count it anew")
@@ -91,6 +91,7 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     if not found.sound:
         sys.exit(exits.FOUND)
     say("every file is as it was packed, and counting its samples again gives the same tables")
+    click.echo(f"next: unpack {file.name} and open its report.html")
 
 
 @click.command(short_help="Make keys to sign bundles with")

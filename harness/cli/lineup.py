@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, print_json, say, told_plainly
+from harness.cli.options import AS_JSON, RESULTS, STORE, print_json, say, slug, told_plainly
 
 if TYPE_CHECKING:
     from harness.campaign import Settings
@@ -106,7 +106,7 @@ def lineup(
             asked = wing.against(place, other, seed, run=run, **here)
     else:
         chosen = wing.choose(names, claims)
-        name = run or "lineup-" + _slug(target)
+        name = run or "lineup-" + slug(target)
         with redirect_stdout(sys.stderr):
             asked = wing.ask(place, chosen.models, chosen.battery, claim=claims, run=name, **here)
     _tell(asked, as_json)
@@ -129,12 +129,6 @@ def _named(target: str, campaign: str | None, model: str | None, key: str | None
             next="give a GGUF file, lab:NAME, or a URL with --model; serve a folder with vLLM",
         )
     return place
-
-
-def _slug(text: str) -> str:
-    """A run's name out of what was typed."""
-    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.split("://")[-1])
-    return kept.strip("-")[:40] or "target"
 
 
 def _tell(asked: Asked, as_json: bool) -> None:
@@ -276,7 +270,7 @@ def make(
         model=label,
         samples=samples,
         results=results,
-        run=f"reference-{_slug(label)}",
+        run=f"reference-{slug(label)}",
         store=store,
         say=click.echo,
     )
@@ -308,7 +302,7 @@ def import_(source: str, name: str | None) -> None:
     from harness.lineup import imported
     from harness.lineup import references as kept
 
-    label = name or _slug(Path(source).name.split(".")[0])
+    label = name or slug(Path(source).name.split(".")[0])
     kept.free(label)
     taken = imported.take(source)
     licence = taken.licence or "no licence is named"

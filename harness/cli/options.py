@@ -74,6 +74,12 @@ def say(text: str, err: bool = False) -> None:
         click.echo(_broken(line) if sys.stdout.isatty() else line, err=err)
 
 
+def slug(text: str) -> str:
+    """A run's name out of what was typed."""
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in text.split("://")[-1])
+    return kept.strip("-")[:40] or "target"
+
+
 def _broken(line: str) -> str:
     """A line in pieces of the terminal's width, all but the first set in a little more."""
     width = shutil.get_terminal_size().columns

@@ -23,11 +23,19 @@ if TYPE_CHECKING:
     from harness.report.page import write_page
     from harness.report.sheet import write_sheet
     from harness.report.shortfall import Reasons, unfinished
-    from harness.report.terminal import show_banner, show_bars, show_ending, show_rates
+    from harness.report.story import Story
+    from harness.report.terminal import (
+        show_banner,
+        show_bars,
+        show_ending,
+        show_rates,
+        told_of,
+    )
     from harness.report.trace import find_samples, judged_sample, whole_sample
 
 __all__ = [
     "Reasons",
+    "Story",
     "as_data",
     "bundle",
     "export",
@@ -41,6 +49,7 @@ __all__ = [
     "show_evaluation",
     "show_rates",
     "to_begin_with",
+    "told_of",
     "unfinished",
     "verify",
     "whole_sample",
@@ -51,6 +60,7 @@ __all__ = [
 #: The room of each name.
 _ROOMS = {
     "Reasons": "shortfall",
+    "Story": "story",
     "as_data": "machine",
     "bundle": "evidence.packing",
     "export": "export",
@@ -64,6 +74,7 @@ _ROOMS = {
     "show_evaluation": "evaluation",
     "show_rates": "terminal",
     "to_begin_with": "evidence.registration",
+    "told_of": "terminal",
     "unfinished": "shortfall",
     "verify": "evidence.verify",
     "whole_sample": "trace",
