@@ -23,12 +23,14 @@ from __future__ import annotations
 import base64
 import re
 import sys
+import threading
 import traceback
+import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from harness.pieces import Pieces
@@ -42,12 +44,15 @@ _STRIDE: Final = PART - _SEED + 1
 #: What stands beside a text that was cut, but for the text's own ends.
 _CUT: Final = frozenset("\"'\\*\u2026")
 #: Escapes of what needs none; each begins with letters that are found quickly.
-_ESCAPES: Final = tuple(map(re.compile, (r"\\u00[2-7]", r"%(?:25)*[2-7][0-9A-Fa-f]", r"&#[0-9xX]")))
+_ESCAPES: Final = tuple(
+    map(re.compile, (r"\\u00[2-7]", r"%(?:25)*[2-7][0-9A-Fa-f]", r"&(?:amp;)*#[0-9xX]"))
+)
 #: Escapes of what may need one.
 #: One letter that is escaped: its number as JSON, an address or HTML writes it, or itself.
 _ESCAPED: Final = re.compile(
-    r"""\\+u00([2-7][0-9A-Fa-f])|%(?:25)*([2-7][0-9A-Fa-f])|&\#[xX]0*([2-7][0-9A-Fa-f]);"""
-    r"""|&\#0*([0-9]{2,3});|\\+(["\\/'])"""
+    r"""\\+u00([2-7][0-9A-Fa-f])|%(?:25)*([2-7][0-9A-Fa-f])"""
+    r"""|&(?:amp;)*\#[xX]0*([2-7][0-9A-Fa-f])(?:;|(?![0-9A-Fa-f]))"""
+    r"""|&(?:amp;)*\#0*([0-9]{2,3})(?:;|(?![0-9]))|\\+(["\\/'])"""
 )
 _NEEDED: Final = {
     **{'"': ('\\"', "&quot;"), "&": ("&amp;",), "<": ("&lt;",), ">": ("&gt;",)},
@@ -205,7 +210,10 @@ def _any_escape(letter: str) -> str:
     number, itself = ord(letter), re.escape(letter)
     needed = _NEEDED.get(letter, ())
     ways = [itself, *(rf"\\+{itself}" if way.startswith("\\") else way for way in needed)]
-    ways += [rf"\\+u(?i:{number:04x})", rf"&#(?:0*{number}|[xX]0*(?i:{number:x}));"]
+    ways += [
+        rf"\\+u(?i:{number:04x})",
+        rf"&(?:amp;)*#(?:0*{number}(?![0-9])|[xX]0*(?i:{number:x})(?![0-9A-Fa-f]));?",
+    ]
     ways.append("".join(f"%(?:25)*(?i:{byte:02x})" for byte in letter.encode("utf-8", "replace")))
     return "(?:" + "|".join(ways) + ")"
 
@@ -224,8 +232,34 @@ know, forget = _MASKER.know, _MASKER.forget
 hide, hide_bytes = _MASKER.hide, _MASKER.hide_bytes
 
 
+def watch_errors() -> None:
+    """Let no secret out with what nobody foresaw: errors of threads too, and warnings."""
+    sys.excepthook = show_traceback
+    threading.excepthook = lambda found: show_traceback(
+        found.exc_type, found.exc_value, found.exc_traceback
+    )
+    sys.unraisablehook = lambda found: show_traceback(
+        found.exc_type, found.exc_value, found.exc_traceback
+    )
+    warnings.showwarning = _show_warning
+
+
 def show_traceback(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """`sys.excepthook` for what nobody foresaw: even that says no secret."""
-    sys.stderr.write(hide("".join(traceback.format_exception(kind, error, trace))))
+    """Write an error that nobody caught to standard error."""
+    if kind is not SystemExit or error is None:
+        said = traceback.format_exception(kind, error, trace)
+        sys.stderr.write(hide("".join(said)))
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    said = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(hide(said))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import json
+import subprocess
+import sys
 from urllib.parse import quote
 
 import pytest
@@ -31,6 +33,11 @@ ESCAPED = {
     "an address": (quote(KEY, safe=""), HIDDEN),
     "an address in an address": (quote(quote(KEY, safe=""), safe=""), HIDDEN),
     "HTML": ("".join(f"&#x{ord(letter):x};" for letter in KEY), HIDDEN),
+    "HTML, with nothing at the letters' ends": (
+        " ".join(["".join(f"&#{ord(letter)}" for letter in KEY), "and"]),
+        f"{HIDDEN} and",
+    ),
+    "HTML in HTML": (html.escape("".join(f"&#{ord(letter)};" for letter in KEY)), HIDDEN),
     "hexadecimal": (KEY.encode().hex(), HIDDEN),
     "capitals": (KEY.upper(), HIDDEN),
     "backwards": (KEY[::-1], HIDDEN),
@@ -133,3 +140,30 @@ def test_json_stays_json():
     for ascii_only in (True, False):
         left = json.loads(known.hide_bytes(json.dumps(body, ensure_ascii=ascii_only).encode()))
         assert left == {"a": [HIDDEN, HIDDEN], "b": HIDDEN, HIDDEN: 1}
+
+
+UNFORESEEN = """
+import sys, threading, warnings
+from harness.masking import know, watch_errors
+know(KEY := sys.argv[1])
+watch_errors()
+class Odd:
+    def __del__(self):
+        raise ValueError(KEY)
+def fail():
+    raise ValueError(KEY)
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Odd()
+warnings.warn(KEY)
+fail()
+"""
+
+
+def test_what_nobody_foresaw_tells_no_secret():
+    """An error of a thread, one that nobody could catch, a warning of a library."""
+    program = [sys.executable, "-c", UNFORESEEN, KEY]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count(f"ValueError: {HIDDEN}") == 3
+    assert f"UserWarning: {HIDDEN}" in done.stderr and KEY not in done.stderr

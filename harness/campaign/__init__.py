@@ -53,7 +53,7 @@ from harness.campaign.plan import (
     sample_seed,
     worst_case,
 )
-from harness.campaign.private import in_address, public_text, without_credentials
+from harness.campaign.private import in_address, public_text, secrets_of, without_credentials
 from harness.campaign.probes import Probe, load_probe
 from harness.campaign.prompts import questions
 from harness.campaign.starting import KINDS, begin
@@ -108,6 +108,7 @@ __all__ = [
     "questions",
     "read_text",
     "sample_seed",
+    "secrets_of",
     "validate",
     "without_credentials",
     "worst_case",

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import yaml
 
@@ -182,9 +182,31 @@ def in_address(url: str) -> bool:
         query = parse_qsl(parts.query + "&" + parts.fragment)
     except ValueError:
         return True
-    return "@" in parts.netloc or any(
-        is_credential_name(name) or without_credentials(value) != value for name, value in query
-    )
+    return "@" in parts.netloc or any(_is_secret(name, value) for name, value in query)
+
+
+def secrets_of(url: str) -> Iterator[str]:
+    """The secrets of an address, as they stand in it and as they are meant.
+
+    A password, a user without one (some proxies take a token so), credentials in the query.
+    """
+    try:
+        parts = urlsplit(url)
+        query = [pair.partition("=") for pair in f"{parts.query}&{parts.fragment}".split("&")]
+    except ValueError:
+        return
+    said = [value for name, _, value in query if _is_secret(unquote_plus(name), value)]
+    if parts.password:
+        said += [parts.password, f"{parts.username}:{parts.password}"]
+    elif parts.username:
+        said.append(parts.username)
+    for secret in said:
+        yield from dict.fromkeys((secret, unquote(secret), unquote_plus(secret)))
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether a field of a query holds a credential."""
+    return is_credential_name(name) or without_credentials(value) != value
 
 
 def kept_text(source: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 from typing import Final
 
 import click
@@ -24,7 +23,7 @@ from harness.cli.replies import eval_classifier, score
 from harness.cli.results import checkpoint, compare, export_run, report, show, tally
 from harness.cli.weights import weights
 from harness.cli.whois import whois
-from harness.masking import show_traceback
+from harness.masking import watch_errors
 
 #: What imports make is no garbage: looking through it at the usual pace takes a seventh of the
 #: start.
@@ -69,7 +68,7 @@ def main(context: click.Context) -> None:
     which system prompts, how often. `plan` counts it, `run` samples it, `tally` classifies it,
     `show` opens one sample. `score` classifies replies that you have already.
     """
-    sys.excepthook = show_traceback
+    watch_errors()
     if os.environ.get("NO_COLOR"):
         context.color = False
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from harness.campaign import RemoteTarget
+from harness.campaign import RemoteTarget, secrets_of
+from harness.masking import know
 
 #: Where a target's entry names no address.
 OPENAI: Final = "https://api.openai.com/v1"
@@ -70,12 +71,22 @@ _OF_ENGINE: Final = {
 
 
 def address_of(settings: RemoteTarget) -> str:
-    """Where a target's requests go, as its entry or the environment says it."""
+    """Where a target's requests go, as its entry or the environment says it.
+
+    What of it is secret is known from then on.
+    """
     variable, own = _OF_ENGINE.get(settings.engine, ("OPENAI_BASE_URL", OPENAI))
     found = settings.base_url or os.environ.get(variable) or own
     if "://" not in found:  # as Ollama's variable may be: 0.0.0.0, gpu-box, 127.0.0.1:11434
         found = f"http://{found}" if ":" in found else f"http://{found}:11434"
+    know_address(found)
     return found.rstrip("/")
+
+
+def know_address(url: str) -> None:
+    """Make known what an address, such as one of the environment, holds of secrets."""
+    for secret in secrets_of(url):
+        know(secret)
 
 
 def addresses(url: str, routes: tuple[str, ...] = _ROUTES) -> Addresses:

@@ -10,12 +10,11 @@ import re
 import urllib.request
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from harness.campaign import RemoteTarget
 from harness.errors import TargetError
 from harness.masking import PART, know
-from harness.targets.addresses import address_of, is_azure
+from harness.targets.addresses import address_of, is_azure, know_address
 
 #: Headers that the `openai` package takes from the environment beside the key.
 _OPENAI_HEADERS: Final = {
@@ -87,18 +86,6 @@ def _named(value: Any) -> Iterator[str]:
             yield from _named(inner)
     elif isinstance(value, str) and (named := _VARIABLE.fullmatch(value)):
         yield named[2].strip("{}")
-
-
-def know_address(url: str) -> None:
-    """Make a password known that a URL of the environment holds."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return
-    if parts.password:
-        know(parts.password)
-        know(unquote(parts.password))
-        know(f"{parts.username}:{parts.password}")
 
 
 def _key(settings: RemoteTarget) -> str | None:

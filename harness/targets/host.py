@@ -14,7 +14,7 @@ from harness.errors import TargetError
 from harness.targets.addresses import Addresses, address_of, addresses
 from harness.targets.answers import Completion, Usage, read_completion
 from harness.targets.bodies import write
-from harness.targets.credentials import Credentials, know_address
+from harness.targets.credentials import Credentials
 from harness.targets.inner_errors import refusal
 from harness.targets.pace import Pace, Tries, Used
 from harness.targets.problems import PROBLEMS, STATUSES, Refused
@@ -47,7 +47,6 @@ class Host:
         self.settings, self.pace, self.read = settings, pace, read
         self.credentials = Credentials(settings)
         self.url = address_of(settings)
-        know_address(self.url)
         self.at = at(self.url)
         self._wire: Transport | None = None
 

@@ -16,6 +16,7 @@ from harness.campaign import (
     VllmTarget,
     without_credentials,
 )
+from harness.masking import hide
 from harness.targets.addresses import address_of
 from harness.targets.credentials import variables_of
 
@@ -27,7 +28,7 @@ def reach(wanted: Iterable[Settings]) -> list[str]:
 
 def _said(target: Settings) -> Iterator[str]:
     if isinstance(target, RemoteTarget):
-        yield f"sends to {without_credentials(address_of(target))}"
+        yield f"sends to {hide(without_credentials(address_of(target)))}"
         if variables := variables_of(target):
             yield "sends there what it reads from " + ", ".join(map(variable, variables))
         if folder := getattr(target, "tokenizer", None):

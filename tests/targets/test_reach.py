@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.campaign import EmbeddedTarget, EndpointTarget, VllmTarget
+from harness.masking import hide
 from harness.targets import reach
 from harness.targets.credentials import Credentials
 from tests.commands import truename
@@ -69,13 +70,37 @@ def test_plan_and_run_tell_it_before_anything_is_sent(tmp_path, host, monkeypatc
     assert served.heads == []
 
 
-def test_the_password_of_an_address_in_the_environment_is_shown_nowhere(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://alice:pass-word-1@127.0.0.1:9/v1")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://alice:pass-word-1@127.0.0.1:9/v1",
+        "http://pass-word-1@127.0.0.1:9/v1",
+        "http://127.0.0.1:9/v1?api_key=pass-word-1",
+    ],
+)
+def test_the_secret_of_an_address_in_the_environment_is_shown_nowhere(
+    tmp_path, monkeypatch, address
+):
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
     (tmp_path / "c.yaml").write_text(
         "campaign: c\narms: [absent]\nlimits: {attempts: 1}\ntargets:\n"
         "  - {name: t, role: suspect, engine: endpoint, model: m, api_key_env: SOME}\n"
     )
+    planned = truename("plan", "c.yaml", folder=tmp_path)
     done = truename("run", "c.yaml", "--log-file", "log.jsonl", folder=tmp_path)
     assert done.exit_code == 2 and "127.0.0.1:9/v1" in done.stderr
-    left = [done.output.encode(), *(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())]
+    left = [
+        planned.output.encode(),
+        done.output.encode(),
+        *(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()),
+    ]
     assert not [one for one in left if b"pass-word-1" in one]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://t0ken-of-proxy@127.0.0.1:9", "http://a:t0ken-of-proxy@h"]
+)
+def test_the_secret_of_a_proxy_is_known(monkeypatch, address):
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    Credentials(EndpointTarget(name="t", **HOST, api_key_env=None))
+    assert "t0ken" not in hide(f"cannot reach {address}")
