@@ -71,7 +71,7 @@ def _is_found(
     now: float, rate: float, replies: int, audits: int, within: int, level: float, odds: float
 ) -> bool:
     """Whether a rate that falls after some audits is told within some more."""
-    for later in sorted({within, *(2**i for i in range(within.bit_length()))}, reverse=True):
+    for later in range(within, 0, -1):
         looks = audits - 1 + later
         for window, cost in windows(looks):
             fallen = min(window, later)
