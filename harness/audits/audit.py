@@ -217,8 +217,13 @@ def _finish(history: History, audit: Audit, due: str, sampled: _Sampled) -> None
         requests=requests,
         tokens=tokens,
         money=money,
-        budget_used=used_up(audit.budget.month, spent),
+        budget_used=used_up(audit.budget.month, spent) if _is_capped(audit) else None,
     )
+
+
+def _is_capped(audit: Audit) -> bool:
+    month = audit.budget.month
+    return any(cap is not None for cap in (month.requests, month.tokens, month.money))
 
 
 def _sampled(

@@ -38,7 +38,8 @@ def registry(history: History) -> CollectorRegistry:
         state.labels(name).set(row["status"] == "silent")
         ended.labels(name).set(due.timestamp())
         this_month = (due.year, due.month) == (now.year, now.month)
-        used.labels(name).set((row["budget_used"] or 0.0) if this_month else 0.0)
+        if row["budget_used"] is not None:
+            used.labels(name).set(row["budget_used"] if this_month else 0.0)
     _of_targets(history, list(last), gauge, now.timestamp())
     _of_arms(last, gauge)
     _of_alarms(history, list(last), gauge)
