@@ -160,7 +160,7 @@ def _served(told: _Told, target: Settings) -> Witness:
 
 
 def _exposure(found: Inspection) -> Witness:
-    said = " ".join(found.verdict) or "nothing was found out"
+    said = " ".join(f"{line.rstrip('.')}." for line in found.verdict) or "nothing was found out"
     return Witness(
         "what stands before a question",
         said,
