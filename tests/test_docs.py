@@ -61,7 +61,7 @@ COUNTED = {
     "overlap": "*",
     "tally": """target role arm probe language measure identity samples hits rate half_from
         checked_n corrected_by questions languages same_repeats failed truncated filtered empty
-        unsupported abstained prompt_tokens_median models_returned fingerprints_returned
+        unsupported misrouted abstained prompt_tokens_median models_returned fingerprints_returned
         providers_returned note""",
     "comparisons": """comparison probe measure identity target_a arm_a target_b arm_b samples_a
         hits_a rate_a samples_b hits_b rate_b difference cohens_h questions_shared questions_only_a

@@ -17,6 +17,7 @@ from harness.campaign import folders, private
 from harness.campaign.entries import EmbeddedTarget, EndpointTarget, Name, VllmTarget
 from harness.campaign.identities import load_book
 from harness.campaign.native import NativeTarget
+from harness.campaign.providers import each_host
 from harness.campaign.yamlfiles import Strict, parse, read_text, validate
 from harness.encodings import encoding_of
 from harness.errors import CampaignError, did_you_mean
@@ -184,6 +185,11 @@ class Campaign(Strict):
             parse_arm(arm)
         return arms
 
+    @field_validator("targets")
+    @classmethod
+    def _a_target_each_host(cls, targets: list[Any]) -> list[Any]:
+        return list(each_host(targets))
+
     @field_validator("targets", "arms", "probes", "languages")
     @classmethod
     def _no_twins(cls, entries: list[Any]) -> list[Any]:
@@ -244,6 +250,7 @@ def deciding(campaign: Campaign) -> dict[str, Any]:
     for target in said["targets"]:
         for key in _PACE:
             target.pop(key, None)
+        target.pop("providers", None)  # which are targets of their own by now
         if not target.get("auto_omit"):  # which a campaign of before could not say
             target.pop("auto_omit", None)
     return said

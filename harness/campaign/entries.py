@@ -144,6 +144,12 @@ class EndpointTarget(RemoteTarget):
     provider: dict[str, Any] | None = Field(
         None, description="provider pinning, sent as the body field `provider`"
     )
+    providers: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="an aggregator's hosts, by their tags (`deepinfra/fp8`): each becomes a target "
+        "of its own, NAME-deepinfra-fp8, that is pinned to it and counted apart",
+    )
     rename: dict[str, str] = Field(
         {},
         description="parameters that this host calls otherwise, "

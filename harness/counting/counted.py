@@ -20,7 +20,7 @@ RECITED_FROM: Final = 0.5
 RARE: Final = 3
 OTHER: Final = "other:(rare)"
 STANCES: Final = ("claims", "denies", "refuses", "none")
-STATUSES: Final = ("failed", "truncated", "filtered", "empty", "unsupported")
+STATUSES: Final = ("failed", "truncated", "filtered", "empty", "unsupported", "misrouted")
 #: Measures that every probe counts, and the columns that hold their identities.
 NAMED: Final = {"name": "names", "maker": "makers", "base": "base", "denied": "denied"}
 #: Counts by question that are remembered with what was computed of them: many are the same, as

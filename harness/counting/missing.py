@@ -16,7 +16,7 @@ import numpy.typing as npt
 from harness import special, stats
 from harness.counting.counted import ByQuestion, Counted, Places
 
-MISSING: Final = ("failed", "truncated", "filtered", "empty")
+MISSING: Final = ("failed", "truncated", "filtered", "empty", "misrouted")
 #: Missing replies whose places among the questions are counted out.
 FEW: Final = 30
 

@@ -98,6 +98,8 @@ def tally_frame(
                 row |= _anytime(run.campaign, cell.language, probe, measure.name, identity, by)
                 table.append(row | beside)
     frame = pd.DataFrame(table, columns=TALLY_COLUMNS)
+    if not frame["misrouted"].any():  # only where hosts of an aggregator are asked
+        frame = frame.drop(columns="misrouted")
     return frame.astype(dict.fromkeys(_WHOLE, "Int64"))
 
 

@@ -159,5 +159,5 @@ def _all_asked(f: Facts, row: pd.Series[Any]) -> bool:
     """Whether an arm has as many samples as the campaign asks for."""
     if not row["samples"]:
         return False
-    asked = int(row["samples"]) + sum(int(row[status]) for status in MISSING)
+    asked = int(row["samples"]) + sum(int(row.get(status, 0)) for status in MISSING)
     return asked >= int(row["questions"]) * f.campaign.samples_of(str(row["probe"]))

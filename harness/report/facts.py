@@ -40,7 +40,7 @@ def rate_of(row: Any) -> Known:
     """
     if pd.notna(row["checked_n"]):
         rate, low, high = (float(row[f"checked_{name}"]) for name in ("rate", "low", "high"))
-        gone = sum(int(row[status]) for status in MISSING)
+        gone = sum(int(row.get(status, 0)) for status in MISSING)
         there = int(row["samples"]) / (int(row["samples"]) + gone)
         least, most = low * there, high * there + 1 - there
         return Known(rate, low, high, least, most, int(row["checked_n"]))
@@ -76,7 +76,7 @@ class Arm:
     def __init__(self, label: str, rows: pd.DataFrame, claimed: str) -> None:
         self.label = label
         self.scored = int(rows["samples"].iloc[0]) if len(rows) else 0
-        self.missing = {s: int(rows[s].iloc[0]) if len(rows) else 0 for s in MISSING}
+        self.missing = {s: int(rows[s].iloc[0]) if s in rows and len(rows) else 0 for s in MISSING}
         self.questions = int(rows["questions"].iloc[0]) if self.scored else 0
         self.languages = int(rows["languages"].iloc[0]) if self.scored else 0
         said = [Said(row) for _, row in rows.iterrows()] if self.scored else []

@@ -314,10 +314,10 @@ class _Asking:
     def _judge_failures(self, answered: Sampled) -> None:
         """Note a failed block; stop the target, or the run, where too many fail."""
         response, sampler = answered.response, self.sampler
-        failed = not response.whole and response.having("failed") > 0
-        if failed:
-            reasons = (reply.error for reply in response.replies if reply.status == "failed")
-            self.counts.last_error = next(reasons) or ""
+        replies = () if response.whole else response.replies
+        reasons = [r.error for r in replies if r.status in ("failed", "misrouted")]
+        if failed := bool(reasons):
+            self.counts.last_error = reasons[0] or ""
             about = {"target": self.settings.name, "trial": answered.trial.key}
             about |= {"reason": self.counts.last_error}
             sampler.progress.noted("failed", {**about, "attempts": list(response.attempts)})

@@ -25,6 +25,7 @@ from harness.targets.pace import CEILING, Pace, Tries, pace_of
 from harness.targets.preflight import HELLO, Preflight
 from harness.targets.problems import Refused
 from harness.targets.protocol import Capabilities, Context, Request, Response, no_reply
+from harness.targets.routing import Routing
 from harness.targets.side_routes import SideRoutes
 from harness.targets.spending import Spending
 from harness.targets.templates import ChatTemplate, counter, template_from_folder
@@ -50,7 +51,7 @@ class Endpoint:
         self.host = Host(settings, self.pace)
         self.bodies = Bodies(settings, self.host.credentials.extra_body)
         self.kept = Bodies(settings)
-        self.routes = SideRoutes(self.host)
+        self.routes, self.routing = SideRoutes(self.host), Routing(settings)
         self.shown = shown
         self.expected: ChatTemplate | None = None
         self._count: Callable[[str], int] | None = None
@@ -79,6 +80,7 @@ class Endpoint:
         """
         self.sampling = sampling or self.sampling
         first = Preflight(self.host, self.bodies, self.sampling)
+        routed = await self.routing.learn(self.host)
         hello, properties = await asyncio.gather(
             first.hello(2 if self.block > 1 else 1), self.routes.properties()
         )
@@ -103,7 +105,7 @@ class Endpoint:
             token_counts=usage is not None and usage.prompt_tokens is not None,
             logprobs=isinstance(logprobs, Choice) and bool(logprobs.logprobs),
             seed=isinstance(seed, Choice),
-            notes=(*hello.notes, *notes),
+            notes=(*hello.notes, *routed, *notes),
         )
         self._ready.set()
         return self.can
@@ -121,10 +123,6 @@ class Endpoint:
 
     def _notes(self) -> tuple[str, ...]:
         notes = []
-        if not self.settings.provider and "openrouter" in self.host.url:
-            notes.append(
-                "the aggregator may route every call to another backend: pin it with `provider`"
-            )
         for whose, template in (
             ("the host", self.shown),
             ("the tokenizer's folder", self.expected),
@@ -139,7 +137,7 @@ class Endpoint:
     async def sample(self, request: Request) -> Response:
         """The samples of a request: in one call where the host gives several, else in one each."""
         alone = len(request.indices) == 1
-        waits = self._template is not None or self.settings.auto_omit
+        waits = self._template is not None or self.settings.auto_omit or bool(self.routing.only)
         if not alone or request.arm.kind == "bare" or waits:
             await self._ready.wait()
         if request.arm.kind == "bare" and (reason := self._no_bare()):
@@ -177,6 +175,7 @@ class Endpoint:
                 request, context.rendered_prompt if tokens is None else tokens
             )
         response = response_of(request, context, outcome, self._seed(request))
+        self.routing.judge(response)
         self._system.note(request.arm, response)
         return response
 

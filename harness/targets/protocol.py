@@ -15,7 +15,7 @@ import msgspec
 from harness.campaign import Arm, Message, Sampling, sample_seed
 from harness.targets.spending import Booked
 
-Status = Literal["ok", "truncated", "filtered", "empty", "failed", "unsupported"]
+Status = Literal["ok", "truncated", "filtered", "empty", "failed", "unsupported", "misrouted"]
 
 
 class Request(NamedTuple):
@@ -39,8 +39,9 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
     ``status`` is read before any verdict: ``ok`` (a whole reply), ``truncated`` (cut at the token
     limit), ``filtered`` (ended by the host's filter), ``empty`` (no visible text), ``failed`` (no
     reply, or one that was broken off; ``error`` says why), ``unsupported`` (the arm cannot be put
-    into practice here; ``error`` says why). ``text`` is None unless the host gave content. ``seed``
-    is given where each sample has its own.
+    into practice here; ``error`` says why), ``misrouted`` (another host of an aggregator
+    answered than the one that was asked, or nobody says which). ``text`` is None unless the host
+    gave content. ``seed`` is given where each sample has its own.
     """
 
     index: int
