@@ -89,11 +89,24 @@ def _of_file(path: Path) -> References:
         raise LineupError(
             f"cannot read the file: {problem}", where=str(path), next="check the path"
         ) from None
+    if len(content) > BYTES:
+        raise LineupError(
+            f"the file is longer than {BYTES // 1_000_000} MB", where=str(path), next="give a part"
+        )
     if b'"distributions"' in content[:1000]:
         return _of_distributions(content, str(path), str(path))
-    if content.lstrip()[:9] == b'{"model":':
+    if _is_line(content.lstrip().partition(b"\n")[0]):
         return _of_lines(content, str(path))
     return decoded(content, str(path))
+
+
+def _is_line(first: bytes) -> bool:
+    """Whether the first line of a file holds a model of its own, in whatever order of keys."""
+    try:
+        msgspec.json.decode(first, type=_Line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _inflated(content: bytes, where: str) -> bytes:

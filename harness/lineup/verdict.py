@@ -1,11 +1,13 @@
 """The verdict: from answers and references to what may be said, and on what it rests.
 
-Two null hypotheses are guarded. "It is the claimed model, as its reference foretells it" is given
-up only where a forecaster that does not know the model is better by 2 / alpha, or one of the R
-other references by 2 R / alpha, at any moment: each ratio is an e-process, so that both together
-are wrong in at most alpha of true claims, however often one looks. And a host that only changes the
-prompt is not accused: where its token counts differ from the reference's by the same number in
-every question, the prompt is another one, and the verdict is "cannot tell".
+A true claim is to be contradicted in at most alpha of checks, however often one looks. "It is the
+claimed model, as its reference foretells it" is given up where a forecaster that does not know the
+model is better by 2 / alpha (an e-process), and as the reference is itself a sample of few answers,
+by `SLACK` more; or where, later, it is no better than none and one of the R other references is
+better by 2 R / alpha. What that comes to on real models is measured (`benchmarks/lineup_null.py`).
+And a host that only changes the prompt is not accused: where its token counts differ from the
+reference's by the same number in every question, the prompt is another one, and the verdict is
+"cannot tell".
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ ALPHA: Final = 0.01
 #: (answers, bar), of which genuine models lose about one in twenty (`benchmarks/lineup.py`).
 BAR: Final = ((80, 6.0), (160, 20.0), (600, 69.0))
 FEWEST_TO_NAME: Final = 60
+#: Nats that a true claim may fall below what alpha allows, for its reference knows few answers.
+SLACK: Final = 5.0
 FEWEST: Final = 12
 #: Share of replies that have to hold a word, and how much less than the reference's it may be.
 LEAST_ANSWERED: Final = 0.5
@@ -107,7 +111,7 @@ class Lineup:
             return bool(leads and best[0] >= self._bar())
         own = factors[self.names.index(self.claim)]
         enough = math.log(2 / self.alpha)
-        if -own >= enough:
+        if -own >= enough + SLACK:
             self.rejected_by = "its own past foretells the answers better than the reference does"
             return True
         if self._better() is not None:
@@ -122,6 +126,7 @@ class Lineup:
         own, best = factors[self.names.index(self.claim)], int(np.argmax(factors))
         others = max(1, len(self.names) - 1)
         clear = factors[best] - own >= math.log(2 * others / self.alpha)
+        clear = clear and own < 0 and self.answered >= FEWEST_TO_NAME
         return self.names[best] if clear else None
 
     def _bar(self) -> float:
