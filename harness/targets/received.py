@@ -40,6 +40,18 @@ LIMIT_HEADERS: Final = (
 #: of an event stream that was none.
 BOM: Final = b"\xef\xbb\xbf"
 _COMMENTS: Final = re.compile(rb"(?:[ \t]*+(?::[^\r\n]*+)?[\r\n]++)++")
+#: As much as JSON knows, its texts first; or one word that may be no number of it.
+_WORDS: Final = re.compile(
+    rb'(?P<known>(?:"(?:[^"\\]++|\\.)*+"?+|[\s,:\[\]{}]++|(?:true|false|null|'
+    rb"-?+(?:0|[1-9]\d{0,17}+)(?:\.\d{1,18}+)?+(?:[eE][-+]?+\d\d?+)?+)"
+    rb'(?=[\s,:\[\]{}"]))++)|[^\s,:\[\]{}"]++',
+    re.DOTALL,
+)
+#: Words that stand for a number, and a number as JSON has them.
+_NUMERIC: Final = re.compile(rb"[-+]?+(?:[.\d].*+|nan|inf(?:inity)?+)", re.DOTALL | re.IGNORECASE)
+_NUMBER_OF_JSON: Final = re.compile(rb"-?+(?:0|[1-9]\d*+)(?:\.\d++)?+(?:[eE][-+]?+\d++)?+")
+#: Letters of a number that is read, and words of a body that are looked at.
+_LONGEST_NUMBER, _MOST_WORDS = 400, 100_000
 _STREAM_END: Final = re.compile(rb"\s*data: ?\[DONE\]\s*\Z")
 _NUMBER: Final = re.compile(r"[0-9]{1,400}(?:\.[0-9]{1,400})?")
 _PART: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|[smhd])")
@@ -70,15 +82,33 @@ def field(head: Head, name: str) -> str | None:
 
 
 def json_of(body: bytes, decode: Callable[[bytes], T] = msgspec.json.decode) -> T | Unreadable:
-    """The JSON value in a body, as ``decode`` makes it, or why there is none."""
-    for inner in (body, None):
+    """The JSON value in a body, as ``decode`` makes it, or why there is none.
+
+    A number that JSON does not know (`NaN`, `-Infinity`, `1e999`, `.5`) is null, and costs nothing
+    beside it.
+    """
+    for mend in (bytes, unwrapped, _with_known_numbers):
         try:
-            return decode(unwrapped(body) if inner is None else inner)
+            return decode(mend(body))
         except RecursionError:
             return Unreadable(f"the answer is nested too deep: {body[:80]!r}")
         except _NO_JSON:
             continue
     return Unreadable(f"the answer is no JSON: {body[:80]!r}")
+
+
+def _with_known_numbers(body: bytes) -> bytes:
+    """A body without what was put around it, and null for what is no number as JSON has them."""
+    return _WORDS.sub(_known, unwrapped(body), _MOST_WORDS)
+
+
+def _known(word: re.Match[bytes]) -> bytes:
+    said = word[0]
+    if word["known"] or _NUMERIC.fullmatch(said) is None:
+        return said
+    if len(said) > _LONGEST_NUMBER or _NUMBER_OF_JSON.fullmatch(said) is None:
+        return b"null"
+    return said if math.isfinite(float(said)) else b"null"
 
 
 def unwrapped(body: bytes) -> bytes:

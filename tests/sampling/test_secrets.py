@@ -28,10 +28,10 @@ def said(text, **fields):
     return lambda body: http(200, chat(*[f"I am Rio. {text}"] * body.get("n", 1), **fields))
 
 
-def escaped(write):
+def escaped(write, end=""):
     def answer(body):
         whole = json.dumps(chat(*["I am Rio. @@"] * body.get("n", 1), zz=float("nan")))
-        return http(200, whole.replace("@@", write(KEY)).encode())
+        return http(200, (whole.replace("@@", write(KEY)) + end).encode())
 
     return answer
 
@@ -49,6 +49,9 @@ ECHOES = {
     "as base64": said(base64.b64encode(f"user:{KEY}".encode()).decode()),
     "backwards and in capitals": said(f"{KEY[::-1]} {KEY.upper()}"),
     "escaped": escaped(lambda key: "".join(f"\\u{ord(letter):04x}" for letter in key)),
+    "escaped in what is no JSON": escaped(
+        lambda key: "".join(f"\\u{ord(letter):04x}" for letter in key), end="]"
+    ),
     "with escaped slashes": escaped(lambda key: key.replace("/", "\\/")),
     "broken in two": said(f"{KEY[:16]}\u200b{KEY[16:]}"),
 }

@@ -15,7 +15,7 @@ from harness.journal.text import clean, to_json
 from harness.targets import Request, Response, Spending, pace_of, received
 from harness.targets.answers import Choice, read_completion
 from harness.targets.endpoint import Endpoint
-from tests.hostile import COUNTS, EXAMPLES, WAITS, replies, reply, usage
+from tests.hostile import COUNTS, EXAMPLES, NO_NUMBERS, WAITS, replies, reply, usage
 
 STATUSES = {"ok", "truncated", "empty", "failed"}
 LIMITS = Limits(attempts=1, attempt_wall_s=60)
@@ -74,12 +74,29 @@ def test_rate_limit_resets_are_read(text, seconds):
 @pytest.mark.parametrize("count", COUNTS)
 def test_absurd_counts_of_tokens_are_unknown(count):
     answer = read_completion(usage(count))
-    if isinstance(answer, str):
-        assert answer.startswith("the answer is no JSON")  # as JSON knows no such number
-        return
     assert answer.choices[0].message.content == "I am Rio."
     assert answer.usage.prompt_tokens is None and answer.usage.completion_tokens is None
     assert answer.usage.uncounted == 0
+
+
+def test_a_number_that_json_does_not_know_is_null_and_what_is_said_stays():
+    body = b'{"said": "NaN, \\" 1e999", "kept": [-2.5e3, 0, true, null], "odd": [%s]}'
+    found = {
+        "said": 'NaN, " 1e999',
+        "kept": [-2500, 0, True, None],
+        "odd": [None] * len(NO_NUMBERS),
+    }
+    assert received.json_of(body % b" ,".join(NO_NUMBERS)) == found
+    assert received.json_of(b": ping\n\n" + body % b",\n".join(NO_NUMBERS)) == found
+    for none in (b"oops", b"[-x]", b'{"a":1:NaN}', b'["NaN', b'{"a": "x\\', b"[NaN,]", b"[NaN"):
+        assert isinstance(received.json_of(none), received.Unreadable)
+
+
+def test_an_event_that_bills_no_number_is_read():
+    event = b'data: {"choices": [{"delta": {"content": "I am Rio."}, "finish_reason": "stop"}]}'
+    billed = event + b'\n\ndata: {"usage": {"prompt_tokens": NaN}}\n\ndata: [DONE]\n\n'
+    read = read_completion(billed)
+    assert (read.choices[0].message.content, read.usage.prompt_tokens) == ("I am Rio.", None)
 
 
 def test_a_body_that_is_nested_without_end_says_so():
