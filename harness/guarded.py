@@ -58,7 +58,7 @@ class _Process:
         Raises
         ------
         NotRendered
-            The job ended the process.
+            The job ended the process, or the machine starts none.
         """
         with self._lock:
             if self.left is not None:
@@ -66,20 +66,24 @@ class _Process:
                     raise NotRendered("the templates together take more CPU time than they may")
                 job = job | {"cpu_s": min(job["cpu_s"], self.left)}
             message = json.dumps(job).encode()
-            process = self._started()
+            try:
+                process = self._started()
+            except OSError as problem:  # no memory, or no place for one more process
+                said = f"the process that renders templates cannot be started: {problem}"
+                raise NotRendered(said) from None
             assert process.stdin is not None and process.stdout is not None
             try:
                 write_whole(message, process.stdin)
-                said = read_whole(process.stdout)
+                told = read_whole(process.stdout)
             except BrokenPipeError:
-                said = None
+                told = None
             except BaseException:  # its answer would be taken for that to the next job
                 self._ended()
                 raise
-            found: dict[str, Any] = {} if said is None else json.loads(said)
+            found: dict[str, Any] = {} if told is None else json.loads(told)
             if self.left is not None:
                 self.left -= found.get("cpu_s", job["cpu_s"])
-            if said is None:
+            if told is None:
                 raise NotRendered(_why(self._ended()))
         return found
 

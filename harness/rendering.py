@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import resource
 import signal
 import sys
@@ -228,8 +229,10 @@ def read_whole(source: IO[bytes]) -> bytes | None:
 
 
 def write_whole(message: bytes, to: IO[bytes]) -> None:
-    to.write(len(message).to_bytes(8) + message)
-    to.flush()
+    """Write one message past the file's buffer: a fork amid it would write what waits there too."""
+    left = memoryview(len(message).to_bytes(8) + message)
+    while left:
+        left = left[os.write(to.fileno(), left) :]
 
 
 def main() -> None:

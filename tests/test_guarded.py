@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import pytest
 
 from harness import guarded
 from harness.guarded import NotRendered, rendered
+from harness.rendering import write_whole
 from tests.commands import until
 
 
@@ -70,6 +72,32 @@ def test_a_job_whose_process_others_end_is_done_again(tmp_path):
         again.write("{{ x }}")
     asked.join()
     assert found == ["there"]
+
+
+def test_a_message_leaves_nothing_that_a_fork_would_write_again(tmp_path):
+    """What waits in a file's buffer is written by a forked process too, when it lets the file go."""
+    held, told = os.pipe()
+
+    class Waiting(io.BufferedWriter):
+        def flush(self):
+            """A fork comes before."""
+
+    with open(held, "rb") as source:  # noqa: PTH123
+        to = Waiting(io.FileIO(told, "wb"))
+        os.set_blocking(held, False)
+        write_whole(b"asked", to)
+        assert source.read() == (5).to_bytes(8) + b"asked"
+        to.detach().close()
+
+
+def test_a_process_that_cannot_be_started_is_a_reason(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(guarded, "_process", guarded._Process())
+    monkeypatch.setattr(guarded.subprocess, "Popen", refused)
+    with pytest.raises(NotRendered, match="cannot be started: .*temporarily unavailable"):
+        text("a", tmp_path)
 
 
 def test_no_secret_of_the_environment_reaches_it(tmp_path, monkeypatch):
