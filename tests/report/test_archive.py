@@ -111,6 +111,7 @@ def test_a_run_name_that_is_none_is_refused(honest, tmp_path, run):
         *("../evil.csv", "/etc/evil.csv", "probes/../../evil.yaml", "probes/./x.yaml"),
         *("probes\\..\\evil.yaml", "C:evil.csv", "harness/cli.py", "probes/evil.py", "probes/"),
         *("journal.sqlite-wal", "journal.sqlite-journal", "journal.sqlite-shm", "Tally.csv"),
+        *("counted.json", "spending.jsonl", "journal.told"),
         *("probes/.hidden.yaml", "probes/..yaml", "probes//x.yaml", "tally.csv ", "tally.csv\n"),
         *("probes/x\u202ey.yaml", "ｔally.csv", "probes/" + "x" * 300 + ".yaml"),
         unicodedata.normalize("NFD", "probes/é.yaml"),

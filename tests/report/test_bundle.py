@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import sqlite3
 import subprocess
 import sys
@@ -115,6 +116,49 @@ def test_a_question_that_was_not_asked_is_found(packed, tmp_path):
     )
     found = verify(forged(tmp_path / "forged.zip", files))
     assert any("1 trials of its journal are not what its campaign asks" in w for w in found.wrong)
+
+
+def _with_more_replies(files, path):
+    """At place 5 more replies than the block says, at place 6 more samples than are asked for.
+
+    All of it with checksums.
+    """
+    path.write_bytes(files["journal.sqlite"])
+    with closing(sqlite3.connect(path)) as database:
+        database.create_function("summed", -1, lambda *row: checksum(row))
+        for place, samples in ((5, 2), (6, 50)):
+            found = "SELECT replies FROM responses WHERE position = ?"
+            first, *_ = json.loads(database.execute(found, (place,)).fetchone()[0])
+            replies = json.dumps([[number, *first[1:]] for number in range(50)])
+            stuffed = "UPDATE responses SET replies = ?, samples = ? WHERE position = ?"
+            database.execute(stuffed, (replies, samples, place))
+        columns = ", ".join(SUMMED["responses"])
+        database.execute(f"UPDATE responses SET checksum = summed({columns})")
+        database.commit()
+    return hashed(files | {"journal.sqlite": path.read_bytes()})
+
+
+def test_more_replies_than_were_asked_for_are_found(packed, tmp_path):
+    """Else whoever counts them counts what a forger liked to say more often."""
+    files = _with_more_replies(files_of(packed), tmp_path / "journal.sqlite")
+    found = verify(forged(tmp_path / "forged.zip", files))
+    assert "1 blocks of its journal hold other samples than they say" in found.wrong
+    assert "1 trials of its journal have more samples than its campaign asks for" in found.wrong
+
+
+def test_what_nobody_counted_is_told(packed, tmp_path):
+    """A table of the forger's own, one that has lost columns, labels that nobody can check."""
+    files = files_of(packed)
+    kept = [line.split(b",")[:3] for line in files["tally.csv"].splitlines()]
+    files["tally.csv"] = b"\n".join(b",".join(line) for line in kept) + b"\n"
+    files |= {"verdict.csv": b"target,is\nsuspect,nex\n", "labels.jsonl": b""}
+    found = verify(forged(tmp_path / "forged.zip", hashed(files)))
+    assert any(said.startswith("tally.csv: it has lost ") for said in found.recounted)
+    said = "verdict.csv is no table that this truename makes: nothing in it was checked"
+    assert said in found.wrong
+    assert any("labels.jsonl is what people said of replies" in note for note in found.notes)
+    told = verify(forged(tmp_path / "older.zip", hashed(files, versions={"truename": "0.0.1"})))
+    assert said in told.notes and "tally.csv" not in " ".join(told.recounted)
 
 
 def test_a_row_that_has_lost_its_checksum_is_not_believed(packed, tmp_path):
@@ -247,14 +291,18 @@ def test_columns_that_came_later_are_passed_over(tmp_path):
     before, after = tmp_path / "before.csv", tmp_path / "after.csv"
     before.write_text("a,c\n1,2\n3,4\n")
     after.write_text("a,b,c\n1,x,2\n3,y,4\n")
-    assert _difference(before, after) == ""
+    assert _difference(before, after, False) == ""
+    assert _difference(before, after, True) == ": it has lost b"
     after.write_text("a,b,c\n1,x,2\n3,y,5\n")
-    assert _difference(before, after) == " in c"
-    assert _difference(after, before) == " in b, which this truename does not count"
+    assert _difference(before, after, False) == " in c"
+    assert _difference(after, before, False) == " in b, which this truename does not count"
     after.write_text("a,b,c\n1,x,2\n")
-    assert _difference(before, after) == ": other rows"
+    assert _difference(before, after, False) == ": other rows"
+    before.write_text('a,b,c\n1,"x",2\n')
+    assert _difference(before, after, False) == ""
+    assert _difference(before, after, True) == ": the same, written otherwise"
     before.write_text("a,c\n" + "0" * 3_000_000)  # one cell, which nobody wants to read
-    assert _difference(before, after) == ": other rows"
+    assert _difference(before, after, False) == ": other rows"
 
 
 def test_a_bundle_that_nobody_could_check_is_not_made(results, tmp_path):

@@ -136,6 +136,25 @@ def test_an_index_that_hides_rows_is_found(journal):
         check_database(journal)
 
 
+@pytest.mark.parametrize("table", ["targets", "trials", "contexts"])
+def test_a_row_that_stands_twice_where_no_key_forbids_it_is_found(journal, table):
+    """Each reply of a trial that stands twice would be counted twice."""
+    with closing(sqlite3.connect(journal)) as database:
+        columns = database.execute(f"PRAGMA table_info({table})").fetchall()
+        plain = ", ".join(f"{column[1]} {column[2]}" for column in columns)
+        database.execute(f"CREATE TABLE other ({plain})")
+        if table == "targets":
+            nothing = ", ".join("'t'" if c[2] != "INTEGER" else "1" for c in columns)
+            database.execute(f"INSERT INTO other VALUES ({nothing})")
+        database.execute(f"INSERT INTO other SELECT * FROM {table}")
+        database.execute("INSERT INTO other SELECT * FROM other")
+        database.execute(f"DROP TABLE {table}")
+        database.execute(f"ALTER TABLE other RENAME TO {table}")
+        database.commit()
+    with pytest.raises(ValueError, match=f"holds a row of {table} twice"):
+        check_database(journal)
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

@@ -29,6 +29,8 @@ COUNTING_MEMORY, BYTE_MEMORY = 6_000 * MB, 4
 TEXT_S, LETTER_S = 10.0, 1e-5
 #: For all prompts of a bundle together, whose templates a process of its own renders.
 PROMPTS_S = 30.0
+#: What the merge check found.
+WEIGHED: Final = ("weights.csv", "weights.json")
 
 
 class Job(msgspec.Struct):
@@ -161,14 +163,15 @@ def _signed(job: Job, manifest: bytes, signature: bytes | None, checked: Checked
 
 def _recounted(folder: Path, checked: Checked, patience: Patience) -> None:
     from harness import guarded
+    from harness.counting import LABELS, TABLES
     from harness.report.evidence.recount import foreign, recount
     from harness.report.evidence.registration import check_registration
     from harness.report.evidence.software import made_with
 
     manifest = checked.manifest
     guarded.allow_together(PROMPTS_S)
-    found = recount(folder, manifest.samples, manifest.run, patience)
     same = manifest.versions == made_with()
+    found = recount(folder, manifest.samples, manifest.run, same, patience)
     other = "" if same else " (it was made by another version of truename, or of what it uses)"
     checked.recounted += [f"{table}{other}" for table in found.differing]
     checked.wrong += found.wrong
@@ -186,7 +189,15 @@ def _recounted(folder: Path, checked: Checked, patience: Patience) -> None:
             checked.wrong.append(said)
         else:
             checked.notes.append(f"{said}; it was made with other versions: do not rely on it")
-    for name in ("weights.csv", "weights.json"):
+    for name in sorted(manifest.files):
+        if name.endswith(".csv") and name not in (*WEIGHED, *(f"{t}.csv" for t in TABLES)):
+            said = f"{name} is no table that this truename makes: nothing in it was checked"
+            (checked.wrong if same else checked.notes).append(said)
+    if LABELS in manifest.files:
+        checked.notes.append(
+            f"{LABELS} is what people said of replies, as it was packed; that takes people to check"
+        )
+    for name in WEIGHED:
         if name in manifest.files:
             checked.notes.append(f"{name} is as it was packed; that takes the weights to check")
     if own := foreign(manifest.files):
@@ -238,9 +249,12 @@ def answer(job: Job, scratch: Path) -> Checked | Refused:
         return Refused(plain(refused.what + where)[:2000], refused.next)
     except MemoryError:
         return Refused("checking it takes more memory than a bundle of its size may")
-    except Exception as problem:
-        said = plain(f"{problem}" or type(problem).__name__)[:500]
+    except ValueError as problem:
+        said = plain(f"{problem}")[:500]
         return Refused(f"this is no bundle that truename makes: {said}")
+    except Exception as problem:  # its own words would be of this program, not of the bundle
+        kind = type(problem).__name__
+        return Refused(f"this is no bundle that truename makes: it holds odd values ({kind})")
 
 
 def main() -> None:

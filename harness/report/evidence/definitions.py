@@ -112,6 +112,10 @@ def _check_rows(database: sqlite3.Connection) -> int:
         raise ValueError(f"{count} rows of its journal belong to no trial of the run")
     for table, odd in _odd_values(database):
         raise ValueError(f"its journal holds a value of a strange kind in {table}.{odd}")
+    for table, key in (("targets", "target"), ("trials", "position"), ("contexts", "context")):
+        twins = f"SELECT 1 FROM {table} GROUP BY run, {key} HAVING count(*) > 1 LIMIT 1"  # noqa: S608
+        if database.execute(twins).fetchone():  # its replies would count twice
+            raise ValueError(f"its journal holds a row of {table} twice")
     end = before = None
     held = 0
     blocks = """SELECT position, first, samples, length(replies) FROM responses
@@ -127,16 +131,19 @@ def _check_rows(database: sqlite3.Connection) -> int:
 
 
 def _odd_values(database: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Columns that hold values of another kind than they say, which SQLite allows."""
+    """Columns that hold values of another kind than truename writes, which SQLite allows."""
     for table in NEEDED:
+        own = schema.metadata.tables[table].columns
         for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
-            allowed = "'text','null'"
+            allowed = "'text'"
             if kind.startswith(("INTEGER", "BIGINT", "SMALLINT", "BOOLEAN")):
-                allowed = "'integer','null'"
+                allowed = "'integer'"
             elif kind.startswith("FLOAT"):
-                allowed = "'real','integer','null'"
+                allowed = "'real','integer'"
             elif kind == "BLOB":
-                allowed = "'blob','null'"
+                allowed = "'blob'"
+            if column not in own or own[column].nullable:
+                allowed += ",'null'"
             odd = f'SELECT 1 FROM {table} WHERE typeof("{column}") NOT IN ({allowed}) LIMIT 1'  # noqa: S608
             if database.execute(odd).fetchone():
                 yield table, column

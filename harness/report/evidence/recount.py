@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from harness.campaign import Loaded, Plan, Trial, folders, from_text
@@ -48,11 +49,14 @@ class Recounted(NamedTuple):
     same_page: bool
 
 
-def recount(folder: Path, samples: int, run: str, onlooker: Onlooker | None = None) -> Recounted:
+def recount(
+    folder: Path, samples: int, run: str, exact: bool, onlooker: Onlooker | None = None
+) -> Recounted:
     """Write the tables and the page of the one run in ``folder`` again, and compare.
 
-    ``samples`` and ``run`` are what the bundle says of itself; the ``onlooker`` is told how far
-    scoring is.
+    ``samples`` and ``run`` are what the bundle says of itself; of an ``exact`` one, which says that
+    this version made it, tables are compared to the byte. The ``onlooker`` is told how far scoring
+    is.
 
     Raises
     ------
@@ -66,11 +70,12 @@ def recount(folder: Path, samples: int, run: str, onlooker: Onlooker | None = No
             first = connection.execute(sa.select(sa.func.min(store.responses.c.saved))).scalar()
         opened = Run(record["run"], folder, Journal(engine, record["run"]))
         campaign = campaign_of(opened)
+        odd = _odd_blocks(opened)
         packed = {path: path.with_name(f"packed-{path.name}") for path in _counted(folder)}
         for path, kept in packed.items():
             path.rename(kept)
         tables = write_page(opened, campaign, folder / PAGE, scoring=Scoring(None, onlooker))
-        wrong = []
+        wrong = [f"{odd} blocks of its journal hold other samples than they say"] if odd else []
         if record["run"] != run:
             wrong.append("its manifest and its journal name different runs")
         if len(tables.samples) != samples:
@@ -84,7 +89,9 @@ def recount(folder: Path, samples: int, run: str, onlooker: Onlooker | None = No
             f"{table}.csv{where}"
             for table in TABLES
             if (folder / f"packed-{table}.csv").is_file()
-            and (where := _difference(folder / f"packed-{table}.csv", folder / f"{table}.csv"))
+            and (
+                where := _difference(folder / f"packed-{table}.csv", folder / f"{table}.csv", exact)
+            )
         ]
         page = folder / PAGE
         same = page in packed and packed[page].read_bytes() == page.read_bytes()
@@ -100,6 +107,27 @@ def recount(folder: Path, samples: int, run: str, onlooker: Onlooker | None = No
         )
     finally:
         engine.dispose()
+
+
+class _Numbered(msgspec.Struct, array_like=True):
+    """Of a reply, which sample it is."""
+
+    index: int
+
+
+_numbered: Final = msgspec.json.Decoder(list[_Numbered]).decode
+
+
+def _odd_blocks(run: Run) -> int:
+    """How many blocks hold other samples than they say, which would count beside those."""
+    c = store.responses.c
+    with run.journal.engine.connect() as connection:
+        wanted = sa.select(c.first, c.samples, c.replies)
+        blocks = connection.execution_options(yield_per=100).execute(wanted)
+        return sum(
+            [reply.index for reply in _numbered(replies)] != [*range(first, first + samples)]
+            for first, samples, replies in blocks
+        )
 
 
 def _counted(folder: Path) -> list[Path]:
@@ -131,6 +159,9 @@ def _planned(run: Run, record: Mapping[str, Any]) -> _Planned:
     if other:
         said = f"{other} trials of its journal are not what its campaign asks"
         return _Planned([said], [], [], now)
+    if beyond := _beyond(run, plan):
+        said = f"{beyond} trials of its journal have more samples than its campaign asks for"
+        return _Planned([said], [], [], now)
     return _Planned([], _missing(loaded, plan, held), [], now)
 
 
@@ -144,6 +175,15 @@ def _compare_trials(run: Run, plan: Plan) -> tuple[int, int]:
         )
         counted = sa.select(sa.func.coalesce(sa.func.sum(store.responses.c.samples), 0))
         return other, int(connection.execute(counted).scalar_one())
+
+
+def _beyond(run: Run, plan: Plan) -> int:
+    """How many trials have more samples than the plan wants: as many as somebody liked."""
+    c = store.responses.c
+    with run.journal.engine.connect() as connection:
+        ends = sa.select(c.position, sa.func.max(c.first + c.samples)).group_by(c.position)
+        found = connection.execution_options(yield_per=1000).execute(ends)
+        return sum(end > plan.trial(position).samples for position, end in found)
 
 
 def _same(row: Any, trial: Trial) -> bool:
@@ -160,10 +200,10 @@ def _missing(loaded: Loaded, plan: Plan, held: int) -> list[str]:
     return [f"its campaign asks for {wanted:,} samples; its journal holds {held:,}{early}"]
 
 
-def _difference(packed: Path, counted: Path) -> str:
+def _difference(packed: Path, counted: Path, exact: bool) -> str:
     """In which columns two tables differ; nothing where what the first says is as in the second.
 
-    Columns that a later truename has besides are passed over.
+    Unless they have to be ``exact``, columns that a later truename has besides are passed over.
     """
     if _digest(packed) == _digest(counted):
         return ""
@@ -173,6 +213,8 @@ def _difference(packed: Path, counted: Path) -> str:
     with packed.open(encoding="utf-8", newline="") as a, counted.open("r", newline="") as b:
         before, after = csv.reader(a), csv.reader(b)
         heads = next(before, []), next(after, [])
+        if exact and (lost := [name for name in heads[1] if name not in heads[0]]):
+            return f": it has lost {_listed(lost)}"
         if gone := [name for name in heads[0] if name not in heads[1]]:
             return f" in {_listed(gone)}, which this truename does not count"
         places = [heads[1].index(name) for name in heads[0]]
@@ -182,6 +224,8 @@ def _difference(packed: Path, counted: Path) -> str:
                 return ": other rows"
             pairs = zip(heads[0], said, (now[at] for at in places), strict=True)
             other |= {name: None for name, x, y in pairs if x != y}
+    if exact and not other:
+        return ": the same, written otherwise"
     return f" in {_listed(list(other))}" if other else ""
 
 
