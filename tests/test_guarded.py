@@ -75,7 +75,7 @@ def test_a_job_whose_process_others_end_is_done_again(tmp_path):
 
 
 def test_a_message_leaves_nothing_that_a_fork_would_write_again(tmp_path):
-    """What waits in a file's buffer is written by a forked process too, when it lets the file go."""
+    """What waits in a file's buffer a forked process writes too, when it lets go."""
     held, told = os.pipe()
 
     class Waiting(io.BufferedWriter):
@@ -96,7 +96,7 @@ def test_a_process_that_cannot_be_started_is_a_reason(tmp_path, monkeypatch):
 
     monkeypatch.setattr(guarded, "_process", guarded._Process())
     monkeypatch.setattr(guarded.subprocess, "Popen", refused)
-    with pytest.raises(NotRendered, match="cannot be started: .*temporarily unavailable"):
+    with pytest.raises(NotRendered, match=r"cannot be started: .*temporarily unavailable"):
         text("a", tmp_path)
 
 
