@@ -40,6 +40,7 @@ from harness.campaign.identities import (
 )
 from harness.campaign.native import (
     AnthropicTarget,
+    BedrockTarget,
     GeminiTarget,
     NativeTarget,
     OllamaTarget,
@@ -65,6 +66,7 @@ __all__ = [
     "Arm",
     "Backstory",
     "BackstoryHead",
+    "BedrockTarget",
     "Book",
     "BookFile",
     "Budget",

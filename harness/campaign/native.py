@@ -77,5 +77,15 @@ class OllamaTarget(RemoteTarget):
     )
 
 
+class BedrockTarget(RemoteTarget):
+    """Amazon Bedrock's Converse API, through `boto3`, which finds credentials by itself."""
+
+    engine: Literal["bedrock"] = Field(description="Amazon Bedrock's Converse API")
+    region: str = Field(pattern=r"^[a-z0-9-]{1,40}$", description="such as us-east-1")
+    base_url: str | None = address_in("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "the region's")
+    api_key_env: None = Field(None, description="nothing: boto3 finds credentials")
+    headers: dict[str, str] = Field({}, max_length=0, description="none: boto3 writes them")
+
+
 #: The entry of a target with an API of its own.
-NativeTarget = ResponsesTarget | AnthropicTarget | GeminiTarget | OllamaTarget
+NativeTarget = ResponsesTarget | AnthropicTarget | GeminiTarget | OllamaTarget | BedrockTarget

@@ -13,7 +13,7 @@ from harness.cli.options import told_plainly
 @click.option(
     "--engine",
     type=click.Choice(
-        ["endpoint", "embedded", "vllm", "responses", "anthropic", "gemini", "ollama"]
+        ["endpoint", "embedded", "vllm", "responses", "anthropic", "gemini", "ollama", "bedrock"]
     ),
     default="endpoint",
     show_default=True,

@@ -66,6 +66,10 @@ class Addresses(NamedTuple):
 _OF_ENGINE: Final = {
     "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
     "gemini": ("GOOGLE_GEMINI_BASE_URL", "https://generativelanguage.googleapis.com"),
+    "bedrock": (
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        "https://bedrock-runtime.{region}.amazonaws.com",
+    ),
     "ollama": ("OLLAMA_HOST", "http://127.0.0.1:11434"),
 }
 
@@ -76,6 +80,7 @@ def address_of(settings: RemoteTarget) -> str:
     What of it is secret is known from then on.
     """
     variable, own = _OF_ENGINE.get(settings.engine, ("OPENAI_BASE_URL", OPENAI))
+    own = own.format(region=getattr(settings, "region", ""))
     found = settings.base_url or os.environ.get(variable) or own
     if "://" not in found:  # as Ollama's variable may be: 0.0.0.0, gpu-box, 127.0.0.1:11434
         found = f"http://{found}" if ":" in found else f"http://{found}:11434"

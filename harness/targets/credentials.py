@@ -74,6 +74,8 @@ def variables_of(settings: RemoteTarget) -> list[str]:
     found = [settings.api_key_env] if settings.api_key_env else []
     if settings.api_key_env == "OPENAI_API_KEY":
         found += [name for name in _OPENAI_HEADERS.values() if os.environ.get(name)]
+    if settings.engine == "bedrock":  # boto3 takes it by itself; other keys only sign
+        found += [name for name in ("AWS_BEARER_TOKEN_BEDROCK",) if os.environ.get(name)]
     return list(dict.fromkeys([*found, *_named([settings.headers, settings.extra_body])]))
 
 

@@ -59,6 +59,10 @@ class Host:
             self._wire = Transport(self.url, headers, patience, at_most)
         return self._wire
 
+    def use(self, wire: Transport) -> None:
+        """Speak by another wire than plain HTTP."""
+        self._wire = wire
+
     async def close(self) -> None:
         if self._wire is not None:
             await self._wire.close()

@@ -111,7 +111,7 @@ def test_no_message_speaks_the_language_of_the_library(model):
         (
             ("engine: embedded", "engine: lama"),
             "'targets.0': the key 'engine' should be one of 'embedded', 'vllm', 'endpoint', "
-            "'responses', 'anthropic', 'gemini', 'ollama' (found",
+            "'responses', 'anthropic', 'gemini', 'ollama', 'bedrock' (found",
         ),
         (("languages: [en]", "languages: en"), "'languages': should be a list (found: 'en')"),
     ],

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from harness.campaign import (
     AnthropicTarget,
+    BedrockTarget,
     Budget,
     GeminiTarget,
     Limits,
@@ -31,6 +32,7 @@ ENTRIES = {
     "anthropic": AnthropicTarget,
     "gemini": GeminiTarget,
     "ollama": OllamaTarget,
+    "bedrock": BedrockTarget,
 }
 
 

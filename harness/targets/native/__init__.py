@@ -2,12 +2,18 @@
 
 `api.py` says what a room holds, `target.py` asks any of them over the wire of all endpoints. Rooms:
 `responses.py` (OpenAI), `anthropic.py`, `gemini.py`, and `ollama.py`, whose host shows more of its
-model (`ollama_host.py`).
+model (`ollama_host.py`); `bedrock.py` (Amazon) goes through `boto3`.
 """
 
 from __future__ import annotations
 
-from harness.campaign import AnthropicTarget, GeminiTarget, NativeTarget, OllamaTarget
+from harness.campaign import (
+    AnthropicTarget,
+    BedrockTarget,
+    GeminiTarget,
+    NativeTarget,
+    OllamaTarget,
+)
 from harness.targets.native.anthropic import Anthropic
 from harness.targets.native.gemini import Gemini
 from harness.targets.native.ollama_host import OllamaHost
@@ -24,6 +30,10 @@ def open_native(settings: NativeTarget, pace: Pace | None = None) -> Native:
         return Native(settings, Anthropic(settings), pace)
     if isinstance(settings, GeminiTarget):
         return Native(settings, Gemini(settings), pace)
+    if isinstance(settings, BedrockTarget):
+        from harness.targets.native.bedrock import BedrockHost
+
+        return BedrockHost(settings, pace)
     if isinstance(settings, OllamaTarget):
         return OllamaHost(settings, pace)
     return Native(settings, Responses(settings), pace)
