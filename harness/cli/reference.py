@@ -30,7 +30,7 @@ VARIABLES: Final = {
     "GEMINI_API_KEY": "the key of the engine `gemini`",
     "GOOGLE_GEMINI_BASE_URL": "the address of the engine `gemini` whose target names none",
     "OLLAMA_HOST": "the address of the engine `ollama` whose target names none",
-    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "the address of the engine `bedrock` whose target names none",
+    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "the same, of the engine `bedrock`",
     "NO_COLOR": "set to anything: no colours (https://no-color.org)",
     "SSL_CERT_FILE": "PEM file of the certificate authorities that are trusted",
 }
