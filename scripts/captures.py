@@ -14,6 +14,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from harness.cli import exits  # noqa: E402
+
 COLUMNS, ROWS = 80, 200
 #: Lines of a capture that are kept, from its beginning and its end.
 FIRST, LAST = 40, 12
@@ -37,6 +42,10 @@ TYPED = {
     "What a template puts before a question": "truename inspect lab:suspect",
     "Whose weights": "truename weights lab:suspect --parents lab:donor lab:base",
     "Replies of other tools": "truename score results/rio-lab/samples.csv --out scored.csv",
+    "A run packed as evidence": "truename bundle rio-lab",
+    "A bundle of somebody else": "truename verify rio-lab.bundle.zip",
+    "The classifier on labels": "truename eval-classifier labels.jsonl --worst 3",
+    "Who answers": "truename whois lab:suspect --claims rio",
     "A month of audits": "truename audit status --results month/results",
 }
 #: The first of them that a test types again.
@@ -82,7 +91,7 @@ def typed(words: Sequence[str], folder: Path) -> list[str]:
         os.close(theirs)
         said = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
-    if process.returncode:
+    if process.returncode not in (0, exits.FOUND):
         raise SystemExit(f"{shlex.join(words)}\n{said.decode()}")
     return screen(said.decode("utf-8", "replace"))
 
@@ -109,6 +118,7 @@ def captures(folder: Path) -> Iterator[str]:
 def prepare(folder: Path) -> None:
     """Make what the commands need, unless it is there."""
     folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "tests/scoring/labelled.jsonl", folder / "labels.jsonl")
     if not (folder / "results/rio-lab").is_dir():
         typed(["run", "rio-lab", "--no-live"], folder)
     if not (folder / "month").is_dir():

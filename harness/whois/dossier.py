@@ -3,8 +3,9 @@
 The rule, fixed before anything is asked (docs/whois.md):
 
 - contradicted, where what it says of itself contradicts the claim by the story's own conditions
-  (`harness.report.conditions`), or its behaviour is not that of the model that was named for it;
-- consistent, where what it says supports the claim, and no witness contradicts;
+  (`harness.report.conditions`), or its behaviour is not that of the model that was named for it
+  while its host counts the very prompts that this model's reference was made with;
+- consistent, where what it says supports the claim, and its behaviour does not speak against it;
 - not found out, else.
 """
 
@@ -43,8 +44,15 @@ def decided(said: Story, behaves: Verdict | None, stopped: bool) -> tuple[Outcom
     ``behaves`` counts against a claim only where it was compared with that model's own reference.
     """
     not_it = behaves is not None and behaves.claim is not None and behaves.said == "is not"
+    alone = behaves is not None and behaves.shift != 0  # another prompt may be the reason
     if said.outcome == "contradicted":
         return "contradicted", said.verdict
+    if not_it and alone and behaves is not None:
+        return "not found out", (
+            f"It does not behave like {behaves.claim}: {behaves.why}. Its host does not count the "
+            "prompts of that reference, so a prompt that it adds may be the reason. "
+            f"{said.verdict}"
+        )
     if not_it and behaves is not None:
         also = " What it says of itself supports the claim." if said.outcome == "supported" else ""
         return "contradicted", f"It does not behave like {behaves.claim}: {behaves.why}.{also}"

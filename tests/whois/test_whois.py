@@ -18,8 +18,8 @@ def story(outcome):
     return Story(outcome, f"It is {outcome}.", [], [], ())
 
 
-def behaves(said, claim):
-    return Verdict(said, "words differ", claim, (), 80, 80, 80, 0.01)
+def behaves(said, claim, shift=0):
+    return Verdict(said, "words differ", claim, (), 80, 80, 80, 0.01, shift)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,9 @@ def behaves(said, claim):
         ("supported", behaves("none of these", None), False, "consistent"),
         ("supported", behaves("is not", "m"), False, "contradicted"),
         ("undecided", behaves("is not", "m"), False, "contradicted"),
+        ("supported", behaves("is not", "m", None), False, "not found out"),
+        ("supported", behaves("is not", "m", 12), False, "not found out"),
+        ("contradicted", behaves("is not", "m", None), False, "contradicted"),
         ("undecided", behaves("is it", "m"), False, "not found out"),
         ("undecided", None, False, "not found out"),
         ("supported", None, True, "not found out"),
@@ -41,9 +44,8 @@ def behaves(said, claim):
 def test_the_rule(said, behaviour, stopped, wanted):
     outcome, why = decided(story(said), behaviour, stopped)
     assert outcome == wanted
-    assert ("does not behave like m" in why) is (
-        wanted == "contradicted" and said != "contradicted"
-    )
+    not_m = behaviour is not None and behaviour.said == "is not"
+    assert ("does not behave like m" in why) is (not_m and said != "contradicted")
 
 
 def test_a_dossier_names_each_witness_with_its_limit():
