@@ -13,15 +13,19 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from harness.campaign import EndpointTarget, Sampling, VllmTarget
 from harness.errors import TargetError
+from harness.masking import know
 from harness.targets.endpoint import Endpoint
 from harness.targets.pace import Pace
 from harness.targets.protocol import Capabilities, Request, Response
 from harness.targets.templates import template_from_folder
 from harness.targets.vllm import BLOCK, QUIET, cpu_build, lab_notes, model_of
+
+#: Variables that vLLM reads by itself, and may write into its log.
+SECRETS: Final = ("VLLM_API_KEY", "HF_TOKEN")
 
 
 class Server:
@@ -61,6 +65,8 @@ class Server:
         return replace(can, engine="vllm-server", notes=can.notes + lab_notes(self.settings.model))
 
     def _start(self, port: int) -> None:
+        for name in SECRETS:
+            know(os.environ.get(name))
         environment = {**QUIET, **os.environ} if Path(self.model).exists() else dict(os.environ)
         with self.log.open("wb") as log:
             try:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import WeightsError
+from harness.masking import know
 
 Bytes = npt.NDArray[np.uint8]
 #: How often one read is tried, on top of what the store itself retries.
@@ -210,6 +211,7 @@ class _Obstore:
         self._query = f"?{parts.query}" if parts.query else ""
         options: dict[str, Any] = {"timeout": "120s", "connect_timeout": "20s", "allow_http": True}
         token = os.environ.get("HF_TOKEN")
+        know(token)
         if token and parts.scheme == "https" and parts.hostname == "huggingface.co":
             options["default_headers"] = {"authorization": f"Bearer {token}"}
         self._obstore: Any = obstore

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import WeightsError
-from harness.weights import output
+from harness.masking import hide
+from harness.weights import output, sources
 from harness.weights.check import Settings, check
 from harness.weights.checkpoint import address_of
 from harness.weights.sources import RemoteFile
@@ -196,3 +197,9 @@ def test_reads_that_nobody_announced_or_that_came_too_late_are_asked_for_alone(h
         file.read(place, into)
         assert into[0] == place
     assert host.asked - before == 4
+
+
+def test_the_token_for_published_models_is_a_secret(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_AbCdEfGhIjKlMnOp0123456789")
+    sources._Obstore("https://huggingface.co/some/model/resolve/main/model.safetensors")
+    assert hide("401 for hf_AbCdEfGhIjKlMnOp0123456789") == "401 for [key]"
