@@ -8,10 +8,11 @@ name, a long story that is cut), and no test on what came back can see that: onl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from harness import special, stats
 from harness.counting.counted import ByQuestion, Counted, Places
@@ -19,6 +20,11 @@ from harness.counting.counted import ByQuestion, Counted, Places
 MISSING: Final = ("failed", "truncated", "filtered", "empty", "misrouted")
 #: Missing replies whose places among the questions are counted out.
 FEW: Final = 30
+
+
+def by_status(row: Any) -> dict[str, int]:
+    """Missing replies of a tally's row; a status that its table does not have counts as none."""
+    return {s: 0 if pd.isna(row.get(s)) else int(row[s]) for s in MISSING}
 
 
 class Asked(NamedTuple):

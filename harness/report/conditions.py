@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from harness.counting.missing import MISSING
+from harness.counting import missing
 from harness.report.facts import Arm, Facts, Said
 from harness.report.rows import short_arm
 
@@ -159,5 +159,5 @@ def _all_asked(f: Facts, row: pd.Series[Any]) -> bool:
     """Whether an arm has as many samples as the campaign asks for."""
     if not row["samples"]:
         return False
-    asked = int(row["samples"]) + sum(int(row.get(status, 0)) for status in MISSING)
+    asked = int(row["samples"]) + sum(missing.by_status(row).values())
     return asked >= int(row["questions"]) * f.campaign.samples_of(str(row["probe"]))

@@ -10,10 +10,9 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from harness.campaign import Campaign
-from harness.counting import Read
+from harness.counting import Read, missing
 from harness.counting.counted import OTHER
 from harness.counting.drawn import PLAIN
-from harness.counting.missing import MISSING
 from harness.counting.readings import same
 from harness.report.behind import NOTHING, Behind
 from harness.report.rows import name_of, short_arm
@@ -40,7 +39,7 @@ def rate_of(row: Any) -> Known:
     """
     if pd.notna(row["checked_n"]):
         rate, low, high = (float(row[f"checked_{name}"]) for name in ("rate", "low", "high"))
-        gone = sum(int(row.get(status, 0)) for status in MISSING)
+        gone = sum(missing.by_status(row).values())
         there = int(row["samples"]) / (int(row["samples"]) + gone)
         least, most = low * there, high * there + 1 - there
         return Known(rate, low, high, least, most, int(row["checked_n"]))
@@ -76,7 +75,7 @@ class Arm:
     def __init__(self, label: str, rows: pd.DataFrame, claimed: str) -> None:
         self.label = label
         self.scored = int(rows["samples"].iloc[0]) if len(rows) else 0
-        self.missing = {s: int(rows[s].iloc[0]) if s in rows and len(rows) else 0 for s in MISSING}
+        self.missing = missing.by_status(rows.iloc[0] if len(rows) else {})
         self.questions = int(rows["questions"].iloc[0]) if self.scored else 0
         self.languages = int(rows["languages"].iloc[0]) if self.scored else 0
         said = [Said(row) for _, row in rows.iterrows()] if self.scored else []

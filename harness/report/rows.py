@@ -81,7 +81,7 @@ def rates_of(tally: pd.DataFrame, probe: str, measure: str) -> pd.DataFrame:
 
 def not_scored(row: Any) -> str:
     """How many replies of a tally's row were not scored, by what became of them."""
-    return ", ".join(f"{row[status]} {status}" for status in STATUSES if row.get(status))
+    return ", ".join(f"{row[status]} {status}" for status in STATUSES if row.get(status, 0) > 0)
 
 
 def shown(
