@@ -14,7 +14,7 @@ import click
 
 from harness.cli.audits import audit
 from harness.cli.beginning import init, reference
-from harness.cli.campaigns import inspect, plan, run, size
+from harness.cli.campaigns import inspect, plan, run, size, tokenizer
 from harness.cli.evidence import bundle, keys, verify
 from harness.cli.lab import lab
 from harness.cli.labels import judge, label
@@ -35,7 +35,7 @@ SECTIONS: Final = {
     "Begin": (whois, init, plan, size, reference),
     "Sample and read": (run, tally, report, show, label, judge, compare),
     "Hand on": (export_run, checkpoint, keys, bundle, verify),
-    "Other witnesses": (inspect, lineup, references, weights),
+    "Other witnesses": (inspect, tokenizer, lineup, references, weights),
     "Replies that you have": (score, eval_classifier),
     "Keep watch": (audit,),
     "Stand-in models": (lab,),

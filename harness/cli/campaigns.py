@@ -346,3 +346,57 @@ def inspect(
         click.echo(f"next: truename {f'run {campaign}' if campaign else 'init campaign NAME'}")
     if found.unknown:
         sys.exit(exits.NOT_FOUND_OUT)
+
+
+@click.command(short_help="Whose tokenizer a target counts with")
+@click.argument("target")
+@click.option("--campaign", help="TARGET is the name of a target in this campaign.")
+@click.option("--model", help="With a URL: the model's name at the host.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="With a URL: the variable that holds the key; default: no key.",
+)
+@click.option(
+    "--add",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A tokenizer.json, or a folder with one, to be compared too; may be given again.",
+)
+@click.option(
+    "--within",
+    type=click.FloatRange(min=1),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give an endpoint up after so long.",
+)
+@AS_JSON
+@QUIET
+@told_plainly
+def tokenizer(
+    target: str,
+    campaign: str | None,
+    model: str | None,
+    api_key_env: str | None,
+    add: tuple[Path, ...],
+    within: float,
+    as_json: bool,
+) -> None:
+    """Compare how a target counts nine strings with known tokenizers.
+
+    TARGET is a Hugging Face folder, a GGUF file, lab:NAME, a URL (with --model), or with --campaign
+    the name of a target. Exits with 3 where it could not be found out.
+    """
+    from harness import exposure
+
+    place = exposure.named(target, campaign, model, api_key_env)
+    found = exposure.fingerprint(place, add, within)
+    if as_json:
+        print_json(found._asdict())
+    else:
+        say(found.sentence)
+        click.echo("next: truename inspect TARGET, for what stands before a question")
+    if found.unknown:
+        sys.exit(exits.NOT_FOUND_OUT)

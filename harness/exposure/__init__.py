@@ -10,13 +10,16 @@ from harness.exposure.findings import Inspection, write
 from harness.exposure.injected import Injection
 from harness.exposure.inspect import inspect
 from harness.exposure.named import named
+from harness.exposure.tokenizers import Fingerprint, fingerprint
 
 __all__ = [
     "Account",
     "Counted",
+    "Fingerprint",
     "Injection",
     "Inspection",
     "account",
+    "fingerprint",
     "inspect",
     "named",
     "probes",
