@@ -165,13 +165,10 @@ def judge(
         return Fingerprint("nonsense", f"the host counts {unit}, and no tokens", counts)
     off = {one.name: sum(map(int.__ne__, one.counts, counts)) for one in known}
     nearest = min(off, key=lambda name: off[name])
-    return Fingerprint(
-        "none of these",
-        f"counts as none of the known tokenizers does; the nearest, {nearest}, differs in "
-        f"{off[nearest]} of {len(counts)} strings",
-        counts,
-        excluded=tuple(off),
-    )
+    said = "counts as none of the known tokenizers does"
+    if off[nearest] < len(counts) // 2:
+        said += f"; the nearest, {nearest}, differs in {off[nearest]} of {len(counts)} strings"
+    return Fingerprint("none of these", said, counts, excluded=tuple(off))
 
 
 def _alike(

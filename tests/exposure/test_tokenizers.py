@@ -56,7 +56,7 @@ def test_a_host_counts_as_the_users_own_tokenizer_does_behind_a_hidden_prompt(se
     assert said["alike"] == ["lab-suspect"] and len(said["excluded"]) == len(table().known)
     assert said["counts"] == list(counted(counter(folder)))
     without = json.loads(ask(serve, folder, usage).stdout)
-    assert without["finding"] == "none of these" and "the nearest" in without["sentence"]
+    assert without["finding"] == "none of these" and "nearest" not in without["sentence"]
 
 
 @pytest.mark.parametrize(
