@@ -91,7 +91,7 @@ def verify(file: Path, signer: Path | None, roots: Path | None, largest: int) ->
     if not found.sound:
         sys.exit(exits.FOUND)
     say("every file is as it was packed, and counting its samples again gives the same tables")
-    click.echo(f"next: unpack {file.name} and open its report.html")
+    click.echo(f"next: unpack {file.name} and open the report in it")
 
 
 @click.command(short_help="Make keys to sign bundles with")
