@@ -139,6 +139,8 @@ def sources(npm: Path) -> Iterator[Source]:
                 yield Source(encoding.removesuffix("_base"), name, version, count)
         else:
             short = name.rpartition("tokenizer-")[2].replace("_", "-")
+            if short == "claude":  # an old one, published once; not that of today's models
+                short = "claude-lenml"
             yield Source(short, name, version, _json(package / "models/tokenizer.json"))
 
 
