@@ -16,6 +16,9 @@ import click
 from harness.cli import exits
 from harness.cli.options import (
     AS_JSON,
+    KEY,
+    MODEL,
+    OF_CAMPAIGN,
     QUIET,
     RESULTS,
     STORE,
@@ -268,13 +271,9 @@ def size(
 
 @click.command(short_help="What stands before a question")
 @click.argument("target")
-@click.option("--campaign", help="TARGET is the name of a target in this campaign.")
-@click.option("--model", help="With a URL: the model's name at the host.")
-@click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="With a URL: the variable that holds the key; default: no key.",
-)
+@OF_CAMPAIGN
+@MODEL
+@KEY
 @click.option(
     "--tokenizer",
     metavar="FOLDER",
@@ -350,13 +349,9 @@ def inspect(
 
 @click.command(short_help="Whose tokenizer a target counts with")
 @click.argument("target")
-@click.option("--campaign", help="TARGET is the name of a target in this campaign.")
-@click.option("--model", help="With a URL: the model's name at the host.")
-@click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="With a URL: the variable that holds the key; default: no key.",
-)
+@OF_CAMPAIGN
+@MODEL
+@KEY
 @click.option(
     "--add",
     metavar="FILE",

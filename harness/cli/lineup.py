@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, print_json, say, slug, told_plainly
+from harness.cli.options import (
+    AS_JSON,
+    KEY,
+    MODEL,
+    OF_CAMPAIGN,
+    RESULTS,
+    STORE,
+    print_json,
+    say,
+    slug,
+    told_plainly,
+)
 
 if TYPE_CHECKING:
     from harness.campaign import Settings
     from harness.lineup import Asked
-
-_CAMPAIGN = click.option("--campaign", help="TARGET is the name of a target in this campaign.")
-_MODEL = click.option("--model", help="With a URL: the model's name at the host.")
-_KEY = click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="With a URL: the variable that holds the key; default: no key.",
-)
 
 
 @click.command(short_help="Which known model does it behave like?")
@@ -57,9 +60,9 @@ _KEY = click.option(
 )
 @click.option("--seed", type=int, default=None, help="With --against: of the fresh questions.")
 @click.option("--run", "run", metavar="NAME", help="Name of the run; default: lineup-TARGET.")
-@_CAMPAIGN
-@_MODEL
-@_KEY
+@OF_CAMPAIGN
+@MODEL
+@KEY
 @AS_JSON
 @RESULTS
 @STORE
@@ -234,9 +237,9 @@ def show(name: str, model: str | None, as_json: bool) -> None:
 )
 @click.option("--licence", default="", help="Under which the counts may be handed on.")
 @click.option("--made-by", default="", help="Who made them.")
-@_CAMPAIGN
-@_MODEL
-@_KEY
+@OF_CAMPAIGN
+@MODEL
+@KEY
 @RESULTS
 @STORE
 @told_plainly

@@ -23,6 +23,13 @@ RESULTS = click.option(
     show_default=True,
     help="Folder that runs land in.",
 )
+OF_CAMPAIGN = click.option("--campaign", help="TARGET is the name of a target in this campaign.")
+MODEL = click.option("--model", help="With a URL: the model's name at the host.")
+KEY = click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="With a URL: the variable that holds the key; default: no key.",
+)
 STORE = click.option(
     "--store",
     metavar="URL",

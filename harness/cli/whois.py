@@ -9,19 +9,25 @@ from pathlib import Path
 import click
 
 from harness.cli import exits
-from harness.cli.options import AS_JSON, RESULTS, STORE, print_json, say, slug, told_plainly
+from harness.cli.options import (
+    AS_JSON,
+    KEY,
+    MODEL,
+    RESULTS,
+    STORE,
+    print_json,
+    say,
+    slug,
+    told_plainly,
+)
 
 
 @click.command(short_help="Who answers here? One short check")
 @click.argument("target")
 @click.option("--claims", required=True, metavar="ID", help="Who it is presented as, by the book.")
 @click.option("--like", metavar="MODEL", help="The reference of the model that it is said to be.")
-@click.option("--model", help="With a URL: the model's name at the host.")
-@click.option(
-    "--api-key-env",
-    metavar="NAME",
-    help="With a URL: the variable that holds the key; default: no key.",
-)
+@MODEL
+@KEY
 @click.option("--run", "run", metavar="NAME", help="Name of the run; default: whois-TARGET.")
 @AS_JSON
 @RESULTS
