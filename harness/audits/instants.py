@@ -19,6 +19,11 @@ def stamp(at: datetime.datetime) -> str:
     return at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def instant(text: str) -> datetime.datetime:
+    """The time that a stored instant says."""
+    return datetime.datetime.fromisoformat(text)
+
+
 def utcnow() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 

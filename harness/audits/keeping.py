@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from harness.audits import events
 from harness.audits.config import Audit, Severity
 from harness.audits.events import Event
+from harness.audits.instants import instant
 from harness.audits.seen import Entry
 from harness.campaign import Budget
 
@@ -88,7 +89,7 @@ def is_paused(entry: Entry) -> bool:
 def between(audit: Audit, last: str, now: str) -> int:
     """How often the schedule came round between two instants; one more than `MOST` is more."""
     trigger = audit.schedule.trigger()
-    at, end = datetime.datetime.fromisoformat(last), datetime.datetime.fromisoformat(now)
+    at, end = instant(last), instant(now)
     second = datetime.timedelta(seconds=1)
     count = 0
     while count <= MOST:
@@ -101,7 +102,7 @@ def between(audit: Audit, last: str, now: str) -> int:
 
 def month_begins(audit: Audit, due: str) -> datetime.datetime:
     """When the month of an instant began, in the schedule's time zone."""
-    here = datetime.datetime.fromisoformat(due).astimezone(ZoneInfo(audit.schedule.timezone))
+    here = instant(due).astimezone(ZoneInfo(audit.schedule.timezone))
     return here.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 

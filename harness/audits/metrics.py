@@ -10,9 +10,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from harness.audits.events import SEVERITIES
 from harness.audits.history import History
-from harness.audits.instants import utcnow
+from harness.audits.instants import instant, utcnow
 from harness.audits.seen import ArmSeen, Seen
-from harness.audits.watching import instant
 
 
 def registry(history: History) -> CollectorRegistry:

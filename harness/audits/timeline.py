@@ -19,13 +19,12 @@ from harness import charts
 from harness.audits.config import load_audit
 from harness.audits.events import SEVERITIES, Event
 from harness.audits.history import History
-from harness.audits.instants import utcnow
+from harness.audits.instants import instant, utcnow
 from harness.audits.links import anchor
 from harness.audits.power import finds, seen_so_far, sentence
 from harness.audits.raised import Alarm
 from harness.audits.seen import ArmSeen, Seen
 from harness.audits.status import state_of
-from harness.audits.watching import instant
 from harness.console import percent, plain
 from harness.errors import TruenameError
 from harness.report.page import asset, page_templates, policy

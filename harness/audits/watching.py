@@ -7,7 +7,6 @@ the audit began to watch it (`Since`): what was before is not judged.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -316,8 +315,3 @@ def _when(state: State) -> str:
 def _level(audit: Audit) -> float:
     """The level of each test: where a claim is tested too, both share alpha."""
     return audit.alarm.alpha / 2 if audit.baseline == "claim" else audit.alarm.alpha
-
-
-def instant(text: str) -> datetime.datetime:
-    """The time that a stored instant says."""
-    return datetime.datetime.fromisoformat(text)

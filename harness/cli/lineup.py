@@ -24,7 +24,6 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from harness.campaign import Settings
     from harness.lineup import Asked
 
 
@@ -93,6 +92,7 @@ def lineup(
     import random
 
     from harness import lineup as wing
+    from harness.exposure import asked as named
 
     here: dict[str, Any] = {
         "results": results,
@@ -101,9 +101,9 @@ def lineup(
         "budget": budget,
         "alpha": alpha,
     }
-    place = _named(target, campaign, model, api_key_env)
+    place = named(target, campaign, model, api_key_env)
     if against:
-        other = _named(against, campaign, against_model or model, api_key_env)
+        other = named(against, campaign, against_model or model, api_key_env)
         seed = random.SystemRandom().randrange(2**31) if seed is None else seed
         with redirect_stdout(sys.stderr):  # how far it is; what is found can be read by a program
             asked = wing.against(place, other, seed, run=run, **here)
@@ -118,20 +118,6 @@ def lineup(
         sys.exit(exits.FOUND)
     if said != "is it":
         sys.exit(exits.NOT_FOUND_OUT)
-
-
-def _named(target: str, campaign: str | None, model: str | None, key: str | None) -> Settings:
-    from harness.errors import LineupError
-    from harness.exposure import named
-
-    place = named(target, campaign, model, key)
-    if isinstance(place, Path):
-        raise LineupError(
-            "this is nothing that can be asked",
-            where=target,
-            next="give a GGUF file, lab:NAME, or a URL with --model; serve a folder with vLLM",
-        )
-    return place
 
 
 def _tell(asked: Asked, as_json: bool) -> None:
@@ -262,13 +248,14 @@ def make(
     Killed, the same command goes on where it was.
     """
     from harness import lineup as wing
+    from harness.exposure import asked
     from harness.lineup import references as kept
 
     kept.free(name)
     battery = wing.Battery()
     label = as_model or model or source
     made, stopped = wing.make(
-        _named(source, campaign, model, api_key_env),
+        asked(source, campaign, model, api_key_env),
         battery,
         model=label,
         samples=samples,

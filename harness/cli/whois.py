@@ -52,16 +52,9 @@ def whois(
     not be found out. Killed, the same command goes on where it was.
     """
     from harness import whois as wing
-    from harness.errors import TargetError
-    from harness.exposure import named
+    from harness.exposure import asked
 
-    place = named(target, None, model, api_key_env)
-    if isinstance(place, Path):
-        raise TargetError(
-            "this is nothing that can be asked",
-            where=target,
-            next="give a GGUF file, lab:NAME, or a URL with --model; serve a folder with vLLM",
-        )
+    place = asked(target, None, model, api_key_env)
     name = run or f"whois-{slug(target)}"
     click.echo(f"at most {wing.REQUESTS} small requests; the run is {name}", err=True)
     with redirect_stdout(sys.stderr):  # how far it is; what is found can be read by a program

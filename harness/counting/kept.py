@@ -1,29 +1,28 @@
 """The tables of a run as they were counted last, read again while they rest on the same.
 
-`tally`, `report` and `bundle` count one run one after the other. What was counted lies in the
-run's folder (`COUNTED`) under a digest of everything that decides it: the rows' checksums, the
-campaign and what the run knows of its targets, people's labels, the error rates, and all of this
-program's code and data. One byte that differs there, or in a table's file, and the run is counted
-again.
+`tally`, `report` and `bundle` count one run one after the other. What was counted lies in the run's
+folder (`COUNTED`) under a digest of everything that decides it: the rows' checksums, the campaign
+and what the run knows of its targets, people's labels, the error rates, and all of this program's
+code and data, with the versions of what it counts with. One byte that differs there, or in a
+table's file, and the run is counted again.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pandas as pd
 
-import harness
 from harness.campaign import Campaign, load_probe
 from harness.counting.confusion import Confusion
 from harness.counting.dependence import Dependence, Finding
 from harness.counting.drawn import PLAN
 from harness.counting.labels import LABELS
+from harness.counting.software import made_with
 from harness.errors import RunError
 from harness.journal import Journal
 from harness.scoring import overlap_scorer, verdict_scorer
@@ -31,8 +30,6 @@ from harness.tables import write_bytes
 
 #: The file in a run's folder. It may be deleted at any time.
 COUNTED: Final = "counted.json"
-#: Bytes of a file that are hashed at a time.
-AT_ONCE: Final = 1 << 20
 
 
 class Column(msgspec.Struct):
@@ -78,7 +75,7 @@ def state(journal: Journal, campaign: Campaign, folder: Path, errors: Confusion)
         *(_of_file(folder / name) for name in (LABELS, PLAN)),
         verdict_scorer(),
         overlap_scorer(),
-        _code(),
+        repr(sorted(made_with().items())),
     ):
         said.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
     return said.hexdigest()
@@ -131,22 +128,8 @@ def _files(folder: Path, tables: Iterable[str]) -> dict[str, str]:
 
 def _of_file(path: Path) -> str:
     """The digest of a file; nothing where there is none."""
-    said = hashlib.sha256()
     try:
         with path.open("rb") as content:
-            while part := content.read(AT_ONCE):
-                said.update(part)
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except FileNotFoundError:
         return ""
-    return said.hexdigest()
-
-
-@cache
-def _code() -> str:
-    """The digest of this program's rooms, and of the versions of what they count with."""
-    said = hashlib.sha256(pd.__version__.encode())
-    root = Path(harness.__file__).parent
-    for room in sorted(root.rglob("*.py")):
-        said.update(str(room.relative_to(root)).encode())
-        said.update(room.read_bytes())
-    return said.hexdigest()

@@ -9,7 +9,7 @@ from harness.exposure.counts import Account, Counted, account, probes
 from harness.exposure.findings import Inspection, write
 from harness.exposure.injected import Injection
 from harness.exposure.inspect import inspect
-from harness.exposure.named import named
+from harness.exposure.named import asked, named
 from harness.exposure.tokenizers import Fingerprint, fingerprint
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Injection",
     "Inspection",
     "account",
+    "asked",
     "fingerprint",
     "inspect",
     "named",

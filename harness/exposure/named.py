@@ -64,3 +64,26 @@ def named(
     if target.startswith("lab:") or Path(target).is_file():
         return EmbeddedTarget(name="file", role="suspect", engine="embedded", model=target)
     return Path(target)
+
+
+def asked(
+    target: str,
+    campaign: str | None = None,
+    model: str | None = None,
+    api_key_env: str | None = None,
+) -> Settings:
+    """The entry of a target that answers questions.
+
+    Raises
+    ------
+    CampaignError, TargetError
+        As `named`, or it is nothing that can be asked.
+    """
+    place = named(target, campaign, model, api_key_env)
+    if isinstance(place, Path):
+        raise TargetError(
+            "this is nothing that can be asked",
+            where=target,
+            next="give a GGUF file, lab:NAME, or a URL with --model; serve a folder with vLLM",
+        )
+    return place

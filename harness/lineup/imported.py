@@ -15,13 +15,23 @@ import tarfile
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from harness.errors import LineupError
-from harness.lineup.references import BYTES, MODELS, Protocol, Reference, References, decoded
+from harness.lineup.references import (
+    BYTES,
+    MODELS,
+    Protocol,
+    Reference,
+    References,
+    T,
+    content_of,
+    decoded,
+    parsed,
+)
 
 DISTRIBUTIONS: Final = "results/distributions.json"
 SECONDS: Final = 180
@@ -82,13 +92,7 @@ def take(source: str) -> References:
 
 
 def _of_file(path: Path) -> References:
-    try:
-        with path.open("rb") as file:
-            content = _inflated(file.read(BYTES + 1), str(path))
-    except OSError as problem:
-        raise LineupError(
-            f"cannot read the file: {problem}", where=str(path), next="check the path"
-        ) from None
+    content = _inflated(content_of(path), str(path))
     if len(content) > BYTES:
         raise LineupError(
             f"the file is longer than {BYTES // 1_000_000} MB", where=str(path), next="give a part"
@@ -124,7 +128,7 @@ def _inflated(content: bytes, where: str) -> bytes:
 
 
 def _of_distributions(content: bytes, where: str, source: str) -> References:
-    cells: list[_Cell] = _decoded(content, _Distributions, where).distributions
+    cells = _counts(content, _Distributions, where).distributions
     models: dict[str, list[_Cell]] = {}
     for cell in cells:
         if cell.temperature == 1.0:
@@ -149,7 +153,7 @@ def _of_lines(content: bytes, where: str) -> References:
     found = []
     for line in content.split(b"\n"):
         if line.strip():
-            one: _Line = _decoded(line, _Line, where)
+            one = _counts(line, _Line, where)
             cells = {cell: (said.counts, said.off) for cell, said in one.cells.items()}
             found.append(_reference(one.model, cells))
     return _file(found, f"taken from {where}", where)
@@ -175,17 +179,8 @@ def _file(models: list[Reference], source: str, where: str) -> References:
     return decoded(msgspec.json.encode(whole), where)  # its bounds hold for what is imported too
 
 
-def _decoded(content: bytes, kind: Any, where: str) -> Any:
-    if len(content) > BYTES:
-        raise LineupError(
-            f"the file is longer than {BYTES // 1_000_000} MB", where=where, next="give a part"
-        )
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise LineupError(
-            f"the counts cannot be read: {problem}", where=where, next="get the file again"
-        ) from None
+def _counts(content: bytes, kind: type[T], where: str) -> T:
+    return parsed(content, kind, where, "the counts cannot be read", "get the file again")
 
 
 def _of_package(package: str) -> References:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from msgspec import Meta
 from harness.campaign import folders
 from harness.errors import LineupError, did_you_mean
 
+T = TypeVar("T")
 FOLDER: Final = "probes/references"
 FORMAT: Final = "truename references 1"
 #: Bytes of a file, models in it, cells of a model, words of a cell: strangers' files end there.
@@ -89,14 +90,13 @@ def decoded(content: bytes, where: str) -> References:
             where=where,
             next="leave models or cells out",
         )
-    try:
-        found = msgspec.json.decode(content, type=References)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise LineupError(
-            f"this is no file of references: {problem}",
-            where=where,
-            next="truename references import FILE reads counts of other formats",
-        ) from None
+    found = parsed(
+        content,
+        References,
+        where,
+        "this is no file of references",
+        "truename references import FILE reads counts of other formats",
+    )
     if found.format != FORMAT:
         raise LineupError(
             f"the format is '{found.format}', and this truename reads '{FORMAT}'",
@@ -128,14 +128,39 @@ def load(name: str) -> References:
             where=FOLDER,
             next="truename references list, or give the path of a file",
         )
+    return decoded(content_of(path), str(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a file; of one that is too long, one more than it may have.
+
+    Raises
+    ------
+    LineupError
+        It cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(BYTES + 1)
+            return file.read(BYTES + 1)
     except OSError as problem:
         raise LineupError(
             f"cannot read the file: {problem}", where=str(path), next="check the path"
         ) from None
-    return decoded(content, str(path))
+
+
+def parsed(content: bytes, kind: type[T], where: str, what: str, mend: str) -> T:
+    """JSON of a stranger, as a value of some kind; ``what`` it is if it is none, ``mend`` what to
+    do then.
+
+    Raises
+    ------
+    LineupError
+        It is none.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise LineupError(f"{what}: {problem}", where=where, next=mend) from None
 
 
 def known() -> list[str]:

@@ -114,8 +114,8 @@ class Lineup:
         if -own >= enough + SLACK:
             self.rejected_by = "its own past foretells the answers better than the reference does"
             return True
-        if self._better() is not None:
-            self.rejected_by = f"'{self._better()}' foretells the answers better"
+        if (better := self._better()) is not None:
+            self.rejected_by = f"'{better}' foretells the answers better"
             return True
         return bool(own >= enough and self.answered >= FEWEST and own >= factors.max())
 

@@ -11,11 +11,11 @@ import yaml
 from harness import exposure, lineup
 from harness.campaign import EmbeddedTarget, Loaded, Settings, load_book, piped_campaign
 from harness.counting import Tables
-from harness.errors import LineupError
 from harness.exposure import Inspection
 from harness.journal import campaign_of, find_run
 from harness.report import Story, told_of, unfinished, write_page
 from harness.sampling import Sitting, sit
+from harness.scoring import names_in
 from harness.whois.dossier import Dossier, Witness, decided
 
 LANGUAGES: Final = ("en", "pt", "zh", "es")
@@ -63,15 +63,25 @@ def ask(
     target = target.model_copy(update={"name": "suspect", "role": "suspect"})
     loaded = campaign(name, target, claim)
     chosen = lineup.choose((), like)  # what cannot be compared is told before anything is asked
-    sitting = Sitting(loaded, name, results, store, anew=False, retry_failed=False, live=False)
-    sat = sit(sitting, say, _names_in)
+    sat = sit(Sitting(loaded, name, results, store), say, names_in)
     opened = find_run(name, results, store)
     inspected = exposure.inspect(target, 0, WITHIN_S)
     exposure.write(inspected, opened.folder)
-    words = _words(target, chosen, like, name, results, store, say)
+    words = lineup.ask(
+        target,
+        chosen.models,
+        chosen.battery,
+        claim=like,
+        budget=WORDS,
+        results=results,
+        run=f"{name}-words",
+        store=store,
+        say=say,
+    ).verdict
     owed = unfinished(opened)
-    tables = write_page(opened, campaign_of(opened), opened.folder / "report.html", first=owed)
-    told = _Told(told_of(tables, campaign_of(opened)), tables, owed)
+    asked_of = campaign_of(opened)
+    tables = write_page(opened, asked_of, opened.folder / "report.html", first=owed)
+    told = _Told(told_of(tables, asked_of), tables, owed)
     opened.journal.engine.dispose()
     outcome, why = decided(told.story, words, bool(sat.stopped or owed))
     book = load_book().families.get(claim)
@@ -103,37 +113,6 @@ def campaign(name: str, target: Settings, claim: str) -> Loaded:
         "sampling": {"temperature": 1.0, "max_tokens": 200, "seed": 0},
     }
     return piped_campaign(yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode())
-
-
-def _names_in(texts: Sequence[str | None]) -> Sequence[Sequence[str]]:
-    from harness.scoring import names_in
-
-    return names_in(texts)
-
-
-def _words(
-    target: Settings,
-    chosen: lineup.Chosen,
-    like: str | None,
-    name: str,
-    results: Path,
-    store: str | None,
-    say: Callable[[str], None],
-) -> lineup.Verdict | None:
-    try:
-        return lineup.ask(
-            target,
-            chosen.models,
-            chosen.battery,
-            claim=like,
-            budget=WORDS,
-            results=results,
-            run=f"{name}-words",
-            store=store,
-            say=say,
-        ).verdict
-    except LineupError:
-        return None
 
 
 def _testimony(told: _Told) -> Witness:
@@ -168,28 +147,24 @@ def _exposure(found: Inspection) -> Witness:
     )
 
 
-def _behaviour(found: lineup.Verdict | None) -> Witness:
-    if found is None:
-        said = "it gave no single words that could be compared"
-    else:
-        best = ", ".join(f"{one.model} {one.log_bf:+.1f}" for one in found.ranked[:3])
-        about = f" (as {found.claim})" if found.claim else ""
-        said = f"{found.said}{about}: {found.why}; log factors: {best}"
+def _behaviour(found: lineup.Verdict) -> Witness:
+    best = ", ".join(f"{one.model} {one.log_bf:+.1f}" for one in found.ranked[:3])
+    about = f" (as {found.claim})" if found.claim else ""
     return Witness(
         "behaviour",
-        said,
+        f"{found.said}{about}: {found.why}; log factors: {best}",
         "a host that changes prompt, sampler or precision changes single words too; models without "
         "a reference are not known",
     )
 
 
-def _next(target: Settings, name: str, claim: str, words: lineup.Verdict | None) -> tuple[str, ...]:
+def _next(target: Settings, name: str, claim: str, words: lineup.Verdict) -> tuple[str, ...]:
     said = [
         "weights, where they are published: truename weights SUSPECT --parents DONOR BASE",
         "a trusted host of the claimed model, asked the same fresh words now: truename lineup "
         f"{target.model if target.model.startswith('lab:') else 'TARGET'} --against TARGET2",
     ]
-    if words is None or words.claim is None:
+    if words.claim is None:
         said.append("a reference of the claimed model: truename references make TARGET --name NAME")
     said.append(f"more questions and samples than these few: truename init campaign NAME ({claim})")
     return (*said, f"every reply: truename show {name} --where arm=absent")

@@ -143,7 +143,7 @@ def test_each_thing_that_decides_a_table_is_in_the_state(journal, tmp_path, monk
     if of == "errors":
         errors = msgspec.structs.replace(errors, replies=errors.replies + 1)
     if of == "code":
-        monkeypatch.setattr(kept, "_code", lambda: "another")
+        monkeypatch.setattr(kept, "made_with", lambda: {"code": "another"})
     if of == "scorer":
         monkeypatch.setattr(kept, "verdict_scorer", lambda: "another")
     assert kept.state(journal, campaign, tmp_path, errors) != before

@@ -164,9 +164,9 @@ def _signed(job: Job, manifest: bytes, signature: bytes | None, checked: Checked
 def _recounted(folder: Path, checked: Checked, patience: Patience) -> None:
     from harness import guarded
     from harness.counting import LABELS, TABLES
+    from harness.counting.software import made_with
     from harness.report.evidence.recount import foreign, recount
     from harness.report.evidence.registration import check_registration
-    from harness.report.evidence.software import made_with
 
     manifest = checked.manifest
     guarded.allow_together(PROMPTS_S)

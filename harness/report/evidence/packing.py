@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from harness.campaign import Campaign, folders, public_text
 from harness.counting import COUNTED, LABELS, TABLES, Scoring
 from harness.counting.drawn import PLAN
+from harness.counting.software import made_with
 from harness.errors import RunError
 from harness.journal import Journal, Run, campaign_of, open_engine, sqlite_url
 from harness.journal import schema as store
@@ -40,7 +41,6 @@ from harness.report.evidence.contents import (
     digest_of,
     limit_of,
 )
-from harness.report.evidence.software import made_with
 from harness.report.page import write_page
 
 CHUNK: Final = 1 << 20

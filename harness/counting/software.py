@@ -1,4 +1,4 @@
-"""With what a bundle was made, so closely that the same gives the same bytes."""
+"""With what tables and bundles are made, so closely that the same gives the same bytes."""
 
 from __future__ import annotations
 
